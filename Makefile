@@ -1,0 +1,70 @@
+# Veredus: the commands people use. The build itself is meson's (meson.build).
+#
+#   make run       build and run the sandbox: a server on loopback that shows each message travelling
+#   make test      build twice (sanitizers; as shipped), run every test, end with "N passed, N failed"
+#   make bench     measure beside Postfix; writes build/bench.json
+#   make fuzz      fuzz every parser for FUZZ_SECONDS each
+#   make torture   kill -9 under load, TORTURE_ROUNDS rounds
+#   make install   install below DESTDIR/PREFIX
+
+PREFIX       ?= /usr
+DESTDIR      ?=
+SANDBOX_DIR  ?= build/sandbox
+SMTP         ?= 127.0.0.1:2525
+FUZZ_SECONDS ?= 60
+TORTURE_ROUNDS ?= 100
+
+MESON  = meson
+PLAIN  = build/plain
+ASAN   = build/asan
+LIBEXEC = libexec/veredus
+
+.DEFAULT_GOAL := build
+.PHONY: build asan run test bench fuzz torture install clean format check-style deps deps-test
+
+# Installing what is missing asks dpkg first, so a machine that has everything needs no network and no root.
+deps:
+	@tools/install-deps build
+
+deps-test:
+	@tools/install-deps build test
+
+$(PLAIN)/build.ninja: | deps
+	CC=$${CC:-gcc} $(MESON) setup --prefix=$(PREFIX) $(PLAIN)
+
+$(ASAN)/build.ninja: | deps-test
+	CC=clang $(MESON) setup -Dsanitize=true -Dtests=true -Dfuzz=true $(ASAN)
+
+build: deps $(PLAIN)/build.ninja
+	@ninja -C $(PLAIN)
+
+asan: deps-test $(ASAN)/build.ninja
+	@ninja -C $(ASAN)
+
+run: build
+	@$(PLAIN)/veredus sandbox --dir $(SANDBOX_DIR) --smtp $(SMTP) --demo
+
+test: deps-test build asan
+	@tests/run --plain $(PLAIN) --asan $(ASAN)
+
+bench: deps-test build
+	@bench/run --build $(PLAIN) --output build/bench.json
+
+fuzz: asan
+	@tests/fuzz --build $(ASAN) --seconds $(FUZZ_SECONDS)
+
+torture: deps-test build
+	@tests/torture/torture --build $(PLAIN) --rounds $(TORTURE_ROUNDS)
+
+install: build
+	@$(MESON) configure $(PLAIN) -Dprefix=$(PREFIX) >/dev/null
+	DESTDIR=$(DESTDIR) $(MESON) install -C $(PLAIN)
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+check-style:
+	@tools/check-style
+
+clean:
+	rm -rf build/plain build/asan build/sandbox

@@ -1,0 +1,458 @@
+/* The environment of production: each function is one system call (EINTR repeated), errors as -errno. */
+#include "base/env.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The result of a system call as value or -errno, repeated while a signal interrupts it. */
+#define RETRY(call)                                                                                                    \
+	({                                                                                                             \
+		__typeof__(call) retry_result;                                                                         \
+		do                                                                                                     \
+			retry_result = (call);                                                                         \
+		while (retry_result < 0 && errno == EINTR);                                                            \
+		retry_result < 0 ? -errno : retry_result;                                                              \
+	})
+
+static int64_t
+clock_read(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * US_PER_S + now.tv_nsec / 1000;
+}
+
+static mono_us
+linux_monotonic(void *world)
+{
+	(void)world;
+	return clock_read(CLOCK_MONOTONIC);
+}
+
+static wall_us
+linux_wall(void *world)
+{
+	(void)world;
+	return clock_read(CLOCK_REALTIME);
+}
+
+static void
+linux_random(void *world, void *bytes, size_t len)
+{
+	(void)world;
+	for (size_t at = 0; at < len;) {
+		ssize_t got = getrandom((uint8_t *)bytes + at, len - at, 0);
+		if (got < 0 && errno != EINTR)
+			abort(); /* a kernel without random numbers can't run a mail server */
+		if (got > 0)
+			at += (size_t)got;
+	}
+}
+
+static int
+linux_openat(void *world, int dir_fd, const char *path, int flags, mode_t mode)
+{
+	(void)world;
+	return RETRY(openat(dir_fd, path, flags | O_CLOEXEC, mode));
+}
+
+static int
+linux_close(void *world, int fd)
+{
+	(void)world;
+	/* On Linux the descriptor is gone even when EINTR is reported: never repeated. */
+	return close(fd) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static ssize_t
+linux_pread(void *world, int fd, void *bytes, size_t len, off_t offset)
+{
+	(void)world;
+	return RETRY(pread(fd, bytes, len, offset));
+}
+
+static ssize_t
+linux_pwritev(void *world, int fd, const struct iovec *pieces, int count, off_t offset)
+{
+	(void)world;
+	return RETRY(pwritev(fd, pieces, count, offset));
+}
+
+static int
+linux_fdatasync(void *world, int fd)
+{
+	(void)world;
+	return RETRY(fdatasync(fd));
+}
+
+static int
+linux_fsync(void *world, int fd)
+{
+	(void)world;
+	return RETRY(fsync(fd));
+}
+
+static int
+linux_syncfs(void *world, int fd)
+{
+	(void)world;
+	return RETRY(syncfs(fd));
+}
+
+static int
+linux_ftruncate(void *world, int fd, off_t size)
+{
+	(void)world;
+	return RETRY(ftruncate(fd, size));
+}
+
+static int
+linux_renameat(void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name)
+{
+	(void)world;
+	return RETRY(renameat(old_dir_fd, old_name, new_dir_fd, new_name));
+}
+
+static int
+linux_linkat(void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name)
+{
+	(void)world;
+	return RETRY(linkat(old_dir_fd, old_name, new_dir_fd, new_name, 0));
+}
+
+static int
+linux_unlinkat(void *world, int dir_fd, const char *name, int flags)
+{
+	(void)world;
+	return RETRY(unlinkat(dir_fd, name, flags));
+}
+
+static int
+linux_mkdirat(void *world, int dir_fd, const char *name, mode_t mode)
+{
+	(void)world;
+	return RETRY(mkdirat(dir_fd, name, mode));
+}
+
+static int
+linux_fchown(void *world, int fd, uid_t uid, gid_t gid)
+{
+	(void)world;
+	return RETRY(fchown(fd, uid, gid));
+}
+
+static int
+linux_fstat(void *world, int fd, struct stat *ret_stat)
+{
+	(void)world;
+	return RETRY(fstat(fd, ret_stat));
+}
+
+static int
+linux_fstatat(void *world, int dir_fd, const char *name, struct stat *ret_stat, int flags)
+{
+	(void)world;
+	return RETRY(fstatat(dir_fd, name, ret_stat, flags));
+}
+
+static int
+linux_list(void *world, int dir_fd, bool (*each)(void *arg, const struct disk_entry *entry), void *arg)
+{
+	(void)world;
+	int fd = RETRY(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	struct dirent *found;
+	bool more = true;
+	while (more && (errno = 0, found = readdir(dir)) != NULL) {
+		struct disk_entry entry = {.inode = found->d_ino, .type = found->d_type};
+		size_t len = strlen(found->d_name);
+		if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+			continue;
+		memcpy(entry.name, found->d_name, len < sizeof entry.name ? len + 1 : sizeof entry.name);
+		more = each(arg, &entry);
+	}
+	int error = more ? errno : 0;
+	closedir(dir);
+	return -error;
+}
+
+static int64_t
+linux_free_bytes(void *world, int fd)
+{
+	struct statvfs volume;
+
+	(void)world;
+	int result = RETRY(fstatvfs(fd, &volume));
+	return result < 0 ? result : (int64_t)(volume.f_bavail * volume.f_frsize);
+}
+
+static int
+linux_accept(void *world, int fd, struct sockaddr_storage *ret_peer)
+{
+	socklen_t len = sizeof *ret_peer;
+
+	(void)world;
+	return RETRY(accept4(fd, (struct sockaddr *)ret_peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+static ssize_t
+linux_receive(void *world, int fd, void *bytes, size_t len)
+{
+	(void)world;
+	return RETRY(recv(fd, bytes, len, 0));
+}
+
+static ssize_t
+linux_send(void *world, int fd, const void *bytes, size_t len)
+{
+	(void)world;
+	return RETRY(send(fd, bytes, len, MSG_NOSIGNAL));
+}
+
+static ssize_t
+linux_receive_message(void *world, int fd, struct msghdr *message)
+{
+	(void)world;
+	return RETRY(recvmsg(fd, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT));
+}
+
+static ssize_t
+linux_send_message(void *world, int fd, const struct msghdr *message)
+{
+	(void)world;
+	return RETRY(sendmsg(fd, message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+static int
+linux_connect(void *world, const struct sockaddr *peer, socklen_t peer_len, int type)
+{
+	(void)world;
+	int fd = RETRY(socket(peer->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	if (fd < 0)
+		return fd;
+	if (connect(fd, peer, peer_len) < 0 && errno != EINPROGRESS && errno != EINTR) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+static int
+linux_connect_result(void *world, int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof error;
+
+	(void)world;
+	int result = RETRY(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
+	return result < 0 ? result : -error;
+}
+
+static int
+linux_local_name(void *world, int fd, struct sockaddr_storage *ret_name)
+{
+	socklen_t len = sizeof *ret_name;
+
+	(void)world;
+	return RETRY(getsockname(fd, (struct sockaddr *)ret_name, &len));
+}
+
+static int
+linux_shutdown_send(void *world, int fd)
+{
+	(void)world;
+	return RETRY(shutdown(fd, SHUT_WR));
+}
+
+static int
+linux_poll_create(void *world)
+{
+	(void)world;
+	return RETRY(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static int
+linux_poll_add(void *world, int poll_fd, int fd, uint32_t interest, void *tag)
+{
+	struct epoll_event event = {.data.ptr = tag};
+
+	(void)world;
+	if (interest & POLL_READABLE)
+		event.events |= EPOLLIN | EPOLLRDHUP;
+	if (interest & POLL_WRITABLE)
+		event.events |= EPOLLOUT;
+	if (interest & POLL_EXCLUSIVE)
+		event.events = EPOLLIN | EPOLLEXCLUSIVE;
+	else
+		event.events |= EPOLLET;
+	return RETRY(epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event));
+}
+
+static int
+linux_poll_remove(void *world, int poll_fd, int fd)
+{
+	(void)world;
+	return RETRY(epoll_ctl(poll_fd, EPOLL_CTL_DEL, fd, NULL));
+}
+
+static int
+linux_poll_wait(void *world, int poll_fd, struct poll_event *ret_events, int max, int64_t timeout_us)
+{
+	struct epoll_event events[64];
+
+	(void)world;
+	/* Rounded up: a timer that is due in 10 us must not spin the loop. */
+	int timeout_ms = timeout_us < 0 ? -1 : (int)((timeout_us + 999) / 1000 > 3600000 ? 3600000 : (timeout_us + 999) / 1000);
+	int count = epoll_wait(poll_fd, events, max < 64 ? max : 64, timeout_ms);
+	if (count < 0)
+		return errno == EINTR ? 0 : -errno;
+	for (int i = 0; i < count; i++) {
+		uint32_t ready = 0;
+		if (events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			ready |= POLL_READABLE;
+		if (events[i].events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+			ready |= POLL_WRITABLE;
+		ret_events[i] = (struct poll_event){events[i].data.ptr, ready};
+	}
+	return count;
+}
+
+static int
+linux_wake_create(void *world)
+{
+	(void)world;
+	return RETRY(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static void
+linux_wake_signal(void *world, int fd)
+{
+	uint64_t one = 1;
+
+	(void)world;
+	/* EAGAIN means that the counter is full, so the other side has its wake-up already. */
+	ssize_t ignored = write(fd, &one, sizeof one);
+	(void)ignored;
+}
+
+static void
+linux_wake_drain(void *world, int fd)
+{
+	uint64_t count;
+
+	(void)world;
+	ssize_t ignored = read(fd, &count, sizeof count);
+	(void)ignored;
+}
+
+static void
+linux_wake_wait(void *world, int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+	poll(&poll_fd, 1, -1);
+	linux_wake_drain(world, fd);
+}
+
+static int
+linux_find_user(void *world, const char *name, struct user *ret_user)
+{
+	enum { NSS_BYTES = 16384 };
+	struct passwd entry, *found = NULL;
+	char *text = malloc(NSS_BYTES);
+
+	(void)world;
+	if (!text)
+		return -ENOMEM;
+	int error = getpwnam_r(name, &entry, text, NSS_BYTES, &found);
+	if (error == 0 && !found)
+		error = ENOENT;
+	if (error == 0 && (size_t)snprintf(ret_user->home, sizeof ret_user->home, "%s", entry.pw_dir) >= sizeof ret_user->home)
+		error = ENAMETOOLONG;
+	if (error == 0) {
+		ret_user->uid = entry.pw_uid;
+		ret_user->gid = entry.pw_gid;
+	}
+	free(text);
+	return -error;
+}
+
+static const struct clock_ops linux_clock = {linux_monotonic, linux_wall};
+static const struct random_ops linux_random_ops = {linux_random};
+static const struct disk_ops linux_disk = {
+	.openat = linux_openat,
+	.close = linux_close,
+	.pread = linux_pread,
+	.pwritev = linux_pwritev,
+	.fdatasync = linux_fdatasync,
+	.fsync = linux_fsync,
+	.syncfs = linux_syncfs,
+	.ftruncate = linux_ftruncate,
+	.renameat = linux_renameat,
+	.linkat = linux_linkat,
+	.unlinkat = linux_unlinkat,
+	.mkdirat = linux_mkdirat,
+	.fchown = linux_fchown,
+	.fstat = linux_fstat,
+	.fstatat = linux_fstatat,
+	.list = linux_list,
+	.free_bytes = linux_free_bytes,
+};
+static const struct net_ops linux_net = {
+	.accept = linux_accept,
+	.receive = linux_receive,
+	.send = linux_send,
+	.receive_message = linux_receive_message,
+	.send_message = linux_send_message,
+	.connect = linux_connect,
+	.connect_result = linux_connect_result,
+	.local_name = linux_local_name,
+	.shutdown_send = linux_shutdown_send,
+	.close = linux_close,
+};
+static const struct poll_ops linux_poll = {
+	.create = linux_poll_create,
+	.add = linux_poll_add,
+	.remove = linux_poll_remove,
+	.wait = linux_poll_wait,
+	.wake_create = linux_wake_create,
+	.wake_signal = linux_wake_signal,
+	.wake_drain = linux_wake_drain,
+	.wake_wait = linux_wake_wait,
+	.close = linux_close,
+};
+static const struct users_ops linux_users = {linux_find_user};
+
+void
+env_init_linux(struct env *env)
+{
+	*env = (struct env){
+		.clock = &linux_clock,
+		.random = &linux_random_ops,
+		.disk = &linux_disk,
+		.net = &linux_net,
+		.poll = &linux_poll,
+		.users = &linux_users,
+		.memory = memory_new(0),
+	};
+}

@@ -1,0 +1,259 @@
+/*
+ * Layout of a record: u8 level, u64 time, u8 length + event, then a field each: u8 length + key, u8 type, and u64 number or
+ * u16 length + text. Text from strangers is quoted here, in one place, so that a line break or an escape sequence in a
+ * mail address can forge neither a log line nor a terminal command.
+ */
+#include "base/log_record.h"
+#include "base/cursor.h"
+
+#include <time.h>
+
+#define LOG_SHORTENED "..."
+
+static void
+record_append_name(struct buffer *record, const char *name)
+{
+	struct slice text = slice_sub(slice_text(name), 0, UINT8_MAX);
+
+	buffer_append_octet(record, (uint8_t)text.len);
+	buffer_append(record, text);
+}
+
+static void
+record_append_field(struct buffer *record, const struct log_field *field)
+{
+	record_append_name(record, field->key);
+	buffer_append_octet(record, (uint8_t)field->type);
+	if (field->type == LOG_FIELD_NUMBER) {
+		buffer_append_u64(record, (uint64_t)field->number);
+		return;
+	}
+	bool cut = field->text.len > LOG_RECORD_TEXT_MAX;
+	struct slice text = slice_sub(field->text, 0, LOG_RECORD_TEXT_MAX);
+	buffer_append_u16(record, (uint16_t)(text.len + (cut ? sizeof LOG_SHORTENED - 1 : 0)));
+	buffer_append(record, text);
+	if (cut)
+		buffer_append(record, SLICE(LOG_SHORTENED));
+}
+
+void
+log_write(struct env *env, enum log_level level, const char *event, const struct log_field *fields, size_t count)
+{
+	uint8_t storage[LOG_RECORD_MAX];
+	struct buffer record;
+
+	if (!env->log)
+		return;
+	buffer_init_fixed(&record, storage, sizeof storage);
+	buffer_append_octet(&record, (uint8_t)level);
+	buffer_append_u64(&record, (uint64_t)env_wall(env));
+	record_append_name(&record, event);
+	for (size_t i = 0; i < count; i++) {
+		size_t whole = record.len;
+		record_append_field(&record, &fields[i]);
+		if (buffer_error(&record) != OK) {
+			record.len = whole; /* the fields before it still tell most */
+			break;
+		}
+	}
+	env->log->write(env->log, buffer_slice(&record));
+}
+
+struct record_head {
+	enum log_level level;
+	wall_us time;
+	struct slice event;
+};
+
+static struct record_head
+record_take_head(struct cursor *cursor)
+{
+	struct record_head head;
+
+	head.level = (enum log_level)cursor_take_u8(cursor);
+	head.time = (wall_us)cursor_take_u64(cursor);
+	head.event = cursor_take(cursor, cursor_take_u8(cursor));
+	if (head.level >= LOG_LEVELS)
+		cursor->error = ERROR_FORMAT;
+	return head;
+}
+
+struct record_field {
+	struct slice key;
+	enum log_field_type type;
+	struct slice text;
+	int64_t number;
+};
+
+static struct record_field
+record_take_field(struct cursor *cursor)
+{
+	struct record_field field = {0};
+
+	field.key = cursor_take(cursor, cursor_take_u8(cursor));
+	field.type = (enum log_field_type)cursor_take_u8(cursor);
+	if (field.type == LOG_FIELD_NUMBER)
+		field.number = (int64_t)cursor_take_u64(cursor);
+	else if (field.type == LOG_FIELD_TEXT)
+		field.text = cursor_take(cursor, cursor_take_u16(cursor));
+	else
+		cursor->error = ERROR_FORMAT;
+	return field;
+}
+
+static const char *const level_names[LOG_LEVELS] = {"debug", "info", "warning", "error"};
+
+enum log_level
+log_record_level(struct slice record)
+{
+	return record.len > 0 && record.ptr[0] < LOG_LEVELS ? (enum log_level)record.ptr[0] : LOG_ERROR;
+}
+
+void
+time_append_rfc3339(struct buffer *buffer, wall_us time)
+{
+	time_t seconds = (time_t)(time / US_PER_S);
+	struct tm utc;
+
+	gmtime_r(&seconds, &utc);
+	buffer_printf(buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+		utc.tm_min, utc.tm_sec, (int)(time % US_PER_S));
+}
+
+static bool
+octet_is_plain(uint8_t octet)
+{
+	return octet > ' ' && octet < 0x7f && octet != '"' && octet != '\\' && octet != '=';
+}
+
+/* Plain words stand as they are; all else in double quotes with \", \\ and \xHH. */
+static void
+line_append_value(struct buffer *line, struct slice text)
+{
+	bool plain = text.len > 0;
+
+	for (size_t i = 0; plain && i < text.len; i++)
+		plain = octet_is_plain(text.ptr[i]);
+	if (plain) {
+		buffer_append(line, text);
+		return;
+	}
+	buffer_append_octet(line, '"');
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t octet = text.ptr[i];
+		if (octet == '"' || octet == '\\')
+			buffer_printf(line, "\\%c", octet);
+		else if (octet >= ' ' && octet < 0x7f)
+			buffer_append_octet(line, octet);
+		else
+			buffer_printf(line, "\\x%02x", octet);
+	}
+	buffer_append_octet(line, '"');
+}
+
+static void
+line_append_fields(struct cursor *cursor, struct buffer *line)
+{
+	while (cursor->error == OK && cursor_left(cursor) > 0) {
+		struct record_field field = record_take_field(cursor);
+		buffer_append_octet(line, ' ');
+		buffer_append(line, field.key);
+		buffer_append_octet(line, '=');
+		if (field.type == LOG_FIELD_NUMBER)
+			buffer_printf(line, "%lld", (long long)field.number);
+		else
+			line_append_value(line, field.text);
+	}
+}
+
+enum error
+log_record_short(struct slice record, struct buffer *line)
+{
+	struct cursor cursor = cursor_of(record);
+	struct record_head head = record_take_head(&cursor);
+
+	buffer_append(line, head.event);
+	line_append_fields(&cursor, line);
+	return cursor.error != OK ? cursor.error : buffer_error(line);
+}
+
+enum error
+log_record_line(struct slice record, struct buffer *line)
+{
+	struct cursor cursor = cursor_of(record);
+	struct record_head head = record_take_head(&cursor);
+
+	if (cursor.error != OK)
+		return cursor.error;
+	time_append_rfc3339(line, head.time);
+	buffer_append_octet(line, ' ');
+	buffer_append(line, head.event);
+	if (head.level >= LOG_WARNING)
+		buffer_printf(line, " level=%s", level_names[head.level]);
+	line_append_fields(&cursor, line);
+	return cursor.error != OK ? cursor.error : buffer_error(line);
+}
+
+/* Length of the valid UTF-8 sequence at the start (RFC 3629), 0 if there is none. */
+static size_t
+utf8_sequence(struct slice text)
+{
+	uint8_t first = text.ptr[0];
+	size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+
+	if (len == 0 || text.len < len)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((text.ptr[i] & 0xc0) != 0x80)
+			return 0;
+	if ((first == 0xe0 && text.ptr[1] < 0xa0) || (first == 0xed && text.ptr[1] > 0x9f) || (first == 0xf0 && text.ptr[1] < 0x90) ||
+		(first == 0xf4 && text.ptr[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+void
+json_append_string(struct buffer *buffer, struct slice text)
+{
+	buffer_append_octet(buffer, '"');
+	while (text.len > 0) {
+		uint8_t octet = text.ptr[0];
+		size_t len = utf8_sequence(text);
+		if (octet == '"' || octet == '\\')
+			buffer_printf(buffer, "\\%c", octet);
+		else if (octet < ' ' || octet == 0x7f)
+			buffer_printf(buffer, "\\u%04x", octet);
+		else if (len == 0)
+			buffer_append_text(buffer, "\\ufffd");
+		else
+			buffer_append(buffer, slice_sub(text, 0, len));
+		text = slice_from(text, len ? len : 1);
+	}
+	buffer_append_octet(buffer, '"');
+}
+
+enum error
+log_record_json(struct slice record, struct buffer *line)
+{
+	struct cursor cursor = cursor_of(record);
+	struct record_head head = record_take_head(&cursor);
+
+	if (cursor.error != OK)
+		return cursor.error;
+	buffer_append_text(line, "{\"time\":\"");
+	time_append_rfc3339(line, head.time);
+	buffer_printf(line, "\",\"level\":\"%s\",\"event\":", level_names[head.level]);
+	json_append_string(line, head.event);
+	while (cursor.error == OK && cursor_left(&cursor) > 0) {
+		struct record_field field = record_take_field(&cursor);
+		buffer_append_octet(line, ',');
+		json_append_string(line, field.key);
+		buffer_append_octet(line, ':');
+		if (field.type == LOG_FIELD_NUMBER)
+			buffer_printf(line, "%lld", (long long)field.number);
+		else
+			json_append_string(line, field.text);
+	}
+	buffer_append_octet(line, '}');
+	return cursor.error != OK ? cursor.error : buffer_error(line);
+}
