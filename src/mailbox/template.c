@@ -12,6 +12,8 @@
  */
 #include "mailbox/template.h"
 
+#include "text/address.h"
+
 enum part_kind { PART_LITERAL, PART_USER, PART_DOMAIN };
 
 struct part {
@@ -230,4 +232,24 @@ mailbox_template_expand(
 		at += component.len + 1;
 	}
 	return buffer_error(path);
+}
+
+enum error
+mailbox_template_expand_address(struct slice template, struct slice text, struct buffer *path)
+{
+	uint8_t storage[ADDRESS_MAX];
+	struct buffer canonical;
+	struct address address;
+
+	if (address_parse(text, &address) != ADDRESS_OK)
+		return ERROR_FORMAT;
+	buffer_init_fixed(&canonical, storage, sizeof storage);
+	address_append_canonical(&canonical, &address);
+	if (buffer_error(&canonical) != OK)
+		return buffer_error(&canonical);
+	/* The domain's length is the same in either form, and an @ stands in front of it. */
+	struct slice whole = buffer_slice(&canonical);
+	struct slice domain = slice_from(whole, whole.len - address.domain.len);
+	struct slice local = slice_sub(whole, 0, whole.len - address.domain.len - 1);
+	return mailbox_template_expand(template, local, domain, path);
 }

@@ -43,11 +43,18 @@ struct slice mailbox_template_root(struct slice template);
 
 /*
  * Appends the path below that folder for one address, without a leading slash. `local` is the local
- * part without quotes and escapes. ERROR_FORMAT: a value is empty or the template is not one that
+ * part in canonical form. ERROR_FORMAT: a value is empty or the template is not one that
  * mailbox_template_check accepts. ERROR_LIMIT: a component or the whole is too long (the address
  * can have no mailbox here: a permanent failure).
  */
 MUST_CHECK enum error mailbox_template_expand(
 	struct slice template, struct slice local, struct slice domain, struct buffer *path);
+
+/*
+ * The same for a whole address, in its canonical form first (text/address.h): a local part that is
+ * quoted without need is the same as without quotes. ERROR_FORMAT also for what is no Mailbox.
+ */
+MUST_CHECK enum error
+mailbox_template_expand_address(struct slice template, struct slice address, struct buffer *path);
 
 #endif
