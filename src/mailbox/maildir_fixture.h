@@ -63,7 +63,6 @@ struct fixture {
 	enum fixture_fault fault;
 	int fault_errno;
 	bool chown_is_recorded_only;
-	bool clock_is_ours;
 	mono_us now;
 	mono_us fsync_us, syncfs_us; /* what a flush takes on that clock */
 };
@@ -169,7 +168,8 @@ fixture_fsync(void *world, int fd)
 	fixture->now += fixture->fsync_us;
 	if (fixture_fails(fixture_call(fixture, OP_FSYNC, fd, NULL)))
 		return -fixture->fault_errno;
-	return fixture->clock_is_ours ? 0 : fixture->disk->fsync(NULL, fd);
+	/* Nothing here outlives the machine: that it was called is what counts. */
+	return 0;
 }
 
 static int
@@ -180,7 +180,6 @@ fixture_syncfs(void *world, int fd)
 	fixture->now += fixture->syncfs_us;
 	if (fixture_fails(fixture_call(fixture, OP_SYNCFS, fd, NULL)))
 		return -fixture->fault_errno;
-	/* The machine's own dirty pages are no part of the test. */
 	return 0;
 }
 

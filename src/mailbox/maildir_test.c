@@ -520,7 +520,6 @@ START_TEST(syncfs_only_while_it_is_quick)
 	uint32_t recipient = 0;
 	int passed_over = 0;
 
-	fixture->clock_is_ours = true;
 	fixture->fsync_us = 400;
 	fixture->syncfs_us = 1000;
 	deliver_on_clock(fixture, &recipient, 1, &syncfs, &fsync); /* makes the folders */
