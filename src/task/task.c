@@ -323,27 +323,48 @@ watch_report(struct watch *watch, uint32_t ready)
 }
 
 static void
+loop_end_turn(struct loop *loop)
+{
+	list_for_each(link, &loop->hooks) {
+		struct loop_hook *hook = list_entry(link, struct loop_hook, link);
+		hook->end_turn(hook->arg);
+	}
+}
+
+static bool
+loop_may_sleep(struct loop *loop)
+{
+	bool may_sleep = true;
+
+	list_for_each(link, &loop->hooks) {
+		struct loop_hook *hook = list_entry(link, struct loop_hook, link);
+		may_sleep &= hook->before_sleep(hook->arg);
+	}
+	return may_sleep;
+}
+
+static void
+loop_woke(struct loop *loop)
+{
+	list_for_each(link, &loop->hooks) {
+		struct loop_hook *hook = list_entry(link, struct loop_hook, link);
+		hook->after_sleep(hook->arg);
+	}
+}
+
+static void
 loop_poll(struct loop *loop)
 {
 	struct poll_event events[LOOP_EVENTS];
+
+	loop_end_turn(loop);
 	int64_t timeout_us = loop_poll_timeout(loop);
 	bool sleeps = timeout_us != 0;
-
-	if (sleeps)
-		list_for_each(link, &loop->hooks) {
-			struct loop_hook *hook = list_entry(link, struct loop_hook, link);
-			if (!hook->before_sleep(hook->arg))
-				timeout_us = 0;
-		}
-	/* A hook may have made tasks ready. */
-	if (!list_is_empty(&loop->ready))
+	if (sleeps && !loop_may_sleep(loop))
 		timeout_us = 0;
 	int count = loop->env->poll->wait(loop->env->world, loop->poll_fd, events, LOOP_EVENTS, timeout_us);
 	if (sleeps)
-		list_for_each(link, &loop->hooks) {
-			struct loop_hook *hook = list_entry(link, struct loop_hook, link);
-			hook->after_sleep(hook->arg);
-		}
+		loop_woke(loop);
 	for (int i = 0; i < count; i++)
 		watch_report(events[i].tag, events[i].ready);
 }

@@ -329,17 +329,22 @@ struct hooked {
 	struct world world;
 	struct loop_hook hook;
 	struct task_event event;
-	int before, after;
+	int turns, before, after;
 };
+
+static void
+hook_turn(void *arg)
+{
+	struct hooked *h = arg;
+
+	if (++h->turns == 3)
+		task_event_signal(&h->event); /* makes work: the loop must not sleep on it */
+}
 
 static bool
 hook_before(void *arg)
 {
-	struct hooked *h = arg;
-
-	if (++h->before == 1)
-		task_event_signal(&h->event); /* makes work: the loop must not sleep on it */
-	return true;
+	return ++((struct hooked *)arg)->before > 100; /* until then there is "work after all" */
 }
 
 static void
@@ -362,12 +367,14 @@ START_TEST(hooks_run_around_the_poller)
 
 	world_init(&h.world, false);
 	task_event_init(&h.event);
-	h.hook = (struct loop_hook){.before_sleep = hook_before, .after_sleep = hook_after, .arg = &h};
+	h.hook = (struct loop_hook){.end_turn = hook_turn, .before_sleep = hook_before, .after_sleep = hook_after, .arg = &h};
 	loop_add_hook(h.world.loop, &h.hook);
 	ck_assert_ok(task_start(&h.world.group, "hooked", wait_for_hook, &h));
 	loop_run(h.world.loop);
 	ck_assert_str_eq(h.world.trail, "h");
-	ck_assert_int_eq(h.before, h.after);
+	ck_assert_int_eq(h.turns, 3);
+	ck_assert_int_eq(h.before, 2);
+	ck_assert_int_eq(h.after, 2);
 	loop_remove_hook(&h.hook);
 	world_done(&h.world);
 }
