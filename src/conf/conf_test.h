@@ -3,7 +3,8 @@
 #define CONF_CONF_TEST_H
 
 #include "conf/conf.h"
-#include "unit.h"
+
+#include <check.h>
 
 /* The least that is accepted. */
 #define HOST "hostname a.example\n"

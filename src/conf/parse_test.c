@@ -1,6 +1,7 @@
 /* The grammar, and each kind of mistake with its place and its words. */
 #include "base/file_replace.h"
 #include "conf/conf_test.h"
+#include "unit.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 /* Canonical text: it parses again to the same, and each reader's holds what that reader may see. */
 #include "conf/conf_test.h"
+#include "unit.h"
 
 static const char rich[] =
 	"hostname Mail.Example.Org\nuser mail\nspool \"/var/spool/my mail\"\ncontrol "

@@ -2,6 +2,7 @@
  * configuration that follow from it. */
 #include "base/file_replace.h"
 #include "conf/conf_test.h"
+#include "unit.h"
 #include "conf/schema.h"
 #include "conf/suggest.h"
 

@@ -1,6 +1,7 @@
 /* Every type of value: what is taken, what is refused and how that is said; every limit at its ends
  * and one over. */
 #include "conf/conf_test.h"
+#include "unit.h"
 
 struct limit {
 	const char *word;
