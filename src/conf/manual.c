@@ -115,6 +115,8 @@ append_facts(struct buffer *buffer, const struct schema_key *key)
 {
 	if (key->flags & SCHEMA_REQUIRED)
 		buffer_append_text(buffer, "Required.\n");
+	if (key->flags & SCHEMA_REPEATED)
+		buffer_append_text(buffer, "May stand several times.\n");
 	if (key->fallback || key->fallback_note) {
 		buffer_append_text(buffer, "Default: ");
 		append_prose(buffer, key->fallback ? key->fallback : key->fallback_note);
@@ -135,7 +137,7 @@ append_leaf(struct buffer *buffer, const struct schema_key *key)
 {
 	append_syntax(buffer, key);
 	append_paragraph(buffer, key->help);
-	if (key->choice_count > 1)
+	if (key->choice_count > 0)
 		append_choices(buffer, key);
 	append_facts(buffer, key);
 }

@@ -176,13 +176,13 @@ push_frame(
 }
 
 static uint8_t *
-make_item(struct parser *parser, const struct schema_key *key)
+make_item(struct parser *parser, const struct schema_key *key, struct conf_place place)
 {
 	uint8_t *outer = parser_frame(parser)->item;
 
 	if (++parser->block_count > CONF_BLOCKS_MAX) {
 		if (parser->block_count == CONF_BLOCKS_MAX + 1)
-			parser_object_text(parser, parser->lexer.place, "more than 200000 blocks");
+			parser_object_text(parser, place, "more than 200000 blocks");
 		return NULL;
 	}
 	/* UNSAFE: offsets of the schema lie in the item. */
@@ -239,7 +239,7 @@ open_block(struct parser *parser, const struct schema_key *key, struct conf_plac
 		skip_directive(parser);
 		return;
 	}
-	uint8_t *item = make_item(parser, key);
+	uint8_t *item = make_item(parser, key, place);
 	if (!item) {
 		lexer_return(&parser->lexer, &token);
 		skip_directive(parser);

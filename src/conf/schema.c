@@ -46,8 +46,8 @@ static const struct schema_key listen_keys[] = {
 		.help = "Where to listen: an IPv4 address, an IPv6 address in brackets, or * for "
 			"every address, with a "
 			"port behind a colon; or a Unix socket. Port 0 lets the kernel choose; the "
-			"port it chose is "
-			"printed and logged. May stand several times.",
+			"port it chose is printed "
+			"and logged.",
 		.example = "address [2001:db8::25]:25",
 	},
 	{
@@ -167,7 +167,7 @@ static const struct schema_choice destinations[] = {
 	{"maildir", CONF_TO_MAILDIR, SCHEMA_TEMPLATE,
 		"Maildirs, as \"mailbox\" of a domain has them, but without {home}."},
 	{"discard", CONF_TO_DISCARD, SCHEMA_NONE, "Mail is accepted, stored, logged and dropped."},
-	{"hold", CONF_TO_HOLD, SCHEMA_NONE, "Mail stays in the queue until somebody releases it."},
+	{"hold", CONF_TO_HOLD, SCHEMA_NONE, "Mail stays in the queue and is not delivered."},
 };
 
 static const struct schema_key route_keys[] = {
