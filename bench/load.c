@@ -67,12 +67,14 @@ struct load {
 	uint64_t working;   /* connections that have or will get work */
 	uint64_t closing;   /* connections that said QUIT */
 	uint64_t held;
+	struct connection *first;
 	double resume_at; /* after a failure: no new connection before */
 	char *body;       /* what follows the header, to the final dot */
 	size_t body_length;
 };
 
 struct connection {
+	struct connection *next, *previous;
 	int fd;
 	enum state state;
 	uint64_t left; /* messages that may still be started here */
@@ -148,6 +150,12 @@ connection_free(struct load *load, struct connection *c)
 		load->working--;
 	if (c->state == STATE_HELD)
 		load->held--;
+	if (c->next)
+		c->next->previous = c->previous;
+	if (c->previous)
+		c->previous->next = c->next;
+	else
+		load->first = c->next;
 	close(c->fd);
 	free(c);
 }
@@ -184,12 +192,13 @@ connection_flush(const struct load *load, struct connection *c)
 			{.iov_base = load->body + body_sent, .iov_len = c->body_length - body_sent},
 		};
 		struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+		/* Before the write: on one core the answer may be there before the call returns. */
+		c->sent_at = tool_now();
 		ssize_t sent = sendmsg(c->fd, &message, MSG_NOSIGNAL);
 		if (sent < 0)
 			return errno == EAGAIN;
 		c->sent += (size_t)sent;
 	}
-	c->sent_at = tool_now();
 	return true;
 }
 
@@ -433,6 +442,10 @@ connection_open(struct load *load)
 		tool_fail("socket");
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	c->left = load->options.per_connection;
+	c->next = load->first;
+	if (c->next)
+		c->next->previous = c;
+	load->first = c;
 	load->working++;
 	load->tally.connects++;
 	const struct sockaddr *address = (const struct sockaddr *)&load->options.address.storage;
@@ -535,6 +548,8 @@ main(int argc, char **argv)
 	else
 		load_run(&load);
 	bool useful = load.tally.ok > 0 || load.held > 0;
+	while (load.first)
+		connection_free(&load, load.first);
 	tally_done(&load.tally);
 	free(load.body);
 	return useful ? 0 : 1;

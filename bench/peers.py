@@ -117,21 +117,27 @@ class Veredus(Peer):
             raise PeerFailed(f'there is no {self.options.build}/veredus: build it first')
 
     def prepare(self, many_connections):
-        as_root = os.getuid() == 0
-        for name in ('spool', 'mail'):
-            os.makedirs(self.path(name))
-            if as_root:
-                nobody = pwd.getpwnam('nobody')
+        os.makedirs(self.path('spool'))
+        os.makedirs(self.path('mail'))
+        open(self.path('log'), 'w').close()
+        user, limit = '', ''
+        if os.getuid() == 0:
+            user = 'user nobody'
+            nobody = pwd.getpwnam('nobody')
+            for name in ('spool', 'mail', 'log'):
                 os.chown(self.path(name), nobody.pw_uid, nobody.pw_gid)
+        if many_connections:
+            limit = f'sessions_limit {self.options.idle_connections + 100}'
         with open(self.path('veredus.conf'), 'w') as f:
             f.write(f'''hostname mx.bench.test
 spool {self.path('spool')}
 control {self.path('control')}
-{'user nobody' if as_root else ''}
+{user}
+{limit}
 log {{ to file {self.path('log')} }}
 listen mx {{ address 127.0.0.1:0  role mx }}
 domain local.test {{ accounts any  mailbox maildir {self.path('mail')}/{{domain}}/{{user}} }}
-route discard.test {{ discard }}
+route discard.test {{ to discard }}
 ''')
         return [os.path.join(self.options.build, 'veredus'), 'serve', '-c', self.path('veredus.conf')], dict(os.environ)
 
