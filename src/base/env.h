@@ -91,8 +91,8 @@ struct poll_ops {
 	int (*wake_create)(void *world);
 	void (*wake_signal)(void *world, int fd);
 	void (*wake_drain)(void *world, int fd);
-	/* Blocks the calling thread until the counter is signalled, and drains it. */
-	void (*wake_wait)(void *world, int fd);
+	/* Blocks the calling thread until the counter is signalled or the time is over (negative: never), and drains it. */
+	void (*wake_wait)(void *world, int fd, int64_t timeout_us);
 	int (*close)(void *world, int fd);
 };
 

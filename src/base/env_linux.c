@@ -373,11 +373,11 @@ linux_wake_drain(void *world, int fd)
 }
 
 static void
-linux_wake_wait(void *world, int fd)
+linux_wake_wait(void *world, int fd, int64_t timeout_us)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 
-	poll(&poll_fd, 1, -1);
+	poll(&poll_fd, 1, timeout_us < 0 ? -1 : (int)((timeout_us + 999) / 1000));
 	linux_wake_drain(world, fd);
 }
 

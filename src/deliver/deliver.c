@@ -30,6 +30,7 @@ struct deliver_segment {
 	uint32_t segment;
 	uint32_t generation;
 	int fd;
+	bool gone; /* nothing will refer to it any more; jobs of the present batch may */
 };
 
 struct deliver_line {
@@ -180,7 +181,7 @@ line_segment_fd(const struct deliver_line *line, uint32_t segment, uint32_t gene
 {
 	list_for_each(link, &line->segments) {
 		const struct deliver_segment *s = list_entry(link, struct deliver_segment, link);
-		if (s->segment == segment && s->generation == generation)
+		if (s->segment == segment && s->generation == generation && !s->gone)
 			return s->fd;
 	}
 	return -1;
@@ -234,17 +235,31 @@ line_add_segment(struct deliver_line *line, const struct ipc_message *message)
 }
 
 static void
-line_drop_segment(struct deliver_line *line, uint32_t number, uint32_t generation)
+segment_close(struct deliver_line *line, struct deliver_segment *segment)
 {
 	struct env *env = line->service->env;
 
+	env->disk->close(env->world, segment->fd);
+	list_remove(&segment->link);
+	memory_put(env->memory, segment);
+}
+
+static void
+line_mark_gone(struct deliver_line *line, const struct ipc_segment_gone *gone)
+{
+	list_for_each(link, &line->segments) {
+		struct deliver_segment *segment = list_entry(link, struct deliver_segment, link);
+		segment->gone |= segment->segment == gone->segment && segment->generation == gone->generation;
+	}
+}
+
+static void
+line_close_gone(struct deliver_line *line)
+{
 	list_for_each_safe(link, next, &line->segments) {
 		struct deliver_segment *segment = list_entry(link, struct deliver_segment, link);
-		if (segment->segment != number || segment->generation != generation)
-			continue;
-		env->disk->close(env->world, segment->fd);
-		list_remove(&segment->link);
-		memory_put(env->memory, segment);
+		if (segment->gone)
+			segment_close(line, segment);
 	}
 }
 
@@ -270,11 +285,7 @@ line_take_batch(struct deliver_line *line, size_t *ret_count)
 			line_add_segment(line, &message);
 			break;
 		case IPC_SEGMENT_GONE:
-			if (count > 0) {
-				/* Jobs of this batch may still read it; the number never comes back, so it may stay a little longer. */
-				break;
-			}
-			line_drop_segment(line, message.segment_gone.segment, message.segment_gone.generation);
+			line_mark_gone(line, &message.segment_gone);
 			break;
 		case IPC_DELIVER:
 			take_deliver(line, &service->jobs[count++], &message.deliver);
@@ -381,10 +392,8 @@ line_free(struct deliver_line *line)
 {
 	struct env *env = line->service->env;
 
-	list_for_each_safe(link, next, &line->segments) {
-		struct deliver_segment *segment = list_entry(link, struct deliver_segment, link);
-		line_drop_segment(line, segment->segment, segment->generation);
-	}
+	list_for_each_safe(link, next, &line->segments)
+		segment_close(line, list_entry(link, struct deliver_segment, link));
 	channel_close(&line->channel);
 	list_remove(&line->link);
 	memory_put(env->memory, line);
@@ -402,6 +411,7 @@ line_run(void *arg)
 		list_for_each(link, &service->folders)
 			deliver_folder_jobs(service, list_entry(link, struct deliver_folder, link), count);
 		error = line_answer(line, count);
+		line_close_gone(line);
 	}
 	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
 		log_event(service->env, LOG_ERROR, "deliver_channel_broken", LOG_STRING("error", error_text(error)));

@@ -214,7 +214,7 @@ ring_consumer_close(struct ring_consumer *ring)
 }
 
 enum error
-ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_submission)
+ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_submission)
 {
 	uint32_t waiting = atomic_load_explicit(&ring->shared->submission_tail, memory_order_acquire) - ring->taken;
 
@@ -233,9 +233,24 @@ ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_sub
 	uint64_t room = (uint64_t)ring->blocks * RING_BLOCK_BYTES;
 	if (submission.token >= RING_ENTRIES || submission.content_bytes > room || submission.envelope_bytes > room)
 		return ERROR_DAMAGED;
-	ring->taken++;
 	*ret_submission = submission;
 	return OK;
+}
+
+void
+ring_pass_submission(struct ring_consumer *ring)
+{
+	ring->taken++;
+}
+
+enum error
+ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_submission)
+{
+	enum error error = ring_peek_submission(ring, ret_submission);
+
+	if (error == OK)
+		ring_pass_submission(ring);
+	return error;
 }
 
 static uint64_t
