@@ -1,5 +1,5 @@
 /* What a delivery leaves in a Maildir, what it refuses, and how it is found again. */
-#include "mailbox/maildir_fixture.h"
+#include "maildir_fixture.h"
 
 #define ID    UINT64_C(1795600000000000)
 #define HEAD  SLICE("Return-Path: <a@b.example>\r\nDelivered-To: jo@example.org\r\n")
@@ -495,7 +495,7 @@ static void
 deliver_on_clock(struct fixture *fixture, uint32_t *recipient, size_t count, size_t *ret_syncfs,
 	size_t *ret_fsync)
 {
-	struct maildir_delivery deliveries[MAILDIR_BATCH_MAX];
+	static struct maildir_delivery deliveries[MAILDIR_BATCH_MAX];
 
 	for (size_t i = 0; i < count; i++) {
 		deliveries[i] = delivery_of("jo");

@@ -1,10 +1,10 @@
 /*
- * For the tests of this folder: a new folder as root, and Linux's disk behind a wrapper that
+ * For the tests of mailbox/: a new folder as root, and Linux's disk behind a wrapper that
  * records each call with the paths it touched, fails the n-th of them, and can make the clock tell
  * how long flushes took.
  */
-#ifndef MAILBOX_MAILDIR_FIXTURE_H
-#define MAILBOX_MAILDIR_FIXTURE_H
+#ifndef TESTS_MAILDIR_FIXTURE_H
+#define TESTS_MAILDIR_FIXTURE_H
 
 #include "base/buffer.h"
 #include "base/env.h"
@@ -67,6 +67,20 @@ struct fixture {
 	mono_us fsync_us, syncfs_us; /* what a flush takes on that clock */
 };
 
+/* Joins a folder's path and a name in it, either may be empty. */
+static void
+fixture_join(char ret_path[FIXTURE_PATH], const char *folder, const char *name)
+{
+	struct buffer path;
+
+	buffer_init_fixed(&path, ret_path, FIXTURE_PATH - 1);
+	buffer_append(&path, slice_of(folder, strnlen(folder, 400)));
+	buffer_append_text(&path, name ? "/" : "");
+	buffer_append_text(&path, name);
+	ck_assert_ok(buffer_error(&path));
+	ret_path[path.len] = 0;
+}
+
 /* Records a call; whether it shall fail, and how. */
 static enum fixture_fault
 fixture_call(struct fixture *fixture, enum fixture_op op, int dir_fd, const char *name)
@@ -76,8 +90,7 @@ fixture_call(struct fixture *fixture, enum fixture_op op, int dir_fd, const char
 	ck_assert_uint_lt(fixture->call_count, FIXTURE_CALLS);
 	ck_assert_int_lt(dir_fd, FIXTURE_FDS);
 	*call = (struct fixture_call){.op = op};
-	snprintf(call->path, sizeof call->path, "%.400s%s%.255s", fixture->paths[dir_fd],
-		name ? "/" : "", name ? name : "");
+	fixture_join(call->path, fixture->paths[dir_fd], name);
 	if (fixture->fault == FAULT_NONE)
 		return FAULT_NONE;
 	if (fixture->countdown > 1) {
@@ -112,8 +125,7 @@ fixture_openat(void *world, int dir_fd, const char *path, int flags, mode_t mode
 	if (strcmp(path, ".") == 0)
 		memcpy(fixture->paths[fd], fixture->paths[dir_fd], FIXTURE_PATH);
 	else
-		snprintf(fixture->paths[fd], FIXTURE_PATH, "%.400s/%.255s", fixture->paths[dir_fd],
-			path);
+		fixture_join(fixture->paths[fd], fixture->paths[dir_fd], path);
 	return fd;
 }
 
@@ -191,8 +203,7 @@ fixture_renameat(
 	enum fixture_fault fault = fixture_call(fixture, OP_RENAME, old_dir_fd, old_name);
 	struct fixture_call *call = &fixture->calls[fixture->call_count - 1];
 
-	snprintf(call->new_path, sizeof call->new_path, "%.400s/%.255s", fixture->paths[new_dir_fd],
-		new_name);
+	fixture_join(call->new_path, fixture->paths[new_dir_fd], new_name);
 	if (fixture_fails(fault))
 		return -fixture->fault_errno;
 	return fixture->disk->renameat(NULL, old_dir_fd, old_name, new_dir_fd, new_name);
@@ -376,7 +387,7 @@ static inline void
 fixture_read(struct fixture *fixture, const char *path, struct buffer *ret_bytes)
 {
 	int fd = openat(fixture->root_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	uint8_t piece[8192];
+	uint8_t piece[1024];
 	ssize_t got;
 
 	ck_assert_msg(fd >= 0, "no file %s", path);
