@@ -120,7 +120,7 @@ struct conf_problem {
 	struct slice text;       /* one line of printable ASCII */
 };
 
-/* What is wrong with a file, in the order of the text. */
+/* What is wrong with a file, in the order of the text. One list for one parse. */
 struct conf_problems {
 	struct arena arena;
 	struct slice file;

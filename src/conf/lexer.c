@@ -5,13 +5,13 @@
  *   blank   = SP / HTAB / CR before LF
  *   comment = "#" *( any octet but LF )          ; where a word could begin
  *   word    = 1*( any octet but control characters, blank, DQUOTE; braces see below )
- *   string  = DQUOTE *( any octet but control characters, DQUOTE, "\" / "\" DQUOTE / "\" "\" )
- * DQUOTE
+ *   string  = DQUOTE *( plain / "\" DQUOTE / "\" "\" ) DQUOTE
+ *   plain   = any octet but control characters, DQUOTE, "\"
  *
  * A brace is a token of its own, but in values "{" and the "}" that matches it may be part of a
  * word, since templates have placeholders. A word does not end in ";": who writes one expects it to
- * end the directive, and would get it as part of a value. Promises: no octet is read twice in a
- * row, nothing is kept but one unquoted string, every token has a maximum.
+ * end the directive, and would get it as part of a value. Promises: time is linear in the
+ * text, nothing is kept but one unquoted string, every token has a maximum.
  */
 #include "conf/lexer.h"
 #include "conf/problem.h"
