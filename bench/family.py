@@ -7,7 +7,12 @@ times then come in clock ticks, and a process that ends in the middle is counted
 import os
 import signal
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'tests', 'peers'))
+
+from leash import Leash  # noqa: E402
 
 TICKS_PER_S = os.sysconf('SC_CLK_TCK')
 END_LIMIT_S = 20
@@ -50,7 +55,7 @@ class Family:
     """Starts a command and knows all that comes of it."""
 
     def __init__(self, name):
-        self.child = None
+        self.child = self.leash = None
         self.group = None
         root = control_group_root()
         if root:
@@ -66,12 +71,12 @@ class Family:
 
     def start(self, command, env, output):
         """Runs the command in a session of its own; it gets SIGTERM should this process die first."""
-        wrapped = ['setpriv', '--pdeathsig', 'TERM', *command]
         if self.group:
-            wrapped = ['sh', '-c', 'echo $$ >"$0" && exec "$@"', os.path.join(self.group, 'cgroup.procs'), *wrapped]
+            command = ['sh', '-c', 'echo $$ >"$0" && exec "$@"', os.path.join(self.group, 'cgroup.procs'), *command]
         with open(output, 'ab') as f:
-            self.child = subprocess.Popen(wrapped, env=env, cwd='/', stdin=subprocess.DEVNULL, stdout=f, stderr=f,
+            self.child = subprocess.Popen(command, env=env, cwd='/', stdin=subprocess.DEVNULL, stdout=f, stderr=f,
                                           start_new_session=True)
+        self.leash = Leash(self.child.pid)
 
     def pids(self):
         if self.group:
@@ -128,6 +133,7 @@ class Family:
         """SIGTERM to the first process; whatever is left after a while is killed. True if that was not needed."""
         clean = True
         if self.child:
+            self.leash.release()
             if self.child.poll() is None:
                 self.child.send_signal(signal.SIGTERM)
             clean = self.wait_gone(END_LIMIT_S)
@@ -135,7 +141,7 @@ class Family:
                 self.signal(signal.SIGKILL)
                 self.wait_gone(END_LIMIT_S)
             self.child.wait()
-            self.child = None
+            self.child = self.leash = None
         if self.group:
             os.rmdir(self.group)
             self.group = None

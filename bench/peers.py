@@ -144,6 +144,7 @@ route discard.test {{ to discard }}
 
 class Postfix(Peer):
     name = 'postfix'
+
     def check(self):
         if os.getuid() != 0:
             raise PeerUnavailable('Postfix runs as root only, so it is left out')

@@ -30,6 +30,10 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+from leash import Leash  # noqa: E402
+
 MAIL_OWNER = 'daemon'
 SETGID_GROUP = 'mail'
 MAILBOX_OWNER = 'nobody'
@@ -140,7 +144,7 @@ class Postfix:
         self.routes = routes or {}
         self.main = main or {}
         self.tree = tree or unpack('postfix')
-        self.child = None
+        self.child = self.leash = None
 
     def __enter__(self):
         self.start()
@@ -238,10 +242,11 @@ class Postfix:
 
     def start(self):
         command, env = self.prepare()
-        # A session of its own, since master ends its process group; and it ends when this process does.
+        # A session of its own, since master ends its process group.
         with open(self.path('output'), 'ab') as output:
-            self.child = subprocess.Popen(['setpriv', '--pdeathsig', 'TERM', *command], env=env, cwd='/', stdout=output,
-                                          stdin=subprocess.DEVNULL, stderr=output, start_new_session=True)
+            self.child = subprocess.Popen(command, env=env, cwd='/', stdout=output, stdin=subprocess.DEVNULL,
+                                          stderr=output, start_new_session=True)
+        self.leash = Leash(self.child.pid)
         if not wait_for_banner(self.host, self.port, self.child):
             self.stop()
             raise PeerFailed('Postfix did not start:\n' + self.troubles())
@@ -258,6 +263,7 @@ class Postfix:
     def stop(self):
         if not self.child:
             return
+        self.leash.release()
         self.child.terminate()
         try:
             self.child.wait(STOP_LIMIT_S)
