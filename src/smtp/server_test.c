@@ -1,4 +1,4 @@
-#include "smtp/dialogue_test.h"
+#include "smtp_dialogue.h"
 
 START_TEST(message_is_taken)
 {

@@ -3,8 +3,8 @@
  * the server may read the client's next octets only when it has written exactly the replies that
  * stand before them, as a client that waits would have it.
  */
-#ifndef SMTP_DIALOGUE_TEST_H
-#define SMTP_DIALOGUE_TEST_H
+#ifndef TESTS_SMTP_DIALOGUE_H
+#define TESTS_SMTP_DIALOGUE_H
 
 #include "ipc/accept_memory.h"
 #include "smtp/server.h"
