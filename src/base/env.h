@@ -40,6 +40,7 @@ struct disk_ops {
 	int (*close)(void *world, int fd);
 	ssize_t (*pread)(void *world, int fd, void *bytes, size_t len, off_t offset);
 	ssize_t (*pwritev)(void *world, int fd, const struct iovec *pieces, int count, off_t offset);
+	ssize_t (*write)(void *world, int fd, const void *bytes, size_t len); /* logs and terminals, where there is no offset */
 	int (*fdatasync)(void *world, int fd);
 	int (*fsync)(void *world, int fd);
 	int (*syncfs)(void *world, int fd);
@@ -104,6 +105,8 @@ struct user {
 struct users_ops {
 	/* -ENOENT when there is none. May block: NSS. */
 	int (*find)(void *world, const char *name, struct user *ret_user);
+	/* Calls `each` for every user, until it returns false. May block. */
+	int (*list)(void *world, bool (*each)(void *arg, const char *name, uid_t uid), void *arg);
 };
 
 struct env {

@@ -56,6 +56,7 @@
 	F(m, slice, address, IPC_TEXT_MAX)                                                                                \
 	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
 	F(m, slice, trace, IPC_TRACE_MAX)                                                                                 \
+	F(m, u32, first_attempt, 1)                                                                                        \
 	F(m, u64, received_at, INT64_MAX)                                                                                 \
 	F(m, u32, segment, UINT32_MAX)                                                                                    \
 	F(m, u32, generation, UINT32_MAX)                                                                                 \
@@ -70,6 +71,7 @@
 	F(m, slice, address, IPC_TEXT_MAX)                                                                                \
 	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
 	F(m, slice, trace, IPC_TRACE_MAX)                                                                                 \
+	F(m, u32, first_attempt, 1)                                                                                        \
 	F(m, u64, received_at, INT64_MAX)                                                                                 \
 	F(m, u64, size, INT64_MAX)
 /* What became of a delivery: outcome is an enum deliver_outcome, status class * 10000 + subject * 100 + detail (RFC 3463). */

@@ -397,3 +397,14 @@ address_append_canonical(struct buffer *buffer, const struct address *address)
 	for (size_t i = 0; i < address->domain.len; i++)
 		buffer_append_octet(buffer, ascii_lower(address->domain.ptr[i]));
 }
+
+void
+address_append_account(struct buffer *buffer, const struct address *address)
+{
+	struct address local_part = {.local_part = address->local_part, .is_quoted = address->is_quoted};
+	size_t start = buffer->len;
+
+	address_append_canonical(buffer, &local_part);
+	for (size_t i = start; i < buffer->len; i++)
+		buffer->ptr[i] = ascii_lower(buffer->ptr[i]);
+}
