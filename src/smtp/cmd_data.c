@@ -17,8 +17,9 @@
 
 #include "text/header.h"
 
-#define DISCARD_BYTES 1024 /* what a read takes of content that is refused already; on the stack \
-			    */
+#define DISCARD_BYTES                                                              \
+	1024 /* what a read takes of content that is refused already; on the stack \
+	      */
 
 /* One content on its way in. */
 struct transfer {
