@@ -44,7 +44,7 @@ enum conf_mailbox { CONF_MAILBOX_MAILDIR = 1 };
 enum conf_owner { CONF_OWNER_USER = 1, CONF_OWNER_SYSTEM };
 enum conf_to { CONF_TO_MAILDIR = 1, CONF_TO_DISCARD, CONF_TO_HOLD };
 enum conf_log_format { CONF_LOG_LINE = 1, CONF_LOG_JSON };
-enum conf_log_to { CONF_LOG_STDOUT = 1, CONF_LOG_FILE };
+enum conf_log_to { CONF_LOG_STDERR = 1, CONF_LOG_FILE };
 
 struct conf_listener {
 	struct slice name;

@@ -29,7 +29,7 @@ START_TEST(smallest_has_all_defaults)
 	ck_assert_int_eq(conf->retry.expire_us, 5 * 86400 * US_PER_S);
 	ck_assert_uint_eq(conf->spool_segment, 67108864);
 	ck_assert_int_eq(conf->log.format, CONF_LOG_LINE);
-	ck_assert_int_eq(conf->log.to, CONF_LOG_STDOUT);
+	ck_assert_int_eq(conf->log.to, CONF_LOG_STDERR);
 	ck_assert_uint_eq(conf->log.file.len, 0);
 	fixture_free(f);
 }
@@ -159,7 +159,7 @@ START_TEST(what_is_missing)
 					  "mail.conf:3:1: a \"{\" without a directive before it\n");
 	parse_wrong(HOST "retry 5m", "mail.conf:2:7: expected \"{\" after \"retry\"\n");
 	parse_wrong(HOST "log { to }",
-		"mail.conf:2:10: expected \"stdout\" or \"file\" after \"to\", found \"}\"\n");
+		"mail.conf:2:10: expected \"stderr\" or \"file\" after \"to\", found \"}\"\n");
 	parse_wrong(HOST "log { to file\n}", "mail.conf:2:14: expected an absolute path after \"to "
 					     "file\", found the end of the line\n");
 	parse_wrong(HOST "domain a.b { owner\n}",
@@ -244,7 +244,7 @@ START_TEST(duplicates)
 {
 	parse_wrong(HOST HOST,
 		"mail.conf:2:1: duplicate \"hostname\", the first is at mail.conf:1:1\n");
-	parse_wrong(HOST "log { }\nlog {\n to stdout\n}\n",
+	parse_wrong(HOST "log { }\nlog {\n to stderr\n}\n",
 		"mail.conf:3:1: duplicate \"log\", the first is at mail.conf:2:1\n");
 	parse_wrong(HOST "retry { max 1h max 1h }",
 		"mail.conf:2:16: duplicate \"max\", the first is at mail.conf:2:9\n");

@@ -119,7 +119,7 @@ START_TEST(readers_see_their_part)
 			   "route c.example { to discard }\n");
 
 	check_view(f, 0, "");
-	check_view(f, CONF_READER_LOG, "log {\n\tformat line\n\tto stdout\n}\n");
+	check_view(f, CONF_READER_LOG, "log {\n\tformat line\n\tto stderr\n}\n");
 	check_view(f, CONF_READER_ADMIN,
 		"hostname a.example\ncontrol /run/veredus/control\nlisten mx {\n\taddress "
 		"*:25\n}\n");

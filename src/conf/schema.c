@@ -291,8 +291,8 @@ static const struct schema_choice log_formats[] = {
 };
 
 static const struct schema_choice log_destinations[] = {
-	{"stdout", CONF_LOG_STDOUT, SCHEMA_NONE,
-		"The standard output of veredus serve, which a service manager keeps."},
+	{"stderr", CONF_LOG_STDERR, SCHEMA_NONE,
+		"The standard error of veredus serve, which a service manager keeps."},
 	{"file", CONF_LOG_FILE, SCHEMA_PATH, "Appended to this file."},
 };
 
@@ -314,7 +314,7 @@ static const struct schema_key log_keys[] = {
 		.offset = offsetof(struct conf_log, to),
 		.argument_offset = offsetof(struct conf_log, file),
 		CHOICES(log_destinations),
-		.fallback = "stdout",
+		.fallback = "stderr",
 		.help = "Where log lines go.",
 		.example = "to file /var/log/veredus.log",
 	},

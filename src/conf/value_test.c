@@ -329,9 +329,9 @@ START_TEST(choices)
 		"mail.conf:2:47: expected \"file\", \"system\" or \"any\" after \"accounts\", "
 		"found \"File\" "
 		"(did you mean \"file\"?)\n");
-	parse_wrong(HOST "log { to stdot }",
-		"mail.conf:2:10: expected \"stdout\" or \"file\" after \"to\", found \"stdot\" "
-		"(did you mean \"stdout\"?)\n");
+	parse_wrong(HOST "log { to stder }",
+		"mail.conf:2:10: expected \"stderr\" or \"file\" after \"to\", found \"stder\" "
+		"(did you mean \"stderr\"?)\n");
 	refuse("log { format", "xml", "}", "\"line\" or \"json\" after \"format\"", NULL);
 }
 END_TEST

@@ -24,7 +24,7 @@
 /* Who you are: the worker's number among its role, with the configuration as its role may see it, its log ring, the log's wake-up. */
 #define IPC_FIELDS_start(F, m)        F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, u64, log_bytes, UINT32_MAX)
 /* A channel to another process. */
-#define IPC_FIELDS_peer(F, m)         F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, slice, name, 64)
+#define IPC_FIELDS_peer(F, m)         F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, slice, name, 320)
 /* A ring between a session worker and the queue: memory, the queue's wake-up, the session's wake-up. */
 #define IPC_FIELDS_ring(F, m)         F(m, u32, worker, 4096)
 /* A process' log ring, for `log`. */
@@ -39,9 +39,9 @@
 /* Finish what is under way and end. */
 #define IPC_FIELDS_stop(F, m)         F(m, u32, grace_ms, UINT32_MAX)
 /* The queue needs a deliverer that runs as this system user. */
-#define IPC_FIELDS_need_deliver(F, m) F(m, slice, user, 64)
+#define IPC_FIELDS_need_deliver(F, m) F(m, slice, user, 320)
 /* There is none: no such user, or it can't be started now. */
-#define IPC_FIELDS_no_deliver(F, m)   F(m, slice, user, 64) F(m, slice, reason, IPC_TEXT_MAX)
+#define IPC_FIELDS_no_deliver(F, m)   F(m, slice, user, 320) F(m, slice, reason, IPC_TEXT_MAX)
 /* A table of known addresses (ipc/snapshot.h) for one domain. */
 #define IPC_FIELDS_snapshot(F, m)     F(m, slice, domain, 256)
 /* A segment that deliveries will refer to, read-only; and: none will any more. */

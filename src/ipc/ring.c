@@ -43,12 +43,12 @@ ring_memory_bytes(uint32_t blocks)
 enum error
 ring_memory_new(uint32_t blocks, int *ret_fd)
 {
-	struct ring_shared head = {.magic = RING_MAGIC, .blocks = blocks};
+	const uint32_t head[2] = {RING_MAGIC, blocks}; /* magic and blocks of struct ring_shared */
 	int fd = memfd_create("veredus-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return error_from_errno(errno);
-	if (ftruncate(fd, (off_t)ring_memory_bytes(blocks)) < 0 || pwrite(fd, &head, 8, 0) != 8 ||
+	if (ftruncate(fd, (off_t)ring_memory_bytes(blocks)) < 0 || pwrite(fd, head, sizeof head, 0) != sizeof head ||
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		int error = errno;
 		close(fd);

@@ -203,7 +203,7 @@ log_service_new(struct env *env, const struct conf *conf, int wake_fd)
 	service->conf = conf;
 	service->wake_fd = wake_fd;
 	service->folder_fd = -1;
-	service->log_fd = conf->log.to == CONF_LOG_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+	service->log_fd = STDERR_FILENO;
 	service->own.write = log_own_record;
 	list_init(&service->sources);
 	task_group_init(&service->tasks, env->loop);

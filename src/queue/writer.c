@@ -348,6 +348,15 @@ answer(struct writer *writer, enum error error)
 		handoff_wake(&writer->committed, &writer->env);
 }
 
+/* The schedule's thread, which may log, is told even if no message reaches it. */
+static void
+note_failed_commit(struct writer *writer, const struct spool_commit *commit)
+{
+	atomic_fetch_add(&writer->troubles.failed_commits, 1);
+	atomic_store(&writer->troubles.last_error, (uint32_t)(commit->messages != OK ? commit->messages : commit->results));
+	writer->env.poll->wake_signal(writer->env.world, writer->committed.wake_fd);
+}
+
 /* Whether there was anything to do. */
 static bool
 writer_turn(struct writer *writer)
@@ -358,10 +367,8 @@ writer_turn(struct writer *writer)
 	if (writer->turn->count == 0 && results == 0)
 		return false;
 	struct spool_commit commit = spool_commit(writer->spool);
-	if (commit.messages != OK || commit.results != OK) {
-		atomic_fetch_add(&writer->troubles.failed_commits, 1);
-		atomic_store(&writer->troubles.last_error, (uint32_t)(commit.messages != OK ? commit.messages : commit.results));
-	}
+	if (commit.messages != OK || commit.results != OK)
+		note_failed_commit(writer, &commit);
 	for (size_t i = 0; i < results; i++)
 		handoff_free(&writer->results);
 	answer(writer, commit.messages);
