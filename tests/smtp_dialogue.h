@@ -12,7 +12,15 @@
 
 #include <errno.h>
 
-enum step_kind { STEP_END, STEP_CLIENT, STEP_SERVER, STEP_SILENCE, STEP_CANCEL, STEP_RESET };
+enum step_kind {
+	STEP_END,
+	STEP_CLIENT,
+	STEP_SERVER,
+	STEP_SILENCE,
+	STEP_CANCEL,
+	STEP_RESET,
+	STEP_PAUSE
+};
 
 struct step {
 	enum step_kind kind;
@@ -21,36 +29,21 @@ struct step {
 
 #define POOL_BYTES 64 /* of the session's account for the pool's struct */
 
-#define C(text)                               \
-	{                                     \
-		STEP_CLIENT, SLICE_INIT(text) \
-	}
-#define S(text)                               \
-	{                                     \
-		STEP_SERVER, SLICE_INIT(text) \
-	}
-#define SILENCE                              \
-	{                                    \
-		STEP_SILENCE, SLICE_INIT("") \
-	} /* until the deadline */
-#define CANCEL                              \
-	{                                   \
-		STEP_CANCEL, SLICE_INIT("") \
-	} /* the task is told to end */
-#define RESET                              \
-	{                                  \
-		STEP_RESET, SLICE_INIT("") \
-	} /* the connection breaks */
-#define END                              \
-	{                                \
-		STEP_END, SLICE_INIT("") \
-	} /* the client closes; the last step */
+/* clang-format off */
+#define C(text) {STEP_CLIENT, SLICE_INIT(text)}
+#define S(text) {STEP_SERVER, SLICE_INIT(text)}
+#define SILENCE {STEP_SILENCE, SLICE_INIT("")} /* until the deadline */
+#define CANCEL  {STEP_CANCEL, SLICE_INIT("")}  /* the task is told to end */
+#define RESET   {STEP_RESET, SLICE_INIT("")}   /* the connection breaks */
+#define PAUSE   {STEP_PAUSE, SLICE_INIT("")}   /* 170 s pass; only in dialogue_run_task */
+#define END     {STEP_END, SLICE_INIT("")}     /* the client closes; the last step */
+/* clang-format on */
 
 struct dialogue {
 	struct env env;
 	struct loop *loop;
 	struct memory
-		*world; /* account of all but the session; its own is env.memory while it runs */
+		*world; /* all that is not the session's, if its memory has a limit; else all */
 	struct line_pool *pool;
 	struct line_reader reader;
 	struct stream stream;
@@ -78,6 +71,7 @@ struct dialogue {
 	struct slice last_line;
 	uint8_t last_line_bytes[256];
 	enum smtp_end end;
+	mono_us now;
 	size_t idle_bytes; /* of the session's account during the last silence */
 };
 
@@ -167,6 +161,12 @@ dialogue_wait(struct stream *stream, uint32_t what, mono_us deadline)
 	ck_assert_uint_eq(what, POLL_READABLE);
 	ck_assert(deadline != MONO_NEVER);
 	enum step_kind kind = dialogue->step->kind;
+	if (kind == STEP_PAUSE) {
+		dialogue->step++;
+		dialogue->now += 170 * US_PER_S;
+		task_yield(dialogue->loop); /* a turn of the loop reads the clock */
+		return deadline > loop_now(dialogue->loop) ? OK : ERROR_TIMEOUT;
+	}
 	ck_assert_msg(kind == STEP_SILENCE || kind == STEP_CANCEL,
 		"the server waits for what nobody sends");
 	dialogue->step++;
@@ -263,8 +263,9 @@ dialogue_wall(void *world)
 static inline mono_us
 dialogue_monotonic(void *world)
 {
-	(void)world;
-	return 1000 * US_PER_S;
+	const struct dialogue *dialogue = world;
+
+	return 1000 * US_PER_S + dialogue->now;
 }
 
 static const struct clock_ops dialogue_clock = {dialogue_monotonic, dialogue_wall};
@@ -276,6 +277,7 @@ dialogue_init(struct dialogue *dialogue, size_t memory_limit)
 	*dialogue = (struct dialogue){.client_limit = SIZE_MAX};
 	env_init_linux(&dialogue->env);
 	dialogue->env.clock = &dialogue_clock;
+	dialogue->env.world = dialogue; /* Linux's functions do not look at it */
 	dialogue->loop = loop_new(&dialogue->env, &(struct loop_options){0});
 	buffer_init(&dialogue->output, dialogue->env.memory, 1u << 20);
 	accept_memory_init(&dialogue->store, dialogue->env.memory, 64u << 20);
@@ -285,9 +287,11 @@ dialogue_init(struct dialogue *dialogue, size_t memory_limit)
 	dialogue->settings.listener = SLICE("mx");
 	/* From here on the session's account is the one that may be limited. */
 	dialogue->world = dialogue->env.memory;
-	dialogue->env.memory = memory_new(memory_limit > 0 ? memory_limit + POOL_BYTES : 0);
+	if (memory_limit > 0)
+		dialogue->env.memory = memory_new(memory_limit + POOL_BYTES);
+	size_t before = memory_used(dialogue->env.memory);
 	dialogue->pool = line_pool_new(&dialogue->env);
-	ck_assert_uint_le(memory_used(dialogue->env.memory), POOL_BYTES);
+	ck_assert_uint_le(memory_used(dialogue->env.memory) - before, POOL_BYTES);
 	line_reader_init(&dialogue->reader, dialogue->pool, &dialogue->stream);
 }
 
@@ -317,16 +321,40 @@ dialogue_run(struct dialogue *dialogue, const struct step *steps)
 }
 
 static inline void
+dialogue_body(void *arg)
+{
+	struct dialogue *dialogue = arg;
+
+	dialogue_run(dialogue, dialogue->step);
+}
+
+/* The same on a task, where time can pass. */
+static inline void
+dialogue_run_task(struct dialogue *dialogue, const struct step *steps)
+{
+	struct task_group group;
+
+	dialogue->step = steps;
+	task_group_init(&group, dialogue->loop);
+	ck_assert_ok(task_start(&group, "dialogue", dialogue_body, dialogue));
+	loop_run(dialogue->loop);
+	ck_assert(task_group_is_empty(&group));
+}
+
+static inline void
 dialogue_done(struct dialogue *dialogue)
 {
 	line_reader_done(&dialogue->reader);
 	line_pool_free(&dialogue->pool);
-	ck_assert_uint_eq(memory_used(dialogue->env.memory), 0);
-	memory_free(&dialogue->env.memory);
-	dialogue->env.memory = dialogue->world;
+	if (dialogue->env.memory != dialogue->world) {
+		ck_assert_uint_eq(memory_used(dialogue->env.memory), 0);
+		memory_free(&dialogue->env.memory);
+		dialogue->env.memory = dialogue->world;
+	}
 	accept_memory_done(&dialogue->store);
 	buffer_done(&dialogue->output);
 	loop_free(&dialogue->loop);
+	ck_assert_uint_eq(memory_used(dialogue->env.memory), 0);
 	env_done(&dialogue->env);
 }
 

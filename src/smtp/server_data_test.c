@@ -310,6 +310,42 @@ START_TEST(content_stops_coming)
 }
 END_TEST
 
+/* A block within its time, again and again: content has to come at a rate, or the session ends. */
+START_TEST(dribbled_content_is_cut_off)
+{
+	static const struct step dribbled[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE, C("b"), PAUSE,
+		C("c"), PAUSE, S("421 4.4.2 nothing came for too long, goodbye\r\n"), END};
+	static const struct step all_ways[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE, C("b"), PAUSE,
+		C("c"), PAUSE, C("d"), PAUSE, C("\r\n.\r\n"), QUEUED_1, QUIT};
+	static uint8_t large[64 * 170];
+	const struct step steady[] = {HELO, MAIL, RCPT, DATA,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE, C("\r\n.\r\n"), QUEUED_1,
+		QUIT};
+	struct dialogue dialogue;
+
+	for (size_t at = 0; at < sizeof large; at += 80) {
+		memset(large + at, 'x', 78);
+		memcpy(large + at + 78, "\r\n", 2);
+	}
+	dialogue_init(&dialogue, 0);
+	dialogue_run_task(&dialogue, dribbled);
+	ck_assert_int_eq(dialogue.end, SMTP_END_TIMEOUT);
+	dialogue_done(&dialogue);
+	dialogue_init(&dialogue, 0);
+	dialogue.settings.content_rate_min = 0;
+	dialogue_run_task(&dialogue, all_ways);
+	ck_assert_uint_eq(dialogue.received, 1);
+	dialogue_done(&dialogue);
+	dialogue_init(&dialogue, 0);
+	dialogue_run_task(&dialogue, steady);
+	ck_assert_uint_eq(dialogue.received, 1);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
 /* Content of many blocks arrives as it was sent. */
 START_TEST(large_content_is_unchanged)
 {
@@ -333,6 +369,8 @@ START_TEST(large_content_is_unchanged)
 	const struct accept_memory_message *message = accept_memory_message(&dialogue.store, 0);
 	ck_assert(slice_equal(buffer_slice(&message->content), buffer_slice(&expected)));
 	ck_assert_uint_eq(message->envelope.content_flags, CONTENT_DOT_LINE);
+	buffer_done(&sent);
+	buffer_done(&expected);
 	dialogue_done(&dialogue);
 }
 END_TEST
@@ -340,4 +378,5 @@ END_TEST
 UNIT_MAIN("smtp/server_data", smuggling_fails, refused_content_spares_the_session,
 	lines_of_content_have_a_limit, size_is_counted, loops_are_cut, content_comes_with_commands,
 	store_is_full_before, store_is_away_before, store_fails_within, commit_decides_the_reply,
-	connection_is_lost_anywhere, content_stops_coming, large_content_is_unchanged)
+	connection_is_lost_anywhere, content_stops_coming, dribbled_content_is_cut_off,
+	large_content_is_unchanged)

@@ -42,6 +42,40 @@ START_TEST(message_is_taken)
 }
 END_TEST
 
+/* What the session makes of odd but proper addresses is what the others read. */
+START_TEST(envelope_travels)
+{
+	static const struct step steps[] = {BANNER, C("HELO [IPv6:2001:db8::1]\r\n"),
+		S("250 mx.test\r\n"), C("MAIL FROM:<\"a b\"@[192.0.2.1]>\r\n"),
+		S("250 2.1.0 sender ok\r\n"), C("RCPT TO:<\"user @ x\"@here.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<postmaster>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), DATA, C(".\r\n"), QUEUED_1, QUIT};
+	struct dialogue dialogue;
+	struct buffer encoded;
+	struct arena arena;
+	struct envelope decoded;
+
+	dialogue_init(&dialogue, 0);
+	dialogue_run(&dialogue, steps);
+	const struct envelope *envelope = &accept_memory_message(&dialogue.store, 0)->envelope;
+	buffer_init(&encoded, dialogue.world, 65536);
+	arena_init(&arena, dialogue.world, 65536);
+	envelope_encode(envelope, &encoded);
+	ck_assert_ok(buffer_error(&encoded));
+	ck_assert_ok(envelope_decode(buffer_slice(&encoded), &arena, &decoded));
+	ck_assert_slice_eq(decoded.reverse_path, "\"a b\"@[192.0.2.1]");
+	ck_assert_slice_eq(decoded.helo, "[IPv6:2001:db8::1]");
+	ck_assert_uint_eq(decoded.recipient_count, 2);
+	ck_assert_slice_eq(decoded.recipients[0].address, "\"user @ x\"@here.test");
+	ck_assert_slice_eq(decoded.recipients[1].address, "postmaster@here.test");
+	ck_assert(slice_equal(decoded.trace, envelope->trace) &&
+		  decoded.trace_id_at == envelope->trace_id_at);
+	arena_done(&arena);
+	buffer_done(&encoded);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
 START_TEST(plain_smtp_and_two_messages)
 {
 	static const struct step steps[] = {HELO, C("mail from: <> size=0\r\n"),
@@ -341,6 +375,7 @@ START_TEST(many_recipients)
 	ck_assert_uint_eq(envelope->recipient_count, 1000);
 	ck_assert_slice_eq(envelope->recipients[0].address, "user0@here.test");
 	ck_assert_slice_eq(envelope->recipients[999].address, "user999@here.test");
+	buffer_done(&commands);
 	dialogue_done(&dialogue);
 }
 END_TEST
@@ -481,7 +516,7 @@ START_TEST(idle_sessions_are_small)
 	struct dialogue dialogue;
 
 	ck_assert_uint_le(sizeof(struct smtp_server) + sizeof(struct line_reader), 1536);
-	dialogue_init(&dialogue, 0);
+	dialogue_init(&dialogue, 1u << 20);
 	dialogue_run(&dialogue, steps);
 	ck_assert_uint_eq(dialogue.server.helo.len, 0);
 	ck_assert_ptr_null(dialogue.server.transaction);
@@ -491,11 +526,11 @@ START_TEST(idle_sessions_are_small)
 }
 END_TEST
 
-UNIT_MAIN("smtp/server", message_is_taken, plain_smtp_and_two_messages, commands_out_of_order,
-	commands_that_only_talk, help_helps, syntax_is_checked, lines_that_are_none,
-	long_lines_resync, http_is_shown_the_door, pipelined_replies_go_out_together,
-	replies_do_not_wait_for_half_a_line, many_replies_are_written_in_parts,
-	early_talkers_are_noted, recipients_are_stored_once, postmaster_needs_no_domain,
-	recipients_have_a_limit, many_recipients, transaction_memory_has_a_limit,
-	errors_have_a_limit, guessing_has_a_limit, silence_ends_a_session, writes_fail,
-	memory_runs_out, idle_sessions_are_small)
+UNIT_MAIN("smtp/server", message_is_taken, envelope_travels, plain_smtp_and_two_messages,
+	commands_out_of_order, commands_that_only_talk, help_helps, syntax_is_checked,
+	lines_that_are_none, long_lines_resync, http_is_shown_the_door,
+	pipelined_replies_go_out_together, replies_do_not_wait_for_half_a_line,
+	many_replies_are_written_in_parts, early_talkers_are_noted, recipients_are_stored_once,
+	postmaster_needs_no_domain, recipients_have_a_limit, many_recipients,
+	transaction_memory_has_a_limit, errors_have_a_limit, guessing_has_a_limit,
+	silence_ends_a_session, writes_fail, memory_runs_out, idle_sessions_are_small)

@@ -44,10 +44,10 @@ START_TEST(usual_fields)
 			    "\tby mx.example.com with SMTP id 0000000000000;\r\n"
 			    "\tMon, 23 Nov 2026 17:33:55 +0000\r\n");
 	trace.client_address = SLICE("unix");
-	trace.hostname = SLICE("a.rather.long.name.of.a.host.example.com");
+	trace.hostname = SLICE("a.rather.long.name.of.host.example.com");
 	check_trace(&trace,
 		"Received: from mail.example.org\r\n"
-		"\tby a.rather.long.name.of.a.host.example.com with SMTP id 0000000000000;\r\n"
+		"\tby a.rather.long.name.of.host.example.com with SMTP id 0000000000000;\r\n"
 		"\tMon, 23 Nov 2026 17:33:55 +0000\r\n");
 }
 END_TEST
