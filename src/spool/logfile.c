@@ -148,8 +148,8 @@ logfile_write(struct env *env, int fd, struct iovec *pieces, size_t count, uint6
 
 	while (done < count) {
 		size_t now = count - done < IOV_MAX ? count - done : IOV_MAX;
-		ssize_t written = env->disk->pwritev(
-			env->world, fd, pieces + done, (int)now, (off_t)offset);
+		ssize_t written =
+			env->disk->pwritev(env->world, fd, pieces + done, (int)now, (off_t)offset);
 		if (written < 0)
 			return error_from_errno((int)-written);
 		if (written == 0)

@@ -16,7 +16,7 @@
 #define LOGFILE_NAME_BYTES  32
 #define LOGFILE_SLICE_BYTES 1048576 /* zeros written by one call */
 /* Queue ids are times in microseconds; one beyond this is no id, and the next one always exists. */
-#define SPOOL_ID_MAX        ((uint64_t)INT64_MAX - 1)
+#define SPOOL_ID_MAX ((uint64_t)INT64_MAX - 1)
 
 enum logfile_kind { LOGFILE_SEGMENT, LOGFILE_JOURNAL };
 
@@ -45,27 +45,27 @@ bool logfile_parse_name(const char *name, enum logfile_kind *ret_kind, uint32_t 
 uint32_t logfile_block(struct env *env, int dir_fd);
 
 /* A new, empty file, open for writing. ERROR_EXISTS when there is one. */
-MUST_CHECK enum error logfile_create(
-	struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number, int *ret_fd);
-MUST_CHECK enum error logfile_open(
-	struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number, int *ret_fd);
-MUST_CHECK enum error logfile_remove(
-	struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number);
+MUST_CHECK enum error
+logfile_create(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number, int *ret_fd);
+MUST_CHECK enum error
+logfile_open(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number, int *ret_fd);
+MUST_CHECK enum error
+logfile_remove(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number);
 
 /* Writes all of it, in as many calls as it takes; uses the pieces up. */
-MUST_CHECK enum error logfile_write(
-	struct env *env, int fd, struct iovec *pieces, size_t count, uint64_t offset);
+MUST_CHECK enum error
+logfile_write(struct env *env, int fd, struct iovec *pieces, size_t count, uint64_t offset);
 
 /* Reads exactly this much; ERROR_DAMAGED when the file ends before. */
-MUST_CHECK enum error logfile_read(
-	struct env *env, int fd, void *bytes, size_t len, uint64_t offset);
+MUST_CHECK enum error
+logfile_read(struct env *env, int fd, void *bytes, size_t len, uint64_t offset);
 
 /* Zeros from *filled on, one slice at most; *filled moves on by what was written. */
 MUST_CHECK enum error logfile_fill(struct env *env, int fd, uint64_t *filled, uint64_t size);
 
 /* Writes block 0 whole. */
-MUST_CHECK enum error logfile_write_header(
-	struct env *env, int fd, const struct logfile_header *header);
+MUST_CHECK enum error
+logfile_write_header(struct env *env, int fd, const struct logfile_header *header);
 
 /*
  * ERROR_NOT_FOUND: block 0 was never written (a pre-written file). ERROR_DAMAGED: not a header of
