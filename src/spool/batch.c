@@ -21,14 +21,13 @@ struct batch_small {
 
 static const uint8_t padding[LOGFILE_BLOCK_MAX];
 
-static struct slice
+static void
 head_seal(struct buffer *head, const struct siphash_key *key, uint64_t offset)
 {
 	struct buffer open = *head;
 
 	buffer_append_u64(&open, offset);
 	buffer_append_u64(head, siphash(key, buffer_slice(&open)));
-	return buffer_slice(head);
 }
 
 /* Compares without a copy of the head: the check's place is the last of it. */
