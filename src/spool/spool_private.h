@@ -9,7 +9,7 @@
 #define SPOOL_SPARES_MAX     2
 #define SPOOL_GENERATION     1 /* files are never used again, so their bytes are the first */
 #define SPOOL_BATCH_MESSAGES (BATCH_RECORDS_MAX / 2)
-#define MESSAGE_PREFIX_BYTES 40 /* before the caller's payload of a message record */
+#define MESSAGE_PREFIX_BYTES 32 /* before the caller's payload of a message record */
 #define NO_FD                (-1)
 
 enum segment_flags {
