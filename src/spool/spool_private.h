@@ -121,7 +121,14 @@ MUST_CHECK enum error journal_flush(struct spool *spool);
 MUST_CHECK enum error journal_start(struct spool *spool);
 void journal_close(struct spool *spool);
 
-/* What the records of a journal say. */
+/* The records of a journal: into the batch in the making, */
+MUST_CHECK enum error journal_image_segment(struct batch_image *image, const struct spool *spool,
+	uint32_t type, const struct segment *segment);
+MUST_CHECK enum error
+journal_image_state(struct batch_image *image, struct env *env, const struct index_entry *entry);
+MUST_CHECK enum error journal_image_end(struct batch_image *image, uint64_t count);
+
+/* and out of the payload. */
 struct journal_segment {
 	uint32_t number;
 	uint32_t generation;
