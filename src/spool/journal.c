@@ -69,7 +69,7 @@ static enum error
 fresh_add_messages(struct fresh *fresh)
 {
 	struct index *index = &fresh->spool->index;
-	uint64_t count = 0;
+	struct journal_end end = {0, fresh->spool->next_sequence, fresh->spool->next_segment};
 
 	for (uint32_t i = 0; i < index_limit(index); i++) {
 		struct index_entry *entry = index_at(index, i);
@@ -80,9 +80,9 @@ fresh_add_messages(struct fresh *fresh)
 			error = fresh_write_full(fresh);
 		if (error != OK)
 			return error;
-		count++;
+		end.messages++;
 	}
-	return journal_image_end(&fresh->image, count);
+	return journal_image_end(&fresh->image, &end);
 }
 
 /* Zeros behind the state up to the size that the header will name. */
@@ -90,10 +90,10 @@ static enum error
 fresh_fill(struct fresh *fresh)
 {
 	struct spare *file = &fresh->file;
-	uint64_t size = logfile_round_up(fresh->end * STATE_GROWTH, LOGFILE_SLICE_BYTES);
+	uint64_t size = fresh->end * STATE_GROWTH;
 
-	if (file->size < size && fresh->end * STATE_GROWTH > file->size)
-		file->size = size;
+	if (file->size < size)
+		file->size = logfile_round_up(size, LOGFILE_SLICE_BYTES);
 	if (file->filled < fresh->end)
 		file->filled = fresh->end;
 	while (file->filled < file->size) {

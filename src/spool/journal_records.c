@@ -262,25 +262,34 @@ journal_decode_state(struct index *index, struct slice payload, struct index_ent
 	return take_done(index, &cursor, words, entry);
 }
 
+#define END_PAYLOAD_BYTES 24
+
 enum error
-journal_image_end(struct batch_image *image, uint64_t count)
+journal_image_end(struct batch_image *image, const struct journal_end *end)
 {
-	uint8_t storage[sizeof count];
+	uint8_t storage[END_PAYLOAD_BYTES];
 	struct buffer bytes;
 
 	buffer_init_fixed(&bytes, storage, sizeof storage);
-	buffer_append_u64(&bytes, count);
+	buffer_append_u64(&bytes, end->messages);
+	buffer_append_u64(&bytes, end->next_sequence);
+	buffer_append_u32(&bytes, end->next_segment);
+	buffer_append_u32(&bytes, 0);
 	return batch_image_add(image, RECORD_STATE_END, 0, buffer_slice(&bytes), (struct slice){0});
 }
 
 enum error
-journal_decode_end(struct slice payload, uint64_t *ret_count)
+journal_decode_end(struct slice payload, struct journal_end *ret_end)
 {
 	struct cursor cursor = cursor_of(payload);
-	uint64_t count = cursor_take_u64(&cursor);
+	struct journal_end end;
 
-	if (cursor_end(&cursor) != OK)
+	end.messages = cursor_take_u64(&cursor);
+	end.next_sequence = cursor_take_u64(&cursor);
+	end.next_segment = cursor_take_u32(&cursor);
+	cursor_take_u32(&cursor);
+	if (cursor_end(&cursor) != OK || end.next_sequence == 0 || end.next_sequence > INT64_MAX)
 		return ERROR_DAMAGED;
-	*ret_count = count;
+	*ret_end = end;
 	return OK;
 }

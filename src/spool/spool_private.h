@@ -121,12 +121,19 @@ MUST_CHECK enum error journal_flush(struct spool *spool);
 MUST_CHECK enum error journal_start(struct spool *spool);
 void journal_close(struct spool *spool);
 
+/* The end of a journal's state. */
+struct journal_end {
+	uint64_t messages; /* STATE records before it */
+	uint64_t next_sequence;
+	uint32_t next_segment;
+};
+
 /* The records of a journal: into the batch in the making, */
 MUST_CHECK enum error journal_image_segment(struct batch_image *image, const struct spool *spool,
 	uint32_t type, const struct segment *segment);
 MUST_CHECK enum error
 journal_image_state(struct batch_image *image, struct env *env, const struct index_entry *entry);
-MUST_CHECK enum error journal_image_end(struct batch_image *image, uint64_t count);
+MUST_CHECK enum error journal_image_end(struct batch_image *image, const struct journal_end *end);
 
 /* and out of the payload. */
 struct journal_segment {
@@ -144,7 +151,7 @@ journal_decode_result(uint64_t queue_id, struct slice payload, struct spool_resu
 /* Fills an entry that is new but for its id. */
 MUST_CHECK enum error
 journal_decode_state(struct index *index, struct slice payload, struct index_entry *entry);
-MUST_CHECK enum error journal_decode_end(struct slice payload, uint64_t *ret_count);
+MUST_CHECK enum error journal_decode_end(struct slice payload, struct journal_end *ret_end);
 
 /* How a result changes what is known of its message; DONE is the caller's. */
 MUST_CHECK enum error
