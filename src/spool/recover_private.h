@@ -33,6 +33,18 @@ void recovery_damage(struct recovery *recovery, enum logfile_kind kind, uint32_t
 /* Finds the newest whole journal and fills index and segments from it. */
 MUST_CHECK enum error recover_journal(struct recovery *recovery);
 
+/* Numbers of entries in the order of two keys. */
+struct ordered_entry {
+	uint64_t major;
+	uint64_t minor;
+	uint32_t number;
+};
+enum recovery_order { BY_PLACE, BY_QUEUE_ID };
+/* All entries but stubs and dead ones; *ret_entries is the caller's to give back, NULL when none.
+ */
+MUST_CHECK enum error recovery_order_entries(struct recovery *recovery, enum recovery_order order,
+	struct ordered_entry **ret_entries, size_t *ret_count);
+
 /* Reads the segments that may hold messages the journal does not know. */
 MUST_CHECK enum error recover_segments(struct recovery *recovery);
 
