@@ -7,6 +7,7 @@
  */
 #include "spool/recover_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static enum error
@@ -166,6 +167,7 @@ adopt_segment(struct recovery *recovery, uint32_t number)
 		return error;
 	if (header != OK)
 		segment->flags |= SEGMENT_SEALED | SEGMENT_KEEP;
+	recovery->keep_journals = true;
 	recovery_damage(recovery, LOGFILE_SEGMENT, number, 0,
 		header == OK ? "not in the journal, which is damaged: read from its start"
 			     : "segment without a sound header");

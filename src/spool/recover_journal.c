@@ -175,9 +175,11 @@ static void
 replay_damage(struct replay *replay, uint64_t offset, const char *what)
 {
 	replay->has_hole = true;
-	if (replay->apply)
-		recovery_damage(replay->recovery, LOGFILE_JOURNAL, replay->reader.header.number,
-			offset, what);
+	if (!replay->apply)
+		return;
+	replay->recovery->keep_journals = true;
+	recovery_damage(
+		replay->recovery, LOGFILE_JOURNAL, replay->reader.header.number, offset, what);
 }
 
 static enum error

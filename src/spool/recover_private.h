@@ -19,8 +19,9 @@ struct recovery {
 	struct number_list freed; /* segments that the journal calls free */
 	bool journal_found;
 	bool state_lost; /* parts of the state are missing: every segment is read from its start */
-	bool records_lost; /* parts behind the state are missing: unknown segments are taken for
-			      open */
+	bool keep_journals; /* damage was found in them or because of them */
+	bool records_lost;  /* parts behind the state are missing: unknown segments are taken for
+			       open */
 };
 
 MUST_CHECK enum error
