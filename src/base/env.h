@@ -56,6 +56,8 @@ struct disk_ops {
 	int (*list)(void *world, int dir_fd, bool (*each)(void *arg, const struct disk_entry *entry), void *arg);
 	/* Bytes that an unprivileged writer may still use on the file system of fd. */
 	int64_t (*free_bytes)(void *world, int fd);
+	/* Takes the lock of this open file for as long as it is open; -EWOULDBLOCK when another open file has it. */
+	int (*lock)(void *world, int fd);
 };
 
 struct net_ops {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -210,6 +211,13 @@ linux_free_bytes(void *world, int fd)
 	(void)world;
 	int result = RETRY(fstatvfs(fd, &volume));
 	return result < 0 ? result : (int64_t)(volume.f_bavail * volume.f_frsize);
+}
+
+static int
+linux_lock(void *world, int fd)
+{
+	(void)world;
+	return RETRY(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 static int
@@ -441,6 +449,7 @@ static const struct disk_ops linux_disk = {
 	.fstatat = linux_fstatat,
 	.list = linux_list,
 	.free_bytes = linux_free_bytes,
+	.lock = linux_lock,
 };
 static const struct net_ops linux_net = {
 	.accept = linux_accept,
