@@ -14,18 +14,21 @@
 #include "ipc/role.h"
 
 #define IPC_MESSAGE_MAX 65536
-#define IPC_FDS_MAX     3
+#define IPC_FDS_MAX     4
 #define IPC_TEXT_MAX    1024
 #define IPC_PATH_MAX    4096
 #define IPC_TRACE_MAX   16384
 
 /* F(message, type, name, maximum): types u32, u64, slice; the maximum counts octets of a slice, or is the largest number. */
 
-/* Who you are: the worker's number among its role, with the configuration as its role may see it, its log ring, the log's wake-up. */
-#define IPC_FIELDS_start(F, m)        F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, u64, log_bytes, UINT32_MAX)
+/*
+ * Who you are: the number among the workers of the role, the user to become (empty: stay who you are), the name of a deliverer. With it come
+ * the configuration as the role may see it, its log ring, the log's wake-up, and a wake-up of its own.
+ */
+#define IPC_FIELDS_start(F, m)        F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, slice, name, 320)
 /* A channel to another process. */
 #define IPC_FIELDS_peer(F, m)         F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, slice, name, 320)
-/* A ring between a session worker and the queue: memory, the queue's wake-up, the session's wake-up. */
+/* A ring between a session worker and the queue: memory, the other side's wake-up. */
 #define IPC_FIELDS_ring(F, m)         F(m, u32, worker, 4096)
 /* A process' log ring, for `log`. */
 #define IPC_FIELDS_log_ring(F, m)  F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
@@ -102,9 +105,9 @@
 #define IPC_ASKERS (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
 #define IPC_ANSWERERS (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
 #define IPC_MESSAGES(M)                                                                                                \
-	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 3)                                                          \
+	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 4)                                                          \
 	M(PEER, peer, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 1)                                                            \
-	M(RING, ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE), 3)                           \
+	M(RING, ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE), 2)                           \
 	M(LOG_RING, log_ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 1)                                                  \
 	M(LISTENER, listener, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), 1)                   \
 	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG), 1)  \

@@ -54,7 +54,7 @@ queue_end_turn(void *arg)
 {
 	struct queue_service *service = arg;
 
-	if (service->writer_ready && (handoff_first(&service->writer.committed) || writer_has_troubles(&service->writer)))
+	if (handoff_first(&service->writer.committed) || writer_has_troubles(&service->writer))
 		task_event_signal(&service->intake);
 }
 
@@ -63,7 +63,7 @@ queue_may_sleep(void *arg)
 {
 	struct queue_service *service = arg;
 
-	return !service->writer_ready || handoff_may_sleep(&service->writer.committed);
+	return handoff_may_sleep(&service->writer.committed);
 }
 
 static void
@@ -71,12 +71,12 @@ queue_woke(void *arg)
 {
 	struct queue_service *service = arg;
 
-	if (service->writer_ready)
-		handoff_woke(&service->writer.committed);
+	handoff_woke(&service->writer.committed);
 }
 
 struct queue_service *
-queue_service_new(struct env *env, const struct conf *conf, const struct queue_root_ops *root, void *root_arg)
+queue_service_new(
+	struct env *env, const struct conf *conf, int wake_fd, const struct queue_root_ops *root, void *root_arg)
 {
 	struct queue_service *service = memory_get(env->memory, sizeof *service);
 
@@ -102,6 +102,10 @@ queue_service_new(struct env *env, const struct conf *conf, const struct queue_r
 	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
 		service->segments.entries[i].fd = -1;
 	routes_build(service);
+	/* The spool and its thread have a memory account of their own: accounts are not shared between threads. */
+	service->spool_env = *env;
+	service->spool_env.memory = memory_new(0);
+	writer_init(&service->writer, &service->spool_env, service->wake_fd, wake_fd);
 	service->hook = (struct loop_hook){
 		.end_turn = queue_end_turn, .before_sleep = queue_may_sleep, .after_sleep = queue_woke, .arg = service};
 	loop_add_hook(env->loop, &service->hook);
@@ -160,20 +164,10 @@ queue_service_add_session(struct queue_service *service, uint32_t worker, int ch
 }
 
 void
-queue_service_add_ring(struct queue_service *service, uint32_t worker, int memory_fd, int own_wake_fd, int session_wake_fd)
+queue_service_add_ring(struct queue_service *service, uint32_t worker, int memory_fd, int session_wake_fd)
 {
 	struct env *env = service->env;
 
-	/* All rings signal the same counter: the first descriptor of it is the writer's, the others are copies. */
-	if (!service->writer_ready) {
-		struct env spool_env = *env;
-		spool_env.memory = memory_new(0);
-		service->spool_env = spool_env;
-		writer_init(&service->writer, &spool_env, service->wake_fd, own_wake_fd);
-		service->writer_ready = true;
-	} else {
-		env->net->close(env->world, own_wake_fd);
-	}
 	enum error error = writer_attach(&service->writer, worker, memory_fd, session_wake_fd);
 	env->net->close(env->world, memory_fd);
 	if (error != OK)
@@ -359,7 +353,7 @@ queue_service_go(struct queue_service *service)
 {
 	struct loop *loop = service->env->loop;
 
-	if (!service->writer_ready || service->spool_fd < 0)
+	if (service->spool_fd < 0)
 		return ERROR_NOT_FOUND;
 	enum error error = open_spool(service);
 	if (error == OK)
@@ -406,11 +400,9 @@ queue_service_free(struct queue_service **service_pointer)
 	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
 		if (service->segments.entries[i].fd >= 0)
 			env->disk->close(env->world, service->segments.entries[i].fd);
-	if (service->writer_ready) {
-		spool_close(&service->spool);
-		writer_done(&service->writer);
-		memory_free(&service->spool_env.memory);
-	}
+	spool_close(&service->spool);
+	writer_done(&service->writer);
+	memory_free(&service->spool_env.memory);
 	if (service->spool_fd >= 0)
 		env->disk->close(env->world, service->spool_fd);
 	watch_close(&service->wake);

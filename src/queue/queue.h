@@ -16,16 +16,16 @@ struct queue_root_ops {
 	void (*need_deliver)(void *arg, struct slice user);
 };
 
+/* `wake_fd` is what the sessions signal; owned from here on. */
 struct queue_service *queue_service_new(
-	struct env *env, const struct conf *conf, const struct queue_root_ops *root, void *root_arg);
+	struct env *env, const struct conf *conf, int wake_fd, const struct queue_root_ops *root, void *root_arg);
 
 /* The spool's folder; owned from here on. */
 void queue_service_set_spool(struct queue_service *service, int folder_fd);
 
 /* A session worker: the channel whose end tells that it died (or that we did), and the ring. All descriptors are owned from here on. */
 void queue_service_add_session(struct queue_service *service, uint32_t worker, int channel_fd);
-void queue_service_add_ring(
-	struct queue_service *service, uint32_t worker, int memory_fd, int own_wake_fd, int session_wake_fd);
+void queue_service_add_ring(struct queue_service *service, uint32_t worker, int memory_fd, int session_wake_fd);
 
 /* A deliverer by name: an owner of virtual mailboxes, or "system:LOGIN"; and: there will be none of this name now. */
 void queue_service_add_deliver(struct queue_service *service, struct slice user, int channel_fd);

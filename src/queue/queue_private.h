@@ -136,7 +136,6 @@ struct queue_service {
 	struct env spool_env; /* the writer thread's account */
 	struct spool *spool;
 	struct writer writer;
-	bool writer_ready;    /* writer_init was called */
 	int wake_fd;          /* ours: the writer signals it */
 	struct watch wake;
 	struct loop_hook hook;

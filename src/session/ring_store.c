@@ -1,10 +1,12 @@
 /*
- * One link a ring: the mapping, its private list of block chains, its wake-up. A link lives until the last acceptance that has blocks in it
+ * One link a ring: the mapping, its private list of block chains. A link lives until the last acceptance that has blocks in it
  * is over. The worker's loop publishes submissions and takes completions once a turn (the hook), so that a burst of finished messages
  * costs the queue one wake-up.
  */
 #include "session/ring_store.h"
 #include "ipc/ring.h"
+
+#include <stdlib.h>
 
 #define NO_BLOCK UINT32_MAX
 #define ENVELOPE_BYTES_MAX (16u << 20)
@@ -16,8 +18,6 @@ struct ring_link {
 	uint32_t *next; /* the chains as we made them: the shared links are never read back */
 	int memory_fd;
 	int queue_wake_fd;
-	int wake_fd;
-	struct watch wake;
 	unsigned users;
 	bool dead;
 };
@@ -40,6 +40,8 @@ struct ring_store {
 	struct accept_store accept;
 	struct env *env;
 	struct ring_link *link; /* NULL while there is no queue */
+	int wake_fd;
+	struct watch wake;
 	struct ring_acceptance *slots[RING_ENTRIES];
 	uint32_t free_tokens[RING_ENTRIES];
 	uint32_t free_token_count;
@@ -64,7 +66,6 @@ link_unuse(struct ring_store *store, struct ring_link *link)
 	memory_put(env->memory, link->next);
 	env->net->close(env->world, link->memory_fd);
 	env->net->close(env->world, link->queue_wake_fd);
-	env->net->close(env->world, link->wake_fd);
 	memory_put(env->memory, link);
 }
 
@@ -407,12 +408,15 @@ store_woke(void *arg)
 }
 
 struct ring_store *
-ring_store_new(struct env *env)
+ring_store_new(struct env *env, int wake_fd)
 {
 	struct ring_store *store = memory_get(env->memory, sizeof *store);
 
 	store->accept.ops = &ring_accept_ops;
 	store->env = env;
+	store->wake_fd = wake_fd;
+	if (watch_open(&store->wake, env->loop, wake_fd, POLL_READABLE) != OK)
+		abort(); /* at start-up, with a descriptor from root: without it the worker would never hear an answer */
 	task_event_init(&store->changed);
 	for (uint32_t token = RING_ENTRIES; token-- > 0;)
 		store->free_tokens[store->free_token_count++] = token;
@@ -429,6 +433,8 @@ ring_store_free(struct ring_store **store)
 		return;
 	ring_store_disconnect(*store);
 	loop_remove_hook(&(*store)->hook);
+	watch_close(&(*store)->wake);
+	(*store)->env->net->close((*store)->env->world, (*store)->wake_fd);
 	memory_put((*store)->env->memory, *store);
 	*store = NULL;
 }
@@ -440,7 +446,7 @@ ring_store_accept(struct ring_store *store)
 }
 
 enum error
-ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd, int own_wake_fd)
+ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd)
 {
 	struct env *env = store->env;
 	struct ring_link *link = memory_get(env->memory, sizeof *link);
@@ -449,11 +455,10 @@ ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd, i
 	ring_store_disconnect(store);
 	link->memory_fd = memory_fd;
 	link->queue_wake_fd = queue_wake_fd;
-	link->wake_fd = own_wake_fd;
 	link->users = 1;
 	if (error == OK) {
 		link->next = memory_try(env->memory, link->ring.blocks * sizeof *link->next);
-		error = link->next ? watch_open(&link->wake, env->loop, own_wake_fd, POLL_READABLE) : ERROR_NO_MEMORY;
+		error = link->next ? OK : ERROR_NO_MEMORY;
 	}
 	if (error != OK) {
 		link->dead = true;
@@ -474,7 +479,6 @@ ring_store_disconnect(struct ring_store *store)
 		return;
 	store->link = NULL;
 	link->dead = true;
-	watch_close(&link->wake);
 	for (uint32_t token = 0; token < RING_ENTRIES; token++)
 		if (store->slots[token] && store->slots[token]->link == link && store->slots[token]->abandoned)
 			acceptance_end(store->slots[token]);

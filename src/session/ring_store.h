@@ -15,7 +15,8 @@
 
 struct ring_store;
 
-struct ring_store *ring_store_new(struct env *env);
+/* `wake_fd` is what queues signal when answers are there; the store owns it from here on. */
+struct ring_store *ring_store_new(struct env *env, int wake_fd);
 
 /* No acceptance is under way. */
 void ring_store_free(struct ring_store **store);
@@ -23,7 +24,7 @@ void ring_store_free(struct ring_store **store);
 struct accept_store *ring_store_accept(struct ring_store *store);
 
 /* The ring to a (new) queue; the store owns the descriptors from here on, also on error. */
-MUST_CHECK enum error ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd, int own_wake_fd);
+MUST_CHECK enum error ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd);
 
 /* The queue is gone. */
 void ring_store_disconnect(struct ring_store *store);

@@ -327,7 +327,7 @@ peer_start(struct session_worker *worker, enum role role, int channel_fd, const 
 }
 
 struct session_worker *
-session_worker_new(struct env *env, const struct conf *conf, uint32_t number)
+session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd)
 {
 	struct session_worker *worker = memory_get(env->memory, sizeof *worker);
 
@@ -335,7 +335,7 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number)
 	worker->conf = conf;
 	worker->number = number;
 	worker->directory = directory_new(env, conf);
-	worker->store = ring_store_new(env);
+	worker->store = ring_store_new(env, wake_fd);
 	worker->lines = line_pool_new(env);
 	list_init(&worker->listeners);
 	task_group_init(&worker->acceptors, env->loop);
@@ -379,9 +379,9 @@ session_worker_add_listener(struct session_worker *worker, struct slice name, in
 }
 
 void
-session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_wake_fd, int own_wake_fd)
+session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_wake_fd)
 {
-	enum error error = ring_store_connect(worker->store, memory_fd, queue_wake_fd, own_wake_fd);
+	enum error error = ring_store_connect(worker->store, memory_fd, queue_wake_fd);
 
 	if (error != OK)
 		log_event(worker->env, LOG_ERROR, "ring_unusable", LOG_STRING("error", error_text(error)));

@@ -11,13 +11,14 @@
 
 struct session_worker;
 
-struct session_worker *session_worker_new(struct env *env, const struct conf *conf, uint32_t worker);
+/* `wake_fd` is what the queue signals; owned from here on. */
+struct session_worker *session_worker_new(struct env *env, const struct conf *conf, uint32_t worker, int wake_fd);
 
 /* A bound socket of the `listen` block of this name; owned from here on. */
 void session_worker_add_listener(struct session_worker *worker, struct slice name, int listener_fd);
 
 /* The ring to a (new) queue, and the channel whose end tells that it died; all owned from here on. */
-void session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_wake_fd, int own_wake_fd);
+void session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_wake_fd);
 void session_worker_set_queue(struct session_worker *worker, int channel_fd);
 
 /* The channel that snapshots come through; owned from here on. */
