@@ -1,9 +1,9 @@
-/* What the spool's tests share: a folder, options, and a visitor that remembers. */
+/* What the spool's tests share: a folder, options, and a visitor that remembers. Include unit.h
+ * before. */
 #ifndef SPOOL_SPOOL_TEST_H
 #define SPOOL_SPOOL_TEST_H
 
 #include "spool/spool_private.h"
-#include "unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
