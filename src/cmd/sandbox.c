@@ -108,7 +108,7 @@ write_configuration(const struct sandbox_arguments *arguments, char ret_path[PAT
 		"\taccounts any\n"
 		"\tmailbox maildir \"%s/mail/{domain}/{user}\"\n"
 		"}\n"
-		"log { to file \"%s/log/veredus.log\" }\n",
+		"log { to file \"%s/veredus.log\" }\n",
 		arguments->dir, arguments->dir, arguments->smtp, arguments->dir, arguments->dir);
 	int failed = ferror(file);
 	if (fclose(file) != 0 || failed) {

@@ -156,7 +156,7 @@ take_orders(struct child *child)
 		}
 		if (message.kind == IPC_STOP)
 			return ERROR_CLOSED;
-		if (message.kind == IPC_FOLDER)
+		if (message.kind == IPC_FOLDER && child->sandbox.rights->folders != FOLDER_NONE)
 			sandbox_allow_folder(&child->sandbox, message.fds[0], child->sandbox.rights->folders);
 		child->functions->message(child->state, &message);
 	}

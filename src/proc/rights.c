@@ -49,7 +49,7 @@ static const char *const admin_calls[] = {
 };
 
 static const char *const log_calls[] = {
-	"openat", "lseek", NULL,
+	NULL,
 };
 
 static const struct process_rights table[] = {
@@ -58,8 +58,8 @@ static const struct process_rights table[] = {
 			ROLE_BIT(ROLE_LOG),
 		NULL, false, "binds ports, opens folders, starts and restarts the others, hands the configuration out",
 		"read a byte from outside"},
-	{ROLE_LOG, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_WRITE, "the log file's", ROLE_BIT(ROLE_ROOT), log_calls, true,
-		"writes the log and what is announced on standard output", "touch the network, the spool or a mailbox"},
+	{ROLE_LOG, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_NONE, "-", ROLE_BIT(ROLE_ROOT), log_calls, true,
+		"writes the log and what is announced on standard output", "open a file, touch the network, the spool or a mailbox"},
 	{ROLE_QUEUE, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_WRITE, "the spool",
 		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_ADMIN), queue_calls, true,
 		"stores, schedules and hands out messages", "touch the network or a mailbox"},

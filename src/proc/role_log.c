@@ -1,4 +1,4 @@
-/* log: everybody's log rings, and the folder of the log file if there is one. */
+/* log: everybody's log rings, and the log file if there is one. */
 #include "log/log.h"
 #include "proc/child.h"
 
@@ -27,7 +27,7 @@ log_message(void *state, struct ipc_message *message)
 	struct log_role *role = state;
 
 	if (message->kind == IPC_FOLDER)
-		log_service_set_folder(role->service, message->fds[0]);
+		log_service_set_file(role->service, message->fds[0]);
 	else if (message->kind == IPC_LOG_RING)
 		log_service_add_ring(role->service, message->log_ring.role, message->log_ring.worker, message->fds[0]);
 	else

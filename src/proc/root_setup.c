@@ -150,16 +150,36 @@ set_up_mailboxes(struct root *root)
 	return code;
 }
 
+/* Root opens it, so that it may lie in a folder where the log process can make nothing, /var/log for one. */
 static int
-set_up_state_folders(struct root *root)
+set_up_log_file(struct root *root)
+{
+	struct env *env = root->env;
+	struct slice path = root->conf->log.file;
+	char *text = text_of(root, path);
+	struct user owner;
+	int code = find_owner(root, root->conf->user, &owner);
+
+	if (code != EX_OK)
+		return code;
+	int fd = text ? env->disk->openat(env->world, AT_FDCWD, text, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, 0640) : -ENOMEM;
+	if (fd < 0)
+		return problem(root, EX_CANTCREAT, "can't open the log file %.*s: %s", SLICE_ARGS(path), strerror(-fd));
+	if (root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
+		close(fd);
+		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s", SLICE_ARGS(path), strerror(errno));
+	}
+	add_folder(root, ROLE_LOG, slice_of(NULL, 0), path, fd);
+	return EX_OK;
+}
+
+static int
+set_up_state(struct root *root)
 {
 	const struct conf *conf = root->conf;
-	struct slice none = slice_of(NULL, 0);
-	int code = set_up_folder(root, ROLE_QUEUE, none, conf->spool, conf->user, 0700);
+	int code = set_up_folder(root, ROLE_QUEUE, slice_of(NULL, 0), conf->spool, conf->user, 0700);
 
-	if (code == EX_OK && conf->log.to == CONF_LOG_FILE)
-		code = set_up_folder(root, ROLE_LOG, none, parent_of(conf->log.file), conf->user, 0750);
-	return code;
+	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;
 }
 
 static int
@@ -239,7 +259,7 @@ root_set_up(struct root *root)
 	for (uint32_t worker = 0; worker < root->workers; worker++)
 		root_add_child(root, ROLE_SESSION, worker, none, user, true);
 	if (code == EX_OK)
-		code = set_up_state_folders(root);
+		code = set_up_state(root);
 	if (code == EX_OK)
 		code = set_up_listeners(root);
 	if (code == EX_OK)
