@@ -344,6 +344,33 @@ START_TEST(missing_segments_are_reported)
 }
 END_TEST
 
+/* The last batch of a segment that is not the newest was acknowledged before the next one began. */
+START_TEST(older_segments_have_no_torn_tails)
+{
+	struct fixture f;
+	struct snapshot s;
+	struct added added[5];
+
+	fixture_init(&f);
+	fixture_open(&f);
+	for (uint64_t i = 0; i < 5; i++)
+		added[i] = put(&f, i + 1, 400000);
+	ck_assert_uint_eq(added[1].content.segment, added[0].content.segment);
+	ck_assert_uint_ne(added[2].content.segment, added[1].content.segment);
+	spool_close(&f.spool);
+	snapshot_take(&f, &s);
+	const struct spool_reference *last = &added[1].content;
+	const uint64_t places[] = {last->offset + 70000, last->offset - 3,
+		last->offset - RECORD_HEAD_BYTES - BATCH_HEAD_BYTES + 1};
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		snapshot_restore(&f, &s);
+		flip_byte(&f, last, places[i]);
+		check_damaged(&f, 2, last->segment);
+	}
+	fixture_done(&f);
+}
+END_TEST
+
 /* Without them, mail that was delivered would be sent again once the file is back. */
 START_TEST(results_wait_for_a_segment_that_is_away)
 {
@@ -642,6 +669,7 @@ END_TEST
 UNIT_MAIN("spool/damage", torn_tails_are_dropped, lost_sectors_of_the_last_batch_are_dropped,
 	truncated_segments_end_where_they_end, damage_in_the_middle_is_reported,
 	damage_behind_the_state_is_reported, missing_segments_are_reported,
-	results_wait_for_a_segment_that_is_away, planted_batches_are_never_taken_up,
-	torn_journal_batches_are_dropped, an_incomplete_new_journal_is_passed_over,
-	a_lost_journal_loses_no_mail, later_versions_are_refused)
+	older_segments_have_no_torn_tails, results_wait_for_a_segment_that_is_away,
+	planted_batches_are_never_taken_up, torn_journal_batches_are_dropped,
+	an_incomplete_new_journal_is_passed_over, a_lost_journal_loses_no_mail,
+	later_versions_are_refused)
