@@ -48,7 +48,7 @@ END_TEST
 START_TEST(ties_leave_as_they_came)
 {
 	struct memory *memory = memory_new(0);
-	struct heap_node nodes[100] = {0};
+	static struct heap_node nodes[100];
 	struct heap heap;
 
 	heap_init(&heap, memory);

@@ -14,24 +14,27 @@
 #include "ipc/role.h"
 
 #define IPC_MESSAGE_MAX 65536
-#define IPC_FDS_MAX     3
+#define IPC_FDS_MAX     4
 #define IPC_TEXT_MAX    1024
 #define IPC_PATH_MAX    4096
 #define IPC_TRACE_MAX   16384
 
 /* F(message, type, name, maximum): types u32, u64, slice; the maximum counts octets of a slice, or is the largest number. */
 
-/* Who you are: the worker's number among its role, with the configuration as its role may see it, its log ring, the log's wake-up. */
-#define IPC_FIELDS_start(F, m)        F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, u64, log_bytes, UINT32_MAX)
+/*
+ * Who you are: the number among the workers of the role, the user to become (empty: stay who you are), the name of a deliverer. With it come
+ * the configuration as the role may see it, its log ring, the log's wake-up, and a wake-up of its own.
+ */
+#define IPC_FIELDS_start(F, m)        F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, slice, name, 320)
 /* A channel to another process. */
-#define IPC_FIELDS_peer(F, m)         F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, slice, name, 64)
-/* A ring between a session worker and the queue: memory, the queue's wake-up, the session's wake-up. */
+#define IPC_FIELDS_peer(F, m)         F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, slice, name, 320)
+/* A ring between a session worker and the queue: memory, the other side's wake-up. */
 #define IPC_FIELDS_ring(F, m)         F(m, u32, worker, 4096)
 /* A process' log ring, for `log`. */
 #define IPC_FIELDS_log_ring(F, m)  F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
 /* A bound socket: the name of its `listen` block. */
 #define IPC_FIELDS_listener(F, m)     F(m, slice, name, 64)
-/* An open folder (spool, mailbox root). */
+/* An open folder (spool, mailbox root); for `log` the log file. */
 #define IPC_FIELDS_folder(F, m)       F(m, slice, path, IPC_PATH_MAX)
 /* All that root had for you has come. / I have begun to work. */
 #define IPC_FIELDS_go(F, m)           F(m, u32, workers, 4096)
@@ -39,9 +42,9 @@
 /* Finish what is under way and end. */
 #define IPC_FIELDS_stop(F, m)         F(m, u32, grace_ms, UINT32_MAX)
 /* The queue needs a deliverer that runs as this system user. */
-#define IPC_FIELDS_need_deliver(F, m) F(m, slice, user, 64)
+#define IPC_FIELDS_need_deliver(F, m) F(m, slice, user, 320)
 /* There is none: no such user, or it can't be started now. */
-#define IPC_FIELDS_no_deliver(F, m)   F(m, slice, user, 64) F(m, slice, reason, IPC_TEXT_MAX)
+#define IPC_FIELDS_no_deliver(F, m)   F(m, slice, user, 320) F(m, slice, reason, IPC_TEXT_MAX)
 /* A table of known addresses (ipc/snapshot.h) for one domain. */
 #define IPC_FIELDS_snapshot(F, m)     F(m, slice, domain, 256)
 /* A segment that deliveries will refer to, read-only; and: none will any more. */
@@ -56,6 +59,7 @@
 	F(m, slice, address, IPC_TEXT_MAX)                                                                                \
 	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
 	F(m, slice, trace, IPC_TRACE_MAX)                                                                                 \
+	F(m, u32, first_attempt, 1)                                                                                        \
 	F(m, u64, received_at, INT64_MAX)                                                                                 \
 	F(m, u32, segment, UINT32_MAX)                                                                                    \
 	F(m, u32, generation, UINT32_MAX)                                                                                 \
@@ -70,6 +74,7 @@
 	F(m, slice, address, IPC_TEXT_MAX)                                                                                \
 	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
 	F(m, slice, trace, IPC_TRACE_MAX)                                                                                 \
+	F(m, u32, first_attempt, 1)                                                                                        \
 	F(m, u64, received_at, INT64_MAX)                                                                                 \
 	F(m, u64, size, INT64_MAX)
 /* What became of a delivery: outcome is an enum deliver_outcome, status class * 10000 + subject * 100 + detail (RFC 3463). */
@@ -100,9 +105,9 @@
 #define IPC_ASKERS (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
 #define IPC_ANSWERERS (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
 #define IPC_MESSAGES(M)                                                                                                \
-	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 3)                                                          \
+	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 4)                                                          \
 	M(PEER, peer, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 1)                                                            \
-	M(RING, ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE), 3)                           \
+	M(RING, ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE), 2)                           \
 	M(LOG_RING, log_ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 1)                                                  \
 	M(LISTENER, listener, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), 1)                   \
 	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG), 1)  \

@@ -43,12 +43,12 @@ ring_memory_bytes(uint32_t blocks)
 enum error
 ring_memory_new(uint32_t blocks, int *ret_fd)
 {
-	struct ring_shared head = {.magic = RING_MAGIC, .blocks = blocks};
+	const uint32_t head[2] = {RING_MAGIC, blocks}; /* magic and blocks of struct ring_shared */
 	int fd = memfd_create("veredus-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return error_from_errno(errno);
-	if (ftruncate(fd, (off_t)ring_memory_bytes(blocks)) < 0 || pwrite(fd, &head, 8, 0) != 8 ||
+	if (ftruncate(fd, (off_t)ring_memory_bytes(blocks)) < 0 || pwrite(fd, head, sizeof head, 0) != sizeof head ||
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		int error = errno;
 		close(fd);
@@ -214,7 +214,7 @@ ring_consumer_close(struct ring_consumer *ring)
 }
 
 enum error
-ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_submission)
+ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_submission)
 {
 	uint32_t waiting = atomic_load_explicit(&ring->shared->submission_tail, memory_order_acquire) - ring->taken;
 
@@ -233,9 +233,24 @@ ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_sub
 	uint64_t room = (uint64_t)ring->blocks * RING_BLOCK_BYTES;
 	if (submission.token >= RING_ENTRIES || submission.content_bytes > room || submission.envelope_bytes > room)
 		return ERROR_DAMAGED;
-	ring->taken++;
 	*ret_submission = submission;
 	return OK;
+}
+
+void
+ring_pass_submission(struct ring_consumer *ring)
+{
+	ring->taken++;
+}
+
+enum error
+ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_submission)
+{
+	enum error error = ring_peek_submission(ring, ret_submission);
+
+	if (error == OK)
+		ring_pass_submission(ring);
+	return error;
 }
 
 static uint64_t

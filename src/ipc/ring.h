@@ -97,7 +97,13 @@ struct ring_consumer {
 MUST_CHECK enum error ring_consumer_open(struct ring_consumer *ring, struct env *env, int memory_fd, int session_wake_fd);
 void ring_consumer_close(struct ring_consumer *ring);
 
-/* The next submission, copied and checked; ERROR_AGAIN: none; ERROR_DAMAGED: drop this worker. */
+/*
+ * The next submission, copied and checked, and then past it, in two steps: it may have to wait for the next batch. ERROR_AGAIN: none;
+ * ERROR_DAMAGED: drop this worker. A second look copies and checks again.
+ */
+MUST_CHECK enum error ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_submission);
+void ring_pass_submission(struct ring_consumer *ring);
+/* Both. */
 MUST_CHECK enum error ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_submission);
 
 /*
