@@ -24,7 +24,7 @@ In C lines {TEXT*N} is TEXT N times. What became of it (counted since the dialog
     mailbox ADDRESS N       waits until N messages are there, no more
     content ADDRESS         one of them has exactly this content below its trace header:
     > LINE                  ... a line of it (>\\ LINE with the escapes of C\\)
-    header ADDRESS TEXT     a line of one of them matches TEXT
+    header ADDRESS TEXT     a line of one of them matches TEXT;  no header ADDRESS TEXT   no line of any does
     no mail                 nothing has come anywhere but what was claimed by `mailbox`
 """
 import re
@@ -198,22 +198,24 @@ class Talk:
             raise Failure(f'{step.place}: not a step: {step.word} {text}')
 
     def _mail(self, step, text):
-        address, _, rest = text.partition(' ')
-        box = self.server.mailbox(address) if step.word != 'no' else None
+        without = step.word == 'no' and text.startswith('header ')
+        address, _, rest = text.removeprefix('header ' if without else '').partition(' ')
+        box = self.server.mailbox(address) if '@' in address else None
         if step.word == 'mailbox':
             try:
                 self.claimed |= set(box.wait(int(rest), self.deadline_s, self.before))
             except Failure as failure:
                 raise Failure(f'{step.place}: {failure}')
-        elif step.word == 'no':
+        elif step.word == 'no' and not without:
             stray = unclaimed(self.server, self.before | self.claimed)
             if stray:
                 raise Failure(f'{step.place}: there is mail\n{stray}')
         else:
             stored = [maildir.read(path) for path in box.files() if path not in self.before]
-            if step.word == 'header':
-                if not any(matches(rest, line.decode('utf-8', 'backslashreplace')) for octets in stored for line in octets.split(b'\n')):
-                    raise Failure(f'{step.place}: no line matches: {rest}\n{shown(stored)}')
+            if step.word in ('header', 'no'):
+                found = any(matches(rest, line.decode('utf-8', 'backslashreplace')) for octets in stored for line in octets.split(b'\n'))
+                if found == without:
+                    raise Failure(f'{step.place}: {"a" if without else "no"} line matches: {rest}\n{shown(stored)}')
                 return
             wanted = b''.join((unescaped(expanded(line.text)) if line.word == '>\\' else expanded(line.text).encode()) + b'\n'
                               for line in step.body)
@@ -228,7 +230,7 @@ def unclaimed(server, known):
 
 
 def shown(messages):
-    return '\n--\n'.join(repr(octets[:2000])[2:-1].replace('\\n', '\\n\n  ') for octets in messages)
+    return '\n--\n'.join(repr(octets[:1000])[2:-1].replace('\\n', '\\n\n  ') for octets in messages)
 
 
 def run(path, server):
