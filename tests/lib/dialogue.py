@@ -107,11 +107,11 @@ def matches(pattern, text):
 class Talk:
     """One run of a script against a server."""
 
-    def __init__(self, script, server):
+    def __init__(self, script, server, deadline_s):
         self.script = script
         self.server = server
         self.client = None
-        self.deadline_s = 10
+        self.deadline_s = deadline_s
         self.piece = 0
         self.reply = []
         self.before = {path for _, box in server.mailboxes() for path in box.files()}
@@ -233,8 +233,8 @@ def shown(messages):
     return '\n--\n'.join(repr(octets[:1000])[2:-1].replace('\\n', '\\n\n  ') for octets in messages)
 
 
-def run(path, server):
+def run(path, server, deadline_s=10):
     """Runs one file; raises Failure. The paths that its `mailbox` lines claimed."""
-    talk = Talk(Script(path), server)
+    talk = Talk(Script(path), server, deadline_s)
     talk.run()
     return talk.claimed

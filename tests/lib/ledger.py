@@ -92,12 +92,12 @@ class Ledger:
         entry = self.entries.get(marker)
         if entry is None or address not in entry.found:
             self.findings['stray'].append(f'{path}: marker {marker}')
-        elif not whole:
-            self.findings['damaged'].append(f'{path}: marker {marker}')
         elif number in entry.found[address]:
             self.findings['doubled'].append(f'{path}: marker {marker}')
         else:
             entry.found[address].add(number)
+            if not whole:
+                self.findings['damaged'].append(f'{path}: marker {marker}')
 
     def missing(self):
         """What was accepted, has not arrived, and has not been called lost yet."""

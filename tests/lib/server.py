@@ -58,6 +58,7 @@ class Server:
         self.sandbox = sandbox
         self.prefix = list(prefix)
         self.environment = dict(os.environ, **(environment or {}))
+        self.mail = os.path.join(self.folder, 'mail')
         self.configuration = os.path.join(self.folder, 'veredus.conf')
         self.child = None
         self.pid = 0
@@ -81,23 +82,22 @@ class Server:
             lines[directive_key(line)] = line
         self._write(self.configuration, ''.join(line.replace('{folder}', self.folder) + '\n' for line in lines.values()))
         self._write(os.path.join(self.folder, 'accounts'), ''.join(name + '\n' for name in accounts))
-        for name in ('mail', 'spool'):
-            os.makedirs(os.path.join(self.folder, name), exist_ok=True)
-        self.hand_over()
+        os.chmod(self.folder, 0o755)
+        for name in ('', 'mail', 'spool'):
+            self.give(os.path.join(self.folder, name))
 
     @staticmethod
     def _write(path, text):
         with open(path, 'w') as file:
             file.write(text)
 
-    def hand_over(self):
-        """What the server's user must be able to write is given to it."""
-        if os.getuid() != 0:
-            return
-        user = pwd.getpwnam('nobody')
-        os.chmod(self.folder, 0o755)
-        for name in ('', 'mail', 'spool'):
-            os.chown(os.path.join(self.folder, name), user.pw_uid, user.pw_gid)
+    @staticmethod
+    def give(folder):
+        """Makes a folder, if need be, that the server's user can write to."""
+        os.makedirs(folder, exist_ok=True)
+        if os.getuid() == 0:
+            user = pwd.getpwnam('nobody')
+            os.chown(folder, user.pw_uid, user.pw_gid)
 
     # -- start
 
@@ -159,13 +159,12 @@ class Server:
 
     def mailbox(self, address):
         local, domain = address.rsplit('@', 1)
-        return Maildir(os.path.join(self.folder, 'mail', domain, local))
+        return Maildir(os.path.join(self.mail, domain, local))
 
     def mailboxes(self):
-        root = os.path.join(self.folder, 'mail')
-        for domain in sorted(os.listdir(root)):
-            for local in sorted(os.listdir(os.path.join(root, domain))):
-                yield f'{local}@{domain}', Maildir(os.path.join(root, domain, local))
+        for domain in sorted(os.listdir(self.mail)):
+            for local in sorted(os.listdir(os.path.join(self.mail, domain))):
+                yield f'{local}@{domain}', Maildir(os.path.join(self.mail, domain, local))
 
     # -- its processes
 

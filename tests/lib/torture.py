@@ -16,6 +16,7 @@ import smtp
 from server import ACCOUNTS, ROLES
 from tap import Failure
 
+CLIENT_S = 30
 SETTLE_S = 40
 RESTART_S = 15
 ORPHANS_S = 10
@@ -50,7 +51,7 @@ class Load:
         try:
             while not self.stopping.is_set():
                 try:
-                    with smtp.Client(self.server.address, deadline_s=30) as client:
+                    with smtp.Client(self.server.address, CLIENT_S) as client:
                         client.greet()
                         for _ in range(rng.randint(1, 20)):
                             if self.stopping.is_set():
@@ -223,7 +224,7 @@ class Torture:
 
     def server_works(self):
         try:
-            with smtp.Client(self.server.address) as client:
+            with smtp.Client(self.server.address, CLIENT_S) as client:
                 client.greet()
         except (OSError, smtp.Closed, smtp.Refused, socket.timeout) as error:
             self.faults.append(f'no greeting at the end of a round: {error}\n{self.server.stderr()}')
