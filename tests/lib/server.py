@@ -213,16 +213,19 @@ class Server:
                 return left
             time.sleep(0.02)
 
-    def stop(self):
-        """Ends it by SIGTERM: it must exit with 0 in time and leave nobody behind."""
+    def stop(self, interrupt=False):
+        """Ends it by SIGTERM, or as Ctrl-C does (SIGINT to the whole group): it must exit with 0 in time and leave nobody behind."""
         self.family()
-        os.kill(self.pid, signal.SIGTERM)
+        if interrupt:
+            os.killpg(self.child.pid, signal.SIGINT)
+        else:
+            os.kill(self.pid, signal.SIGTERM)
         try:
             code = self.child.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            raise Failure(f'still there {STOP_S} s after SIGTERM\n{self.stderr()}')
+            raise Failure(f'still there {STOP_S} s after the signal: {sorted(self.roles())}\n{self.stderr()}')
         left = self.wait_gone(2)
-        check(code == 0, f'exit code {code} after SIGTERM\n{self.stderr()}')
+        check(code == 0, f'exit code {code} at the end\n{self.stderr()}')
         check(not left, 'left behind: ' + ', '.join(f'{p.name} {p.pid}' for p in left.values()))
         self.child = None
 
