@@ -19,7 +19,6 @@ WRITES = ('pwritev', 'pwrite64', 'pwritev2', 'write', 'writev')
 FLUSHES = ('fdatasync', 'fsync')
 SENDS = ('sendto', 'sendmsg', 'write', 'writev')
 STRING_MAX = 1 << 18
-FINISH_S = 20
 
 
 class Call:

@@ -75,6 +75,8 @@ class Server:
         self.destroy()
         if kind is None:
             shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            print(f'# kept: {self.folder}', flush=True)
 
     def _set_up(self, configuration, accounts):
         lines = base_configuration(self.folder)
