@@ -215,7 +215,10 @@ START_TEST(log_marks_what_it_cuts)
 		LOG_SLICE("c", slice_of(text, sizeof text)), LOG_SLICE("d", slice_of(text, sizeof text)));
 	buffer_init(&line, env.memory, 4096);
 	ck_assert_ok(log_record_short(slice_of(kept.bytes, kept.len), &line));
-	ck_assert_ptr_nonnull(strstr(buffer_text(&line), "aaa... b=aaa"));
+	const char *shown = buffer_text(&line);
+	ck_assert_ptr_nonnull(strstr(shown, "aaa..."));
+	ck_assert_ptr_null(strstr(shown, "b="));
+	ck_assert_ptr_nonnull(strstr(shown, " cut=1"));
 	buffer_done(&line);
 	env_done(&env);
 }

@@ -40,6 +40,7 @@ struct disk_ops {
 	int (*close)(void *world, int fd);
 	ssize_t (*pread)(void *world, int fd, void *bytes, size_t len, off_t offset);
 	ssize_t (*pwritev)(void *world, int fd, const struct iovec *pieces, int count, off_t offset);
+	ssize_t (*write)(void *world, int fd, const void *bytes, size_t len); /* logs and terminals, where there is no offset */
 	int (*fdatasync)(void *world, int fd);
 	int (*fsync)(void *world, int fd);
 	int (*syncfs)(void *world, int fd);
@@ -55,6 +56,8 @@ struct disk_ops {
 	int (*list)(void *world, int dir_fd, bool (*each)(void *arg, const struct disk_entry *entry), void *arg);
 	/* Bytes that an unprivileged writer may still use on the file system of fd. */
 	int64_t (*free_bytes)(void *world, int fd);
+	/* Takes the lock of this open file for as long as it is open; -EWOULDBLOCK when another open file has it. */
+	int (*lock)(void *world, int fd);
 };
 
 struct net_ops {
@@ -90,8 +93,8 @@ struct poll_ops {
 	int (*wake_create)(void *world);
 	void (*wake_signal)(void *world, int fd);
 	void (*wake_drain)(void *world, int fd);
-	/* Blocks the calling thread until the counter is signalled, and drains it. */
-	void (*wake_wait)(void *world, int fd);
+	/* Blocks the calling thread until the counter is signalled or the time is over (negative: never), and drains it. */
+	void (*wake_wait)(void *world, int fd, int64_t timeout_us);
 	int (*close)(void *world, int fd);
 };
 
@@ -104,6 +107,8 @@ struct user {
 struct users_ops {
 	/* -ENOENT when there is none. May block: NSS. */
 	int (*find)(void *world, const char *name, struct user *ret_user);
+	/* Calls `each` for every user, until it returns false. May block. */
+	int (*list)(void *world, bool (*each)(void *arg, const char *name, uid_t uid), void *arg);
 };
 
 struct env {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -88,6 +89,13 @@ linux_pwritev(void *world, int fd, const struct iovec *pieces, int count, off_t 
 {
 	(void)world;
 	return RETRY(pwritev(fd, pieces, count, offset));
+}
+
+static ssize_t
+linux_write(void *world, int fd, const void *bytes, size_t len)
+{
+	(void)world;
+	return RETRY(write(fd, bytes, len));
 }
 
 static int
@@ -203,6 +211,13 @@ linux_free_bytes(void *world, int fd)
 	(void)world;
 	int result = RETRY(fstatvfs(fd, &volume));
 	return result < 0 ? result : (int64_t)(volume.f_bavail * volume.f_frsize);
+}
+
+static int
+linux_lock(void *world, int fd)
+{
+	(void)world;
+	return RETRY(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 static int
@@ -366,11 +381,11 @@ linux_wake_drain(void *world, int fd)
 }
 
 static void
-linux_wake_wait(void *world, int fd)
+linux_wake_wait(void *world, int fd, int64_t timeout_us)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 
-	poll(&poll_fd, 1, -1);
+	poll(&poll_fd, 1, timeout_us < 0 ? -1 : (int)((timeout_us + 999) / 1000));
 	linux_wake_drain(world, fd);
 }
 
@@ -397,6 +412,22 @@ linux_find_user(void *world, const char *name, struct user *ret_user)
 	return -error;
 }
 
+static int
+linux_list_users(void *world, bool (*each)(void *arg, const char *name, uid_t uid), void *arg)
+{
+	struct passwd *entry;
+
+	(void)world;
+	setpwent();
+	while ((errno = 0, entry = getpwent()) != NULL)
+		if (!each(arg, entry->pw_name, entry->pw_uid))
+			break;
+	int error = entry ? 0 : errno;
+	endpwent();
+	/* Sources that do not enumerate (LDAP, systemd) answer ENOENT at the end of the local ones. */
+	return error == ENOENT ? 0 : -error;
+}
+
 static const struct clock_ops linux_clock = {linux_monotonic, linux_wall};
 static const struct random_ops linux_random_ops = {linux_random};
 static const struct disk_ops linux_disk = {
@@ -404,6 +435,7 @@ static const struct disk_ops linux_disk = {
 	.close = linux_close,
 	.pread = linux_pread,
 	.pwritev = linux_pwritev,
+	.write = linux_write,
 	.fdatasync = linux_fdatasync,
 	.fsync = linux_fsync,
 	.syncfs = linux_syncfs,
@@ -417,6 +449,7 @@ static const struct disk_ops linux_disk = {
 	.fstatat = linux_fstatat,
 	.list = linux_list,
 	.free_bytes = linux_free_bytes,
+	.lock = linux_lock,
 };
 static const struct net_ops linux_net = {
 	.accept = linux_accept,
@@ -441,7 +474,7 @@ static const struct poll_ops linux_poll = {
 	.wake_wait = linux_wake_wait,
 	.close = linux_close,
 };
-static const struct users_ops linux_users = {linux_find_user};
+static const struct users_ops linux_users = {linux_find_user, linux_list_users};
 
 void
 env_init_linux(struct env *env)

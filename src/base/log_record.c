@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define LOG_SHORTENED "..."
+#define LOG_CUT       0x80 /* in the level's octet: fields were left out */
 
 static void
 record_append_name(struct buffer *record, const char *name)
@@ -53,6 +54,7 @@ log_write(struct env *env, enum log_level level, const char *event, const struct
 		record_append_field(&record, &fields[i]);
 		if (buffer_error(&record) != OK) {
 			record.len = whole; /* the fields before it still tell most */
+			storage[0] |= LOG_CUT;
 			break;
 		}
 	}
@@ -61,6 +63,7 @@ log_write(struct env *env, enum log_level level, const char *event, const struct
 
 struct record_head {
 	enum log_level level;
+	bool cut;
 	wall_us time;
 	struct slice event;
 };
@@ -70,7 +73,9 @@ record_take_head(struct cursor *cursor)
 {
 	struct record_head head;
 
-	head.level = (enum log_level)cursor_take_u8(cursor);
+	uint8_t level = cursor_take_u8(cursor);
+	head.cut = level & LOG_CUT;
+	head.level = (enum log_level)(level & ~LOG_CUT);
 	head.time = (wall_us)cursor_take_u64(cursor);
 	head.event = cursor_take(cursor, cursor_take_u8(cursor));
 	if (head.level >= LOG_LEVELS)
@@ -106,7 +111,34 @@ static const char *const level_names[LOG_LEVELS] = {"debug", "info", "warning", 
 enum log_level
 log_record_level(struct slice record)
 {
-	return record.len > 0 && record.ptr[0] < LOG_LEVELS ? (enum log_level)record.ptr[0] : LOG_ERROR;
+	enum log_level level = record.len > 0 ? (enum log_level)(record.ptr[0] & ~LOG_CUT) : LOG_ERROR;
+
+	return level < LOG_LEVELS ? level : LOG_ERROR;
+}
+
+bool
+log_record_is(struct slice record, const char *event)
+{
+	struct cursor cursor = cursor_of(record);
+	struct record_head head = record_take_head(&cursor);
+
+	return cursor.error == OK && slice_equal(head.event, slice_text(event));
+}
+
+enum error
+log_record_text(struct slice record, const char *key, struct slice *ret_value)
+{
+	struct cursor cursor = cursor_of(record);
+
+	record_take_head(&cursor);
+	while (cursor.error == OK && cursor_left(&cursor) > 0) {
+		struct record_field field = record_take_field(&cursor);
+		if (cursor.error == OK && field.type == LOG_FIELD_TEXT && slice_equal(field.key, slice_text(key))) {
+			*ret_value = field.text;
+			return OK;
+		}
+	}
+	return cursor.error != OK ? cursor.error : ERROR_NOT_FOUND;
 }
 
 void
@@ -152,7 +184,7 @@ line_append_value(struct buffer *line, struct slice text)
 }
 
 static void
-line_append_fields(struct cursor *cursor, struct buffer *line)
+line_append_fields(const struct record_head *head, struct cursor *cursor, struct buffer *line)
 {
 	while (cursor->error == OK && cursor_left(cursor) > 0) {
 		struct record_field field = record_take_field(cursor);
@@ -164,6 +196,8 @@ line_append_fields(struct cursor *cursor, struct buffer *line)
 		else
 			line_append_value(line, field.text);
 	}
+	if (head->cut)
+		buffer_append_text(line, " cut=1");
 }
 
 enum error
@@ -173,7 +207,7 @@ log_record_short(struct slice record, struct buffer *line)
 	struct record_head head = record_take_head(&cursor);
 
 	buffer_append(line, head.event);
-	line_append_fields(&cursor, line);
+	line_append_fields(&head, &cursor, line);
 	return cursor.error != OK ? cursor.error : buffer_error(line);
 }
 
@@ -190,7 +224,7 @@ log_record_line(struct slice record, struct buffer *line)
 	buffer_append(line, head.event);
 	if (head.level >= LOG_WARNING)
 		buffer_printf(line, " level=%s", level_names[head.level]);
-	line_append_fields(&cursor, line);
+	line_append_fields(&head, &cursor, line);
 	return cursor.error != OK ? cursor.error : buffer_error(line);
 }
 
@@ -254,6 +288,8 @@ log_record_json(struct slice record, struct buffer *line)
 		else
 			json_append_string(line, field.text);
 	}
+	if (head.cut)
+		buffer_append_text(line, ",\"cut\":1");
 	buffer_append_octet(line, '}');
 	return cursor.error != OK ? cursor.error : buffer_error(line);
 }

@@ -10,8 +10,8 @@
 #include "base/buffer.h"
 #include "base/env.h"
 
-#define LOG_RECORD_MAX      1024 /* bytes of a record */
-#define LOG_RECORD_TEXT_MAX 256  /* octets kept of one text value; what is cut ends in "..." */
+#define LOG_RECORD_MAX      1792 /* bytes of a record; fields that do not fit are left out, and the line says `cut=1` */
+#define LOG_RECORD_TEXT_MAX 1024 /* octets kept of one text value; what is cut ends in "..." */
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_LEVELS };
 
@@ -51,6 +51,11 @@ MUST_CHECK enum error log_record_json(struct slice record, struct buffer *line);
 MUST_CHECK enum error log_record_short(struct slice record, struct buffer *line);
 
 enum log_level log_record_level(struct slice record);
+
+bool log_record_is(struct slice record, const char *event);
+
+/* A text field's value. ERROR_NOT_FOUND, ERROR_FORMAT. */
+MUST_CHECK enum error log_record_text(struct slice record, const char *key, struct slice *ret_value);
 
 /* The text as a JSON string with its quotes; octets that are no UTF-8 become U+FFFD. */
 void json_append_string(struct buffer *buffer, struct slice text);

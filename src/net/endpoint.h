@@ -27,6 +27,9 @@ void endpoint_append_address(struct buffer *buffer, const struct endpoint *endpo
 /* The address as an SMTP literal (RFC 5321 section 4.1.3): "[127.0.0.1]", "[IPv6:::1]". */
 void endpoint_append_literal(struct buffer *buffer, const struct endpoint *endpoint);
 
+/* 0 for a Unix socket. */
+uint16_t endpoint_port(const struct endpoint *endpoint);
+
 /* An address in a network: "127.0.0.0/8", "[::1]/128", a bare address for itself alone. */
 struct network {
 	uint8_t address[16]; /* IPv4 as IPv4-mapped IPv6 */

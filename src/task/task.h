@@ -45,11 +45,13 @@ mono_us loop_deadline(const struct loop *loop, int64_t after_us);
 struct env *loop_env(const struct loop *loop);
 
 /*
- * Called before the loop blocks in its poller, and after: the place where what a turn produced is published once (rings) and
- * where "may I sleep?" is asked. `before` returns false when there is work after all: the loop then only polls.
+ * What happens once a turn, whatever the tasks did: end_turn is called before every look at the poller (what the turn produced is
+ * published, what came in is taken), before_sleep only when the loop is about to block: it returns false when there is work
+ * after all, and the loop then only looks; after_sleep follows it.
  */
 struct loop_hook {
 	struct list link; /* the loop's */
+	void (*end_turn)(void *arg);
 	bool (*before_sleep)(void *arg);
 	void (*after_sleep)(void *arg);
 	void *arg;

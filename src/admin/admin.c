@@ -1,0 +1,210 @@
+/*
+ * A task a client. Requests to the queue go one after the other, so an answer needs no number: whoever has the line keeps it from the
+ * request to the end of the answer.
+ */
+#include "admin/admin.h"
+#include "base/log_record.h"
+#include "ipc/channel.h"
+
+#include <errno.h>
+
+#define ADMIN_CLIENTS_MAX 32
+#define ADMIN_ANSWER_US   (30 * US_PER_S)
+#define ADMIN_IDLE_US     (300 * US_PER_S)
+#define ADMIN_REST_US     (100 * US_PER_MS)
+
+struct admin_service {
+	struct env *env;
+	struct channel queue;
+	bool queue_busy;
+	struct task_event queue_free;
+	int listener_fd;
+	struct watch listener;
+	unsigned clients;
+	struct task_group tasks;
+};
+
+struct admin_client {
+	struct admin_service *service;
+	struct channel channel;
+};
+
+static enum error
+refuse(struct admin_client *client, const char *reason)
+{
+	struct ipc_message message = {.kind = IPC_REFUSED, .refused = {.reason = slice_text(reason)}};
+
+	return channel_send(&client->channel, &message, loop_deadline(client->service->env->loop, ADMIN_ANSWER_US));
+}
+
+/* May wait: hands messages from the queue to the client up to the end of the answer. */
+static enum error
+relay_answer(struct admin_client *client, bool *ret_queue_broken)
+{
+	struct admin_service *service = client->service;
+	struct loop *loop = service->env->loop;
+	struct ipc_message message;
+
+	for (;;) {
+		enum error error = channel_receive(&service->queue, loop_deadline(loop, ADMIN_ANSWER_US), &message);
+		*ret_queue_broken = error != OK;
+		if (error != OK)
+			return refuse(client, "the queue does not answer now; try again in a moment");
+		if (message.kind != IPC_QUEUE_ITEM && message.kind != IPC_QUEUE_END && message.kind != IPC_REFUSED) {
+			ipc_close_fds(service->env, &message);
+			continue; /* of root's, about other things: not for this channel */
+		}
+		bool last = message.kind != IPC_QUEUE_ITEM;
+		error = channel_send(&client->channel, &message, loop_deadline(loop, ADMIN_ANSWER_US));
+		/* A client that went away in mid-answer: the rest must still be taken off the line. */
+		if (last)
+			return error;
+	}
+}
+
+/* May wait: a request to the queue and all of its answer. */
+static enum error
+ask_queue(struct admin_client *client, const struct ipc_queue_list *request)
+{
+	struct admin_service *service = client->service;
+	struct loop *loop = service->env->loop;
+	struct ipc_message message = {.kind = IPC_QUEUE_LIST, .queue_list = *request};
+	enum error error = OK;
+	bool queue_broken = false;
+
+	while (service->queue_busy && error == OK)
+		error = task_event_wait(loop, &service->queue_free, loop_deadline(loop, ADMIN_ANSWER_US));
+	if (error != OK)
+		return refuse(client, "the queue is busy; try again in a moment");
+	service->queue_busy = true;
+	if (channel_send(&service->queue, &message, loop_deadline(loop, ADMIN_ANSWER_US)) == OK)
+		error = relay_answer(client, &queue_broken);
+	else
+		error = refuse(client, "the queue is not running now; try again in a moment");
+	if (queue_broken)
+		channel_close(&service->queue); /* whatever comes late must not answer somebody else's question */
+	service->queue_busy = false;
+	task_event_signal(&service->queue_free);
+	return error;
+}
+
+static void
+client_run(void *arg)
+{
+	struct admin_client *client = arg;
+	struct admin_service *service = client->service;
+	struct loop *loop = service->env->loop;
+	struct ipc_message message;
+
+	while (channel_receive(&client->channel, loop_deadline(loop, ADMIN_IDLE_US), &message) == OK) {
+		struct ipc_queue_list request = message.queue_list;
+		if (message.kind != IPC_QUEUE_LIST || ask_queue(client, &request) != OK)
+			break;
+	}
+	channel_close(&client->channel);
+	memory_put(service->env->memory, client);
+	service->clients--;
+}
+
+static void
+admin_admit(struct admin_service *service, int fd)
+{
+	struct env *env = service->env;
+	struct admin_client *client = memory_try(env->memory, sizeof *client);
+
+	if (!client || service->clients == ADMIN_CLIENTS_MAX) {
+		memory_put(env->memory, client);
+		env->net->close(env->world, fd);
+		return;
+	}
+	client->service = service;
+	service->clients++;
+	enum error error = channel_open(&client->channel, env->loop, fd, ROLE_ADMIN, ROLE_TOOL);
+	if (error == OK)
+		error = task_start(&service->tasks, "admin client", client_run, client);
+	if (error != OK) {
+		channel_close(&client->channel);
+		memory_put(env->memory, client);
+		service->clients--;
+	}
+}
+
+static void
+admin_accept(void *arg)
+{
+	struct admin_service *service = arg;
+	struct env *env = service->env;
+	struct sockaddr_storage peer;
+	enum error error = OK;
+
+	while (error == OK) {
+		int fd = env->net->accept(env->world, service->listener_fd, &peer);
+		if (fd >= 0)
+			admin_admit(service, fd);
+		else if (fd == -EAGAIN)
+			error = watch_wait(&service->listener, POLL_READABLE, MONO_NEVER);
+		else /* no descriptors left, or the client went away before it was served */
+			error = task_sleep(env->loop, loop_deadline(env->loop, ADMIN_REST_US));
+	}
+}
+
+struct admin_service *
+admin_service_new(struct env *env, const struct conf *conf)
+{
+	struct admin_service *service = memory_get(env->memory, sizeof *service);
+
+	(void)conf;
+	service->env = env;
+	service->queue.fd = -1;
+	service->listener_fd = -1;
+	task_event_init(&service->queue_free);
+	task_group_init(&service->tasks, env->loop);
+	return service;
+}
+
+enum error
+admin_service_set_listener(struct admin_service *service, int listener_fd)
+{
+	service->listener_fd = listener_fd;
+	enum error error = watch_open(&service->listener, service->env->loop, listener_fd, POLL_READABLE);
+	return error != OK ? error : task_start(&service->tasks, "admin accept", admin_accept, service);
+}
+
+void
+admin_service_set_queue(struct admin_service *service, int channel_fd)
+{
+	struct env *env = service->env;
+
+	/* Whoever waits on the old channel reads its end first: a channel may not be closed under a waiting task. */
+	while (service->queue_busy)
+		if (task_event_wait(env->loop, &service->queue_free, MONO_NEVER) != OK)
+			break;
+	channel_close(&service->queue);
+	enum error error = channel_open(&service->queue, env->loop, channel_fd, ROLE_ADMIN, ROLE_QUEUE);
+	if (error != OK)
+		log_event(env, LOG_ERROR, "queue_channel_broken", LOG_STRING("error", error_text(error)));
+}
+
+void
+admin_service_stop(struct admin_service *service)
+{
+	task_group_cancel(&service->tasks);
+	task_group_wait(&service->tasks);
+}
+
+void
+admin_service_free(struct admin_service **service_pointer)
+{
+	struct admin_service *service = *service_pointer;
+
+	if (!service)
+		return;
+	struct env *env = service->env;
+	channel_close(&service->queue);
+	if (service->listener_fd >= 0) {
+		watch_close(&service->listener);
+		env->net->close(env->world, service->listener_fd);
+	}
+	memory_put(env->memory, service);
+	*service_pointer = NULL;
+}

@@ -1,0 +1,168 @@
+/*
+ * The configuration: a text file of words and blocks, read into one typed struct. What may be
+ * written, with types, ranges, defaults, help and the roles that may see it, stands once, in the
+ * table of schema.c; the parser, the canonical printer, `veredus check` and the manual page
+ * veredus.conf(5) are driven by it.
+ *
+ * Pure but for conf_load: text in, struct out. Slices of a struct conf lie in the arena that was
+ * given; the struct owns nothing.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/env.h"
+#include "base/error.h"
+
+#define CONF_TEXT_MAX     (16u << 20) /* octets of a file: 100,000 domains take about 7 MB */
+#define CONF_TOKEN_MAX    4096        /* octets of one word or string */
+#define CONF_BLOCKS_MAX   200000
+#define CONF_PROBLEMS_MAX 20 /* errors reported in one run */
+#define CONF_ARENA_MAX \
+	(256u << 20) /* what the largest file may need; an ordinary one needs a few KB */
+
+/* Who reads a configuration: each process is given the part that is meant for it. Bits of a mask.
+ */
+enum conf_reader {
+	CONF_READER_ROOT = 1u << 0,
+	CONF_READER_SESSION = 1u << 1,
+	CONF_READER_QUEUE = 1u << 2,
+	CONF_READER_DELIVER = 1u << 3,
+	CONF_READER_LOOKUP = 1u << 4,
+	CONF_READER_ADMIN = 1u << 5,
+	CONF_READER_LOG = 1u << 6,
+	CONF_READER_TOOL = 1u << 7, /* the commands that people run */
+};
+#define CONF_READERS     8
+#define CONF_READERS_ALL ((1u << CONF_READERS) - 1)
+
+/* In all enums of choices 0 stands for "not given": only views (conf_parse_view) hold it. */
+enum conf_role { CONF_ROLE_MX = 1 };
+enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS_ANY };
+enum conf_mailbox { CONF_MAILBOX_MAILDIR = 1 };
+enum conf_owner { CONF_OWNER_USER = 1, CONF_OWNER_SYSTEM };
+enum conf_to { CONF_TO_MAILDIR = 1, CONF_TO_DISCARD, CONF_TO_HOLD };
+enum conf_log_format { CONF_LOG_LINE = 1, CONF_LOG_JSON };
+enum conf_log_to { CONF_LOG_STDERR = 1, CONF_LOG_FILE };
+
+struct conf_listener {
+	struct slice name;
+	struct slice *addresses; /* each in the form of endpoint_parse */
+	size_t address_count;
+	enum conf_role role;
+};
+
+/* Domain names are lower case. Templates hold {domain}, {user} and, with CONF_OWNER_SYSTEM only and
+ * in front, {home}. */
+struct conf_domain {
+	struct slice name;
+	enum conf_accounts accounts;
+	struct slice accounts_file;
+	enum conf_mailbox mailbox;
+	struct slice mailbox_template;
+	enum conf_owner owner;
+	struct slice owner_user; /* CONF_OWNER_USER */
+};
+
+/* A domain of which every local part is accepted. */
+struct conf_route {
+	struct slice name;
+	enum conf_to to;
+	struct slice mailbox_template; /* CONF_TO_MAILDIR */
+	struct slice owner_user;       /* CONF_TO_MAILDIR */
+};
+
+struct conf_retry {
+	int64_t first_us;
+	int64_t max_us;
+	int64_t expire_us;
+};
+
+struct conf_log {
+	enum conf_log_format format;
+	enum conf_log_to to;
+	struct slice file; /* CONF_LOG_FILE */
+};
+
+struct conf {
+	struct slice hostname;
+	struct slice user;
+	struct slice spool;
+	struct slice control;
+	struct conf_listener *listeners;
+	size_t listener_count;
+	struct conf_domain *domains;
+	size_t domain_count;
+	struct conf_route *routes;
+	size_t route_count;
+	uint64_t message_size_limit; /* octets */
+	uint64_t recipients_limit;
+	uint64_t content_line_limit; /* octets */
+	uint64_t hops_limit;
+	uint64_t session_errors_limit;
+	uint64_t sessions_limit;
+	int64_t timeout_command_us;
+	int64_t timeout_data_us;
+	struct conf_retry retry;
+	uint64_t spool_segment; /* octets; a multiple of 1 MiB */
+	struct conf_log log;
+};
+
+/* Where something stands in the text: both count from 1, columns in characters. */
+struct conf_place {
+	uint32_t line;
+	uint32_t column;
+};
+
+struct conf_problem {
+	struct conf_place place; /* line 0: the file as a whole */
+	struct slice text;       /* one line of printable ASCII */
+};
+
+/* What is wrong with a file, in the order of the text. One list for one parse. */
+struct conf_problems {
+	struct arena arena;
+	struct slice file;
+	struct conf_problem items[CONF_PROBLEMS_MAX];
+	size_t count;
+	bool more; /* there were more than fit */
+};
+
+void conf_problems_init(struct conf_problems *problems, struct memory *memory);
+void conf_problems_done(struct conf_problems *problems);
+
+/* A line each: `mail.conf:7:3: unknown directive "hostnme" (did you mean "hostname"?)`. */
+void conf_problems_format(const struct conf_problems *problems, struct buffer *buffer);
+
+/*
+ * Reads a whole configuration; `file_name` is for the messages. ERROR_FORMAT: the problems say what
+ * is wrong. ERROR_NO_MEMORY: the arena's maximum or the account. The text may go afterwards.
+ */
+MUST_CHECK enum error conf_parse(struct env *env, struct arena *arena, struct slice file_name,
+	struct slice text, struct conf *ret_conf, struct conf_problems *problems);
+
+/*
+ * Reads what conf_print made for these readers. Keys that they may not see need not be there, and
+ * stay zero or empty instead of taking their defaults.
+ */
+MUST_CHECK enum error conf_parse_view(struct env *env, struct arena *arena, unsigned readers,
+	struct slice text, struct conf *ret_conf, struct conf_problems *problems);
+
+/*
+ * Reads the file and parses it. Errors of reading are returned as they are, with a problem that
+ * says which; ERROR_LIMIT: over CONF_TEXT_MAX. Blocks.
+ */
+MUST_CHECK enum error conf_load(struct env *env, struct arena *arena, int dir_fd, const char *path,
+	struct conf *ret_conf, struct conf_problems *problems);
+
+/*
+ * The configuration as canonical text, every key written out that one of the readers (bits of enum
+ * conf_reader) may see. It parses again to the same struct. The error is the buffer's.
+ */
+void conf_print(const struct conf *conf, unsigned readers, struct buffer *buffer);
+
+/* The reference of all keys as mdoc(7) source, for veredus.conf(5). The error is the buffer's. */
+void conf_print_manual(struct buffer *buffer);
+
+#endif

@@ -1,0 +1,201 @@
+/* Canonical text: it parses again to the same, and each reader's holds what that reader may see. */
+#include "conf/conf_test.h"
+#include "unit.h"
+
+static const char rich[] =
+	"hostname Mail.Example.Org\nuser mail\nspool \"/var/spool/my mail\"\ncontrol "
+	"\"/run/{x}\\\\\\\"#;\"\n"
+	"listen mx {\n\taddress *:25\n\taddress [::1]:0\n\trole mx\n}\nlisten two { role mx "
+	"address unix:/run/smtp }\n"
+	"domain A.example { accounts file \"/etc/a b\" mailbox maildir /m/{domain}/{user} owner "
+	"vmail }\n"
+	"domain b.example { accounts system mailbox maildir {home}/Maildir owner system }\n"
+	"domain c.example { accounts any mailbox maildir \"/x y/{user}\" }\n"
+	"route d.example { to discard }\nroute e.example { to hold }\n"
+	"route f.example { to maildir /f/{user} owner vmail }\nroute g.example { to maildir "
+	"/g/{user} }\n"
+	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1024\nhops_limit "
+	"7\nsession_errors_limit 3\n"
+	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 120s\nretry { first 61s max 24h "
+	"expire 30d }\n"
+	"spool_segment 1024M\nlog { format json to file /var/log/\xc3\xa9 }\n";
+
+static const char canonical[] =
+	"hostname mail.example.org\nuser mail\nspool \"/var/spool/my mail\"\ncontrol "
+	"\"/run/{x}\\\\\\\"#;\"\n"
+	"listen mx {\n\taddress *:25\n\taddress [::1]:0\n\trole mx\n}\nlisten two {\n\taddress "
+	"unix:/run/smtp\n\trole mx\n}\n"
+	"domain a.example {\n\taccounts file \"/etc/a b\"\n\tmailbox maildir "
+	"/m/{domain}/{user}\n\towner vmail\n}\n"
+	"domain b.example {\n\taccounts system\n\tmailbox maildir {home}/Maildir\n\towner "
+	"system\n}\n"
+	"domain c.example {\n\taccounts any\n\tmailbox maildir \"/x y/{user}\"\n\towner mail\n}\n"
+	"route d.example {\n\tto discard\n}\nroute e.example {\n\tto hold\n}\n"
+	"route f.example {\n\tto maildir /f/{user}\n\towner vmail\n}\nroute g.example {\n\tto "
+	"maildir /g/{user}\n\towner mail\n}\n"
+	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1K\nhops_limit "
+	"7\nsession_errors_limit 3\n"
+	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 2m\nretry {\n\tfirst 61s\n\tmax "
+	"1d\n\texpire 30d\n}\n"
+	"spool_segment 1G\nlog {\n\tformat json\n\tto file \"/var/log/\xc3\xa9\"\n}\n";
+
+static void
+print(struct fixture *fixture, const struct conf *conf, unsigned readers)
+{
+	buffer_clear(&fixture->out);
+	conf_print(conf, readers, &fixture->out);
+	ck_assert_ok(buffer_error(&fixture->out));
+}
+
+START_TEST(canonical_text_parses_to_the_same)
+{
+	struct fixture *f = parse_fine(rich);
+
+	print(f, &f->conf, CONF_READERS_ALL);
+	ck_assert_str_eq(buffer_text(&f->out), canonical);
+	fixture_free(f);
+	f = parse_fine(canonical);
+	ck_assert_slice_eq(f->conf.control, "/run/{x}\\\"#;");
+	ck_assert_slice_eq(f->conf.log.file, "/var/log/\xc3\xa9");
+	ck_assert_int_eq(f->conf.retry.max_us, 86400 * US_PER_S);
+	ck_assert_uint_eq(f->conf.content_line_limit, 1024);
+	print(f, &f->conf, CONF_READERS_ALL);
+	ck_assert_str_eq(buffer_text(&f->out), canonical);
+	fixture_free(f);
+}
+END_TEST
+
+static struct conf
+parse_view(struct fixture *f, unsigned readers, struct slice text)
+{
+	struct conf view = {0};
+	enum error error = conf_parse_view(&f->env, &f->arena, readers, text, &view, &f->problems);
+
+	if (error != OK) {
+		buffer_clear(&f->out);
+		conf_problems_format(&f->problems, &f->out);
+		ck_abort_msg("%s", buffer_text(&f->out));
+	}
+	return view;
+}
+
+/* For each reader and each set of them: the view parses, and prints the same. */
+START_TEST(views_parse_to_the_same)
+{
+	struct fixture *f = parse_fine(rich);
+	struct slice text;
+
+	for (unsigned readers = 0; readers <= CONF_READERS_ALL; readers++) {
+		print(f, &f->conf, readers);
+		ck_assert(arena_copy(&f->arena, buffer_slice(&f->out), &text));
+		struct conf view = parse_view(f, readers, text);
+		print(f, &view, readers);
+		ck_assert(slice_equal(buffer_slice(&f->out), text));
+		/* What is not seen is not there, neither as a default. */
+		print(f, &view, CONF_READERS_ALL);
+		if (!(readers & (CONF_READER_ROOT | CONF_READER_TOOL)))
+			ck_assert_uint_eq(view.user.len, 0);
+		if (!(readers & (CONF_READER_ROOT | CONF_READER_TOOL | CONF_READER_QUEUE)))
+			ck_assert(view.spool.len == 0 && view.spool_segment == 0 &&
+				  view.retry.first_us == 0);
+	}
+	fixture_free(f);
+}
+END_TEST
+
+static void
+check_view(struct fixture *f, unsigned readers, const char *expected)
+{
+	print(f, &f->conf, readers);
+	ck_assert_str_eq(buffer_text(&f->out), expected);
+}
+
+/* Who sees what, spelled out: to see more is a decision. */
+START_TEST(readers_see_their_part)
+{
+	struct fixture *f =
+		parse_fine("hostname a.example\nlisten mx { address *:25 role mx }\n"
+			   "domain b.example { accounts file /a mailbox maildir /m/{user} }\n"
+			   "route c.example { to discard }\n");
+
+	check_view(f, 0, "");
+	check_view(f, CONF_READER_LOG, "log {\n\tformat line\n\tto stderr\n}\n");
+	check_view(f, CONF_READER_ADMIN,
+		"hostname a.example\ncontrol /run/veredus/control\nlisten mx {\n\taddress "
+		"*:25\n}\n");
+	check_view(f, CONF_READER_LOOKUP,
+		"hostname a.example\n"
+		"domain b.example {\n\taccounts file /a\n\tmailbox maildir /m/{user}\n\towner "
+		"veredus\n}\n"
+		"route c.example {\n\tto discard\n}\n");
+	check_view(f, CONF_READER_DELIVER,
+		"hostname a.example\n"
+		"domain b.example {\n\tmailbox maildir /m/{user}\n\towner veredus\n}\nroute "
+		"c.example {\n\tto discard\n}\n");
+	check_view(f, CONF_READER_QUEUE,
+		"hostname a.example\nspool /var/spool/veredus\n"
+		"domain b.example {\n\tmailbox maildir /m/{user}\n\towner veredus\n}\nroute "
+		"c.example {\n\tto discard\n}\n"
+		"message_size_limit 25M\nrecipients_limit 1000\nretry {\n\tfirst 5m\n\tmax "
+		"4h\n\texpire 5d\n}\nspool_segment 64M\n");
+	check_view(f, CONF_READER_SESSION,
+		"hostname a.example\nlisten mx {\n\taddress *:25\n\trole mx\n}\ndomain b.example "
+		"{\n\taccounts file /a\n}\n"
+		"route c.example {\n}\nmessage_size_limit 25M\nrecipients_limit "
+		"1000\ncontent_line_limit 16K\nhops_limit 50\n"
+		"session_errors_limit 10\nsessions_limit 1000\ntimeout_command 5m\ntimeout_data "
+		"3m\n");
+	print(f, &f->conf, CONF_READERS_ALL);
+	ck_assert(arena_copy(&f->arena, buffer_slice(&f->out), &f->conf.hostname));
+	buffer_clear(&f->out);
+	fixture_free(f);
+}
+END_TEST
+
+START_TEST(root_and_tools_see_all)
+{
+	struct fixture *f = parse_fine(rich);
+
+	check_view(f, CONF_READER_ROOT, canonical);
+	check_view(f, CONF_READER_TOOL, canonical);
+	fixture_free(f);
+}
+END_TEST
+
+/* A view is checked like a file: types, ranges, names. */
+START_TEST(views_are_not_trusted)
+{
+	struct fixture *f = fixture_new();
+	struct conf view = {.hops_limit = 7};
+
+	ck_assert_int_eq(conf_parse_view(&f->env, &f->arena, CONF_READER_SESSION,
+				 SLICE("hops_limit 0\n"), &view, &f->problems),
+		ERROR_FORMAT);
+	ck_assert_uint_eq(view.hops_limit, 7);
+	conf_problems_format(&f->problems, &f->out);
+	ck_assert_slice_eq(buffer_slice(&f->out),
+		"configuration:1:1: missing required hostname\n"
+		"configuration:1:12: \"hops_limit\" must be from 1 to 1000, found \"0\"\n");
+	fixture_free(f);
+}
+END_TEST
+
+START_TEST(printing_keeps_the_maximum)
+{
+	struct fixture *f = parse_fine(rich);
+	struct buffer small;
+
+	for (size_t max = 0; max < sizeof canonical - 1; max += 13) {
+		buffer_init(&small, f->env.memory, max);
+		conf_print(&f->conf, CONF_READERS_ALL, &small);
+		ck_assert_int_eq(buffer_error(&small), ERROR_LIMIT);
+		ck_assert_uint_le(small.len, max);
+		buffer_done(&small);
+	}
+	fixture_free(f);
+}
+END_TEST
+
+UNIT_MAIN("conf/print", canonical_text_parses_to_the_same, views_parse_to_the_same,
+	readers_see_their_part, root_and_tools_see_all, views_are_not_trusted,
+	printing_keeps_the_maximum)

@@ -1,0 +1,608 @@
+/*
+ * The schema: every directive of the configuration, once. Parser, printer and manual read these
+ * tables and know no key by name; what keys must be together stands in the check functions below. A
+ * key whose feature does not exist yet is not here, so that nobody believes in a setting that does
+ * nothing.
+ *
+ * `route *` is no domain name on purpose: a route accepts every local part of its domain, so a
+ * route for all domains would answer 250 to whoever looks for an open relay, and `hold` would then
+ * fill the disk for them.
+ */
+#include "conf/schema.h"
+
+#define ROOT    CONF_READER_ROOT
+#define SESSION CONF_READER_SESSION
+#define QUEUE   CONF_READER_QUEUE
+#define DELIVER CONF_READER_DELIVER
+#define LOOKUP  CONF_READER_LOOKUP
+#define ADMIN   CONF_READER_ADMIN
+#define LOG     CONF_READER_LOG
+/* root parses the file for everybody, tools show it. */
+#define ALWAYS (CONF_READER_ROOT | CONF_READER_TOOL)
+
+#define KIB(n)     (UINT64_C(n) << 10)
+#define MIB(n)     (UINT64_C(n) << 20)
+#define GIB(n)     (UINT64_C(n) << 30)
+#define HOURS(n)   (UINT64_C(n) * 3600)
+#define DAYS(n)    (UINT64_C(n) * 86400)
+#define COUNT(a)   (sizeof(a) / sizeof(*(a)))
+#define CHOICES(a) .choices = (a), .choice_count = COUNT(a)
+
+static const struct schema_choice roles[] = {
+	{"mx", CONF_ROLE_MX, SCHEMA_NONE,
+		"Mail from other servers, for our own domains and routes only."},
+};
+
+static const struct schema_key listen_keys[] = {
+	{
+		.word = "address",
+		.type = SCHEMA_ENDPOINT,
+		.flags = SCHEMA_REQUIRED | SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION | ADMIN,
+		.space = SCHEMA_SPACE_ADDRESSES,
+		.offset = offsetof(struct conf_listener, addresses),
+		.count_offset = offsetof(struct conf_listener, address_count),
+		.noun = "an address",
+		.help = "Where to listen: an IPv4 address, an IPv6 address in brackets, or * for "
+			"every address, with a "
+			"port behind a colon; or a Unix socket. Port 0 lets the kernel choose; the "
+			"port it chose is printed "
+			"and logged.",
+		.example = "address [2001:db8::25]:25",
+	},
+	{
+		.word = "role",
+		.type = SCHEMA_CHOICE,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, role),
+		CHOICES(roles),
+		.noun = "a role",
+		.help = "What the clients of this listener are, and so what they may do.",
+		.example = "role mx",
+	},
+};
+
+static const struct schema_block listen_block = {
+	.keys = listen_keys,
+	.key_count = COUNT(listen_keys),
+	.item_size = sizeof(struct conf_listener),
+	.name_type = SCHEMA_LABEL,
+	.name_offset = offsetof(struct conf_listener, name),
+};
+
+static const struct schema_choice accounts[] = {
+	{"file", CONF_ACCOUNTS_FILE, SCHEMA_PATH, "The local parts listed in a file, one a line."},
+	{"system", CONF_ACCOUNTS_SYSTEM, SCHEMA_NONE,
+		"The users of this machine whose number is 1000 or higher."},
+	{"any", CONF_ACCOUNTS_ANY, SCHEMA_NONE, "Every local part is known."},
+};
+
+static const struct schema_choice mailboxes[] = {
+	{"maildir", CONF_MAILBOX_MAILDIR, SCHEMA_TEMPLATE, "A Maildir for each user."},
+};
+
+static const struct schema_choice owners[] = {
+	{"system", CONF_OWNER_SYSTEM, SCHEMA_NONE,
+		"The system user of the same name as the local part."},
+	{NULL, CONF_OWNER_USER, SCHEMA_USER, "This account, for all mailboxes of the domain."},
+};
+
+static const struct schema_key domain_keys[] = {
+	{
+		.word = "accounts",
+		.type = SCHEMA_CHOICE,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | SESSION | LOOKUP,
+		.offset = offsetof(struct conf_domain, accounts),
+		.argument_offset = offsetof(struct conf_domain, accounts_file),
+		CHOICES(accounts),
+		.noun = "accounts",
+		.help = "Which local parts exist. Mail for others is refused while the client is "
+			"still connected.",
+		.example = "accounts file /etc/veredus/accounts",
+	},
+	{
+		.word = "mailbox",
+		.type = SCHEMA_CHOICE,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | QUEUE | DELIVER | LOOKUP,
+		.offset = offsetof(struct conf_domain, mailbox),
+		.argument_offset = offsetof(struct conf_domain, mailbox_template),
+		CHOICES(mailboxes),
+		.noun = "a mailbox",
+		.help = "Where mail is put. The template is an absolute path with {user}, and "
+			"{domain} where wanted; with "
+			"\"owner system\" it may begin with {home}, the user's home directory. "
+			"Missing folders are made.",
+		.example = "mailbox maildir /var/mail/{domain}/{user}",
+	},
+	{
+		.word = "owner",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | QUEUE | DELIVER | LOOKUP,
+		.offset = offsetof(struct conf_domain, owner),
+		.argument_offset = offsetof(struct conf_domain, owner_user),
+		CHOICES(owners),
+		.fallback_note = "the account that \"user\" names",
+		.help = "Who owns the mailboxes; deliveries run as this user. \"owner system\" "
+			"does not go with \"accounts "
+			"any\". Nobody delivers as root.",
+		.example = "owner vmail",
+	},
+};
+
+static bool is_home_template(struct slice template)
+{
+	return slice_has_prefix(template, SLICE("{home}"));
+}
+
+static const char *
+check_domain(const void *item, const char *ret_words[SCHEMA_BLAMED])
+{
+	const struct conf_domain *domain = item;
+
+	if (domain->owner == CONF_OWNER_SYSTEM && domain->accounts == CONF_ACCOUNTS_ANY) {
+		ret_words[0] = "owner";
+		return "\"owner system\" needs accounts that are users: \"accounts system\" or "
+		       "\"accounts file\"";
+	}
+	if (domain->owner != CONF_OWNER_SYSTEM && is_home_template(domain->mailbox_template)) {
+		ret_words[0] = "mailbox";
+		return "{home} needs \"owner system\"";
+	}
+	return NULL;
+}
+
+static const struct schema_block domain_block = {
+	.keys = domain_keys,
+	.key_count = COUNT(domain_keys),
+	.item_size = sizeof(struct conf_domain),
+	.name_type = SCHEMA_DOMAIN,
+	.name_offset = offsetof(struct conf_domain, name),
+	.check = check_domain,
+};
+
+static const struct schema_choice destinations[] = {
+	{"maildir", CONF_TO_MAILDIR, SCHEMA_TEMPLATE,
+		"Maildirs, as \"mailbox\" of a domain has them, but without {home}."},
+	{"discard", CONF_TO_DISCARD, SCHEMA_NONE, "Mail is accepted, stored, logged and dropped."},
+	{"hold", CONF_TO_HOLD, SCHEMA_NONE, "Mail stays in the queue and is not delivered."},
+};
+
+static const struct schema_key route_keys[] = {
+	{
+		.word = "to",
+		.type = SCHEMA_CHOICE,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | QUEUE | DELIVER | LOOKUP,
+		.offset = offsetof(struct conf_route, to),
+		.argument_offset = offsetof(struct conf_route, mailbox_template),
+		CHOICES(destinations),
+		.noun = "a destination (\"to\")",
+		.help = "Where mail for this domain goes.",
+		.example = "to discard",
+	},
+	{
+		.word = "owner",
+		.type = SCHEMA_USER,
+		.readers = ALWAYS | QUEUE | DELIVER | LOOKUP,
+		.offset = offsetof(struct conf_route, owner_user),
+		.fallback_note = "the account that \"user\" names",
+		.help = "The account that owns the mailboxes of \"to maildir\".",
+		.example = "owner vmail",
+	},
+};
+
+static const char *
+check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
+{
+	const struct conf_route *route = item;
+
+	if (route->owner_user.len > 0) {
+		ret_words[0] = "owner";
+		if (route->to != CONF_TO_MAILDIR)
+			return "\"owner\" goes with \"to maildir\" only";
+		if (slice_equal(route->owner_user, SLICE("system")))
+			return "a route takes every local part: its owner is one account, not "
+			       "\"system\"";
+	}
+	if (is_home_template(route->mailbox_template)) {
+		ret_words[0] = "to";
+		return "a route takes every local part: there is no {home}";
+	}
+	return NULL;
+}
+
+static const struct schema_block route_block = {
+	.keys = route_keys,
+	.key_count = COUNT(route_keys),
+	.item_size = sizeof(struct conf_route),
+	.name_type = SCHEMA_DOMAIN,
+	.name_offset = offsetof(struct conf_route, name),
+	.check = check_route,
+};
+
+static const struct schema_key retry_keys[] = {
+	{
+		.word = "first",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf_retry, first_us),
+		.min = 1,
+		.max = DAYS(1),
+		.fallback = "5m",
+		.help = "The wait after the first failed attempt. Each further wait is twice as "
+			"long.",
+		.example = "first 5m",
+	},
+	{
+		.word = "max",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf_retry, max_us),
+		.min = 1,
+		.max = DAYS(7),
+		.fallback = "4h",
+		.help = "No wait is longer than this.",
+		.example = "max 4h",
+	},
+	{
+		.word = "expire",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf_retry, expire_us),
+		.min = 1,
+		.max = DAYS(30),
+		.fallback = "5d",
+		.help = "How long after its arrival a message is given up.",
+		.example = "expire 5d",
+	},
+};
+
+static const char *
+check_retry(const void *item, const char *ret_words[SCHEMA_BLAMED])
+{
+	const struct conf_retry *retry = item;
+
+	if (retry->first_us > retry->max_us) {
+		ret_words[0] = "first";
+		ret_words[1] = "max";
+		return "\"first\" must not be longer than \"max\"";
+	}
+	if (retry->max_us > retry->expire_us) {
+		ret_words[0] = "max";
+		ret_words[1] = "expire";
+		return "\"max\" must not be longer than \"expire\"";
+	}
+	return NULL;
+}
+
+static const struct schema_block retry_block = {
+	.keys = retry_keys,
+	.key_count = COUNT(retry_keys),
+	.item_size = sizeof(struct conf_retry),
+	.check = check_retry,
+};
+
+static const struct schema_choice log_formats[] = {
+	{"line", CONF_LOG_LINE, SCHEMA_NONE, "event key=value ..."},
+	{"json", CONF_LOG_JSON, SCHEMA_NONE, "One JSON object a line."},
+};
+
+static const struct schema_choice log_destinations[] = {
+	{"stderr", CONF_LOG_STDERR, SCHEMA_NONE,
+		"The standard error of veredus serve, which a service manager keeps."},
+	{"file", CONF_LOG_FILE, SCHEMA_PATH, "Appended to this file."},
+};
+
+static const struct schema_key log_keys[] = {
+	{
+		.word = "format",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | LOG,
+		.offset = offsetof(struct conf_log, format),
+		CHOICES(log_formats),
+		.fallback = "line",
+		.help = "How a log line looks.",
+		.example = "format json",
+	},
+	{
+		.word = "to",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | LOG,
+		.offset = offsetof(struct conf_log, to),
+		.argument_offset = offsetof(struct conf_log, file),
+		CHOICES(log_destinations),
+		.fallback = "stderr",
+		.help = "Where log lines go.",
+		.example = "to file /var/log/veredus.log",
+	},
+};
+
+static const struct schema_block log_block = {
+	.keys = log_keys,
+	.key_count = COUNT(log_keys),
+	.item_size = sizeof(struct conf_log),
+};
+
+static const struct schema_key root_keys[] = {
+	{
+		.word = "hostname",
+		.type = SCHEMA_HOST,
+		.flags = SCHEMA_REQUIRED,
+		.readers = CONF_READERS_ALL & ~(unsigned)LOG,
+		.offset = offsetof(struct conf, hostname),
+		.noun = "hostname",
+		.help = "The full name of this machine: in greetings, in Received, in the names of "
+			"Maildir files. It should "
+			"be the name that the machine's address has in the DNS.",
+		.example = "hostname mail.example.org",
+	},
+	{
+		.word = "user",
+		.type = SCHEMA_USER,
+		.readers = ALWAYS,
+		.offset = offsetof(struct conf, user),
+		.fallback = "veredus",
+		.help = "The account that the unprivileged processes run as when started as root. "
+			"Not used otherwise: then "
+			"all run as the caller.",
+		.example = "user veredus",
+	},
+	{
+		.word = "spool",
+		.type = SCHEMA_PATH,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, spool),
+		.fallback = "/var/spool/veredus",
+		.help = "The folder of the queue. Only one running server may use it.",
+		.example = "spool /var/spool/veredus",
+	},
+	{
+		.word = "control",
+		.type = SCHEMA_SOCKET,
+		.readers = ALWAYS | ADMIN,
+		.offset = offsetof(struct conf, control),
+		.fallback = "/run/veredus/control",
+		.help = "The Unix socket by which veredus queue and the other commands ask the "
+			"running server.",
+		.example = "control /run/veredus/control",
+	},
+	{
+		.word = "listen",
+		.type = SCHEMA_BLOCK,
+		.flags = SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION | ADMIN,
+		.space = SCHEMA_SPACE_LISTENERS,
+		.offset = offsetof(struct conf, listeners),
+		.count_offset = offsetof(struct conf, listener_count),
+		.block = &listen_block,
+		.help = "A place to take mail in by SMTP. The name is yours and appears in the "
+			"log.",
+		.example = "listen mx { address *:25 role mx }",
+	},
+	{
+		.word = "domain",
+		.type = SCHEMA_BLOCK,
+		.flags = SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION | QUEUE | DELIVER | LOOKUP,
+		.space = SCHEMA_SPACE_DOMAINS,
+		.offset = offsetof(struct conf, domains),
+		.count_offset = offsetof(struct conf, domain_count),
+		.block = &domain_block,
+		.help = "A domain whose mail ends here, in the mailboxes of its accounts. The case "
+			"of letters does not matter.",
+		.example = "domain example.org { accounts any mailbox maildir /var/mail/{user} }",
+	},
+	{
+		.word = "route",
+		.type = SCHEMA_BLOCK,
+		.flags = SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION | QUEUE | DELIVER | LOOKUP,
+		.space = SCHEMA_SPACE_DOMAINS,
+		.offset = offsetof(struct conf, routes),
+		.count_offset = offsetof(struct conf, route_count),
+		.block = &route_block,
+		.help = "A domain of which every local part is accepted and goes the same way. A "
+			"name is either a \"domain\" "
+			"or a \"route\". There is no route for all domains: it would accept mail "
+			"for strangers.",
+		.example = "route old.example { to discard }",
+	},
+	{
+		.word = "message_size_limit",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | SESSION | QUEUE,
+		.offset = offsetof(struct conf, message_size_limit),
+		.min = KIB(64),
+		.max = MIB(28),
+		.fallback = "25M",
+		.help = "The largest message that is accepted; SIZE announces it. At most half of "
+			"\"spool_segment\".",
+		.example = "message_size_limit 25M",
+	},
+	{
+		.word = "recipients_limit",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION | QUEUE,
+		.offset = offsetof(struct conf, recipients_limit),
+		.min = 100,
+		.max = 100000,
+		.fallback = "1000",
+		.help = "Recipients of one message. RFC 5321 asks for 100 at least; clients send "
+			"the rest again.",
+		.example = "recipients_limit 1000",
+	},
+	{
+		.word = "content_line_limit",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, content_line_limit),
+		.min = 1000,
+		.max = MIB(1),
+		.fallback = "16K",
+		.help = "The longest line that the content of a message may have. RFC 5321 allows "
+			"1000 octets; many senders "
+			"write longer ones.",
+		.example = "content_line_limit 16K",
+	},
+	{
+		.word = "hops_limit",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, hops_limit),
+		.min = 1,
+		.max = 1000,
+		.fallback = "50",
+		.help = "A message with more Received fields than this is taken for a loop and "
+			"refused.",
+		.example = "hops_limit 50",
+	},
+	{
+		.word = "session_errors_limit",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, session_errors_limit),
+		.min = 1,
+		.max = 1000,
+		.fallback = "10",
+		.help = "A client that made this many errors is sent away with 421.",
+		.example = "session_errors_limit 10",
+	},
+	{
+		.word = "sessions_limit",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, sessions_limit),
+		.min = 1,
+		.max = 100000,
+		.fallback = "1000",
+		.help = "Clients that one session process serves at a time. Others wait to be "
+			"accepted.",
+		.example = "sessions_limit 1000",
+	},
+	{
+		.word = "timeout_command",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, timeout_command_us),
+		.min = 1,
+		.max = HOURS(1),
+		.fallback = "5m",
+		.help = "How long to wait for the next command. RFC 5321 asks for 5 minutes.",
+		.example = "timeout_command 5m",
+	},
+	{
+		.word = "timeout_data",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, timeout_data_us),
+		.min = 1,
+		.max = HOURS(1),
+		.fallback = "3m",
+		.help = "How long to wait for the next piece of a message's content.",
+		.example = "timeout_data 3m",
+	},
+	{
+		.word = "retry",
+		.type = SCHEMA_BLOCK,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, retry),
+		.block = &retry_block,
+		.help = "When a delivery that failed for now is tried again.",
+		.example = "retry { first 5m max 4h expire 5d }",
+	},
+	{
+		.word = "spool_segment",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, spool_segment),
+		.min = MIB(1),
+		.max = GIB(1),
+		.fallback = "64M",
+		.help = "The size of one file of the spool, a multiple of 1M. Space is taken and "
+			"reused in such pieces.",
+		.example = "spool_segment 64M",
+	},
+	{
+		.word = "log",
+		.type = SCHEMA_BLOCK,
+		.readers = ALWAYS | LOG,
+		.offset = offsetof(struct conf, log),
+		.block = &log_block,
+		.help = "What is logged where.",
+		.example = "log { format json to file /var/log/veredus.log }",
+	},
+};
+
+static const char *
+check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
+{
+	const struct conf *conf = item;
+
+	if (conf->spool_segment % MIB(1) != 0) {
+		ret_words[0] = "spool_segment";
+		return "\"spool_segment\" must be a multiple of 1M";
+	}
+	/* A message that SIZE admitted must fit into a segment with its envelope. */
+	if (conf->message_size_limit > conf->spool_segment / 2) {
+		ret_words[0] = "message_size_limit";
+		ret_words[1] = "spool_segment";
+		return "\"message_size_limit\" must be at most half of \"spool_segment\"";
+	}
+	return NULL;
+}
+
+static const struct schema_block root_block = {
+	.keys = root_keys,
+	.key_count = COUNT(root_keys),
+	.item_size = sizeof(struct conf),
+	.check = check_root,
+};
+
+_Static_assert(COUNT(root_keys) <= SCHEMA_KEYS_MAX,
+	"places of directives are kept in arrays of this size");
+
+const struct schema_block *
+schema_root(void)
+{
+	return &root_block;
+}
+
+const struct schema_key *
+schema_find(const struct schema_block *block, struct slice word)
+{
+	for (size_t i = 0; i < block->key_count; i++) {
+		if (slice_equal(slice_text(block->keys[i].word), word))
+			return &block->keys[i];
+	}
+	return NULL;
+}
+
+const struct schema_choice *
+schema_choice_of(const struct schema_key *key, unsigned value)
+{
+	for (size_t i = 0; i < key->choice_count; i++) {
+		if (key->choices[i].value == value)
+			return &key->choices[i];
+	}
+	return NULL;
+}
+
+void
+schema_fill_owners(struct conf *conf)
+{
+	for (size_t i = 0; i < conf->domain_count; i++) {
+		struct conf_domain *domain = &conf->domains[i];
+		if (domain->owner != 0)
+			continue;
+		domain->owner = CONF_OWNER_USER;
+		domain->owner_user = conf->user;
+	}
+	for (size_t i = 0; i < conf->route_count; i++) {
+		struct conf_route *route = &conf->routes[i];
+		if (route->to == CONF_TO_MAILDIR && route->owner_user.len == 0)
+			route->owner_user = conf->user;
+	}
+}

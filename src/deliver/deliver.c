@@ -1,0 +1,496 @@
+/*
+ * One task a channel: wait for the first delivery, take what else is there up to a batch, deliver (blocking: the disk is all this
+ * process has to wait for), answer. Messages are copied into an arena a batch, since their slices end with the next receive.
+ */
+#include "deliver/deliver.h"
+#include "base/log_record.h"
+#include "ipc/channel.h"
+#include "mailbox/head.h"
+#include "mailbox/maildir.h"
+#include "mailbox/template.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define DELIVER_BATCH        MAILDIR_BATCH_MAX
+#define DELIVER_ARENA_BYTES  (8u << 20)
+#define DELIVER_HEAD_MAX     (64u << 10)
+#define DELIVER_HEADER_SCAN  (64u << 10) /* octets of content searched for our own Delivered-To */
+#define DELIVER_ANSWER_US    (30 * US_PER_S)
+
+struct deliver_folder {
+	struct list link;
+	struct slice path;
+	int fd;
+	struct maildir maildir;
+};
+
+struct deliver_segment {
+	struct list link;
+	uint32_t segment;
+	uint32_t generation;
+	int fd;
+	bool gone; /* nothing will refer to it any more; jobs of the present batch may */
+};
+
+struct deliver_line {
+	struct list link;
+	struct deliver_service *service;
+	struct channel channel;
+	struct list segments;
+};
+
+struct deliver_job {
+	uint64_t delivery;
+	struct deliver_folder *folder;
+	struct maildir_delivery delivery_file;
+	struct slice template;
+	struct slice address;
+	struct buffer head;
+	int memfd;      /* of this job alone; -1: the content lies in a segment */
+	bool failed;    /* before the disk was reached: `answer` says how */
+	struct ipc_result answer;
+};
+
+struct deliver_service {
+	struct env *env;
+	const struct conf *conf;
+	struct slice home;
+	struct list folders;
+	struct list lines;
+	struct task_group tasks;
+	struct arena arena;
+	struct deliver_job *jobs;
+	struct maildir_delivery *files;
+};
+
+static void
+job_fail(struct deliver_job *job, enum deliver_outcome outcome, uint32_t status, const char *text)
+{
+	job->failed = true;
+	job->answer = (struct ipc_result){.delivery = job->delivery, .outcome = outcome, .status = status, .text = slice_text(text)};
+}
+
+/* "4.2.2" as 40202. */
+static uint32_t
+status_number(const char *enhanced)
+{
+	uint32_t parts[3] = {0, 0, 0};
+	size_t part = 0;
+
+	for (const char *c = enhanced; *c; c++) {
+		if (*c == '.' && part < 2)
+			part++;
+		else if (ascii_is_digit((uint8_t)*c))
+			parts[part] = parts[part] * 10 + (uint32_t)(*c - '0');
+	}
+	return parts[0] * 10000 + parts[1] * 100 + parts[2];
+}
+
+/* Templates of system users may start with {home}: then the home folder is the root and the rest is below it. */
+static struct slice
+template_below_home(struct slice template, bool *ret_is_below)
+{
+	*ret_is_below = slice_has_prefix(template, SLICE("{home}"));
+	return *ret_is_below ? slice_from(template, sizeof "{home}" - 1) : template;
+}
+
+static struct deliver_folder *
+find_folder(struct deliver_service *service, struct slice path)
+{
+	list_for_each(link, &service->folders) {
+		struct deliver_folder *folder = list_entry(link, struct deliver_folder, link);
+		if (slice_equal(folder->path, path))
+			return folder;
+	}
+	return NULL;
+}
+
+static enum error
+job_expand_path(struct deliver_service *service, struct deliver_job *job)
+{
+	bool below_home;
+	struct slice template = template_below_home(job->template, &below_home);
+	struct slice root = below_home ? service->home : mailbox_template_root(template);
+	struct buffer path;
+
+	job->folder = find_folder(service, root);
+	if (!job->folder)
+		return ERROR_NOT_FOUND;
+	buffer_init(&path, service->env->memory, MAILBOX_PATH_MAX);
+	if (below_home) {
+		/* Below the home there is one fixed root, however the template goes on. */
+		struct slice fixed = mailbox_template_root(template);
+		buffer_append(&path, slice_from(fixed, 1));
+		if (fixed.len > 1)
+			buffer_append_octet(&path, '/');
+	}
+	enum error error = mailbox_template_expand_address(template, job->address, &path);
+	if (error == OK)
+		error = buffer_error(&path);
+	if (error == OK && !arena_copy(&service->arena, buffer_slice(&path), &job->delivery_file.path))
+		error = ERROR_NO_MEMORY;
+	buffer_done(&path);
+	return error;
+}
+
+/* Mail that has been in this mailbox before goes round in circles (RFC 9228). */
+static bool
+job_is_loop(struct deliver_service *service, struct deliver_job *job)
+{
+	struct env *env = service->env;
+	struct maildir_content *content = &job->delivery_file.content;
+	size_t len = content->size < DELIVER_HEADER_SCAN ? (size_t)content->size : DELIVER_HEADER_SCAN;
+	uint8_t *bytes = memory_try(env->memory, len);
+	bool loop = false;
+
+	if (!bytes)
+		return false;
+	ssize_t got = env->disk->pread(env->world, content->fd, bytes, len, (off_t)content->offset);
+	if (got > 0)
+		loop = mailbox_head_is_loop(slice_of(bytes, (size_t)got), job->address);
+	memory_put(env->memory, bytes);
+	return loop;
+}
+
+static void
+job_prepare(struct deliver_service *service, struct deliver_job *job, struct slice reverse_path, struct slice trace)
+{
+	enum error error = job_expand_path(service, job);
+
+	buffer_init(&job->head, service->env->memory, DELIVER_HEAD_MAX);
+	if (error == ERROR_NOT_FOUND)
+		job_fail(job, DELIVER_TEMPORARY, 40305, "the mailbox folder is not there");
+	else if (error == ERROR_FORMAT || error == ERROR_LIMIT)
+		job_fail(job, DELIVER_PERMANENT, 50101, "the address can have no mailbox here");
+	else if (error != OK || mailbox_head_build(reverse_path, job->address, trace, &job->head) != OK)
+		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
+	else if (job_is_loop(service, job))
+		job_fail(job, DELIVER_PERMANENT, 50406, "mail loop: this mailbox had the message before");
+	job->delivery_file.head = buffer_slice(&job->head);
+}
+
+static bool
+job_copy_texts(struct deliver_service *service, struct deliver_job *job, struct slice template, struct slice address)
+{
+	return arena_copy(&service->arena, template, &job->template) && arena_copy(&service->arena, address, &job->address);
+}
+
+static int
+line_segment_fd(const struct deliver_line *line, uint32_t segment, uint32_t generation)
+{
+	list_for_each(link, &line->segments) {
+		const struct deliver_segment *s = list_entry(link, struct deliver_segment, link);
+		if (s->segment == segment && s->generation == generation && !s->gone)
+			return s->fd;
+	}
+	return -1;
+}
+
+static void
+take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ipc_deliver *m)
+{
+	*job = (struct deliver_job){.delivery = m->delivery, .memfd = -1};
+	job->delivery_file = (struct maildir_delivery){
+		.queue_id = m->queue_id,
+		.recipient = m->recipient,
+		.received_at = (wall_us)m->received_at,
+		.first_attempt = m->first_attempt != 0,
+		.content = {.fd = line_segment_fd(line, m->segment, m->generation), .offset = m->offset, .size = m->size},
+	};
+	if (job->delivery_file.content.fd < 0)
+		job_fail(job, DELIVER_TEMPORARY, 40300, "the spool segment is not there");
+	else if (!job_copy_texts(line->service, job, m->template, m->address))
+		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
+	else
+		job_prepare(line->service, job, m->reverse_path, m->trace);
+}
+
+static void
+take_deliver_copy(struct deliver_line *line, struct deliver_job *job, const struct ipc_deliver_copy *m, int memfd)
+{
+	*job = (struct deliver_job){.delivery = m->delivery, .memfd = memfd};
+	job->delivery_file = (struct maildir_delivery){
+		.queue_id = m->queue_id,
+		.recipient = m->recipient,
+		.received_at = (wall_us)m->received_at,
+		.first_attempt = m->first_attempt != 0,
+		.content = {.fd = memfd, .offset = 0, .size = m->size},
+	};
+	if (!job_copy_texts(line->service, job, m->template, m->address))
+		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
+	else
+		job_prepare(line->service, job, m->reverse_path, m->trace);
+}
+
+static void
+line_add_segment(struct deliver_line *line, const struct ipc_message *message)
+{
+	struct deliver_segment *segment = memory_get(line->service->env->memory, sizeof *segment);
+
+	segment->segment = message->segment.segment;
+	segment->generation = message->segment.generation;
+	segment->fd = message->fds[0];
+	list_append(&line->segments, &segment->link);
+}
+
+static void
+segment_close(struct deliver_line *line, struct deliver_segment *segment)
+{
+	struct env *env = line->service->env;
+
+	env->disk->close(env->world, segment->fd);
+	list_remove(&segment->link);
+	memory_put(env->memory, segment);
+}
+
+static void
+line_mark_gone(struct deliver_line *line, const struct ipc_segment_gone *gone)
+{
+	list_for_each(link, &line->segments) {
+		struct deliver_segment *segment = list_entry(link, struct deliver_segment, link);
+		segment->gone |= segment->segment == gone->segment && segment->generation == gone->generation;
+	}
+}
+
+static void
+line_close_gone(struct deliver_line *line)
+{
+	list_for_each_safe(link, next, &line->segments) {
+		struct deliver_segment *segment = list_entry(link, struct deliver_segment, link);
+		if (segment->gone)
+			segment_close(line, segment);
+	}
+}
+
+/* May wait, for the first message of a batch; the others are taken as long as there are any. */
+static enum error
+line_take_batch(struct deliver_line *line, size_t *ret_count)
+{
+	struct deliver_service *service = line->service;
+	struct loop *loop = service->env->loop;
+	struct ipc_message message;
+	size_t count = 0;
+
+	while (count < DELIVER_BATCH) {
+		enum error error = channel_receive(&line->channel, count == 0 ? MONO_NEVER : loop_now(loop), &message);
+		if (error == ERROR_TIMEOUT)
+			break;
+		if (error != OK && count > 0)
+			break; /* what came before is delivered; the next wait reports the error again */
+		if (error != OK)
+			return error;
+		switch (message.kind) {
+		case IPC_SEGMENT:
+			line_add_segment(line, &message);
+			break;
+		case IPC_SEGMENT_GONE:
+			line_mark_gone(line, &message.segment_gone);
+			break;
+		case IPC_DELIVER:
+			take_deliver(line, &service->jobs[count++], &message.deliver);
+			break;
+		case IPC_DELIVER_COPY:
+			take_deliver_copy(line, &service->jobs[count++], &message.deliver_copy, message.fds[0]);
+			break;
+		default:
+			ipc_close_fds(service->env, &message);
+			return ERROR_FORMAT;
+		}
+	}
+	*ret_count = count;
+	return OK;
+}
+
+/* The whole path of the file for the log and for people. */
+static void
+job_set_path(struct deliver_service *service, struct deliver_job *job)
+{
+	struct buffer path;
+
+	buffer_init(&path, service->env->memory, IPC_PATH_MAX);
+	buffer_append(&path, job->folder->path);
+	if (job->folder->path.len > 1)
+		buffer_append_octet(&path, '/');
+	buffer_append(&path, job->delivery_file.path);
+	buffer_append_octet(&path, '/');
+	buffer_append_text(&path, job->delivery_file.result.path);
+	if (buffer_error(&path) != OK || !arena_copy(&service->arena, buffer_slice(&path), &job->answer.path))
+		job->answer.path = slice_of(NULL, 0);
+	buffer_done(&path);
+}
+
+static void
+job_set_answer(struct deliver_service *service, struct deliver_job *job)
+{
+	const struct maildir_result *result = &job->delivery_file.result;
+	static const enum deliver_outcome outcomes[] = {
+		[MAILDIR_DELIVERED] = DELIVER_DELIVERED,
+		[MAILDIR_TEMPORARY] = DELIVER_TEMPORARY,
+		[MAILDIR_PERMANENT] = DELIVER_PERMANENT,
+	};
+
+	job->answer = (struct ipc_result){
+		.delivery = job->delivery,
+		.outcome = outcomes[result->status],
+		.status = status_number(result->enhanced),
+		.text = slice_text(result->text),
+	};
+	if (result->status == MAILDIR_DELIVERED)
+		job_set_path(service, job);
+	else
+		log_event(service->env, LOG_WARNING, "maildir_failed", LOG_SLICE("mailbox", job->delivery_file.path),
+			LOG_STRING("stage", result->stage ? result->stage : ""), LOG_STRING("error", error_text(result->error)));
+}
+
+/* Delivers the jobs that share a root folder, in one batch. */
+static void
+deliver_folder_jobs(struct deliver_service *service, struct deliver_folder *folder, size_t count)
+{
+	struct deliver_job *of_file[DELIVER_BATCH];
+	size_t files = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct deliver_job *job = &service->jobs[i];
+		if (job->failed || job->folder != folder)
+			continue;
+		service->files[files] = job->delivery_file;
+		of_file[files++] = job;
+	}
+	if (files == 0)
+		return;
+	maildir_deliver_batch(&folder->maildir, service->files, files);
+	for (size_t i = 0; i < files; i++) {
+		of_file[i]->delivery_file.result = service->files[i].result;
+		job_set_answer(service, of_file[i]);
+	}
+}
+
+/* May wait: answers every job of the batch and forgets it. */
+static enum error
+line_answer(struct deliver_line *line, size_t count)
+{
+	struct deliver_service *service = line->service;
+	struct loop *loop = service->env->loop;
+	enum error error = OK;
+
+	for (size_t i = 0; i < count; i++) {
+		struct deliver_job *job = &service->jobs[i];
+		struct ipc_message message = {.kind = IPC_RESULT, .result = job->answer};
+		if (error == OK)
+			error = channel_send(&line->channel, &message, loop_deadline(loop, DELIVER_ANSWER_US));
+		buffer_done(&job->head);
+		if (job->memfd >= 0)
+			service->env->disk->close(service->env->world, job->memfd);
+	}
+	arena_clear(&service->arena);
+	return error;
+}
+
+static void
+line_free(struct deliver_line *line)
+{
+	struct env *env = line->service->env;
+
+	list_for_each_safe(link, next, &line->segments)
+		segment_close(line, list_entry(link, struct deliver_segment, link));
+	channel_close(&line->channel);
+	list_remove(&line->link);
+	memory_put(env->memory, line);
+}
+
+static void
+line_run(void *arg)
+{
+	struct deliver_line *line = arg;
+	struct deliver_service *service = line->service;
+	enum error error = OK;
+	size_t count;
+
+	while (error == OK && (error = line_take_batch(line, &count)) == OK) {
+		list_for_each(link, &service->folders)
+			deliver_folder_jobs(service, list_entry(link, struct deliver_folder, link), count);
+		error = line_answer(line, count);
+		line_close_gone(line);
+	}
+	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
+		log_event(service->env, LOG_ERROR, "deliver_channel_broken", LOG_STRING("error", error_text(error)));
+	line_free(line);
+}
+
+struct deliver_service *
+deliver_service_new(struct env *env, const struct conf *conf, struct slice home)
+{
+	struct deliver_service *service = memory_get(env->memory, sizeof *service);
+
+	service->env = env;
+	service->conf = conf;
+	service->home = home;
+	service->jobs = memory_get(env->memory, DELIVER_BATCH * sizeof *service->jobs);
+	service->files = memory_get(env->memory, DELIVER_BATCH * sizeof *service->files);
+	list_init(&service->folders);
+	list_init(&service->lines);
+	task_group_init(&service->tasks, env->loop);
+	arena_init(&service->arena, env->memory, DELIVER_ARENA_BYTES);
+	return service;
+}
+
+void
+deliver_service_add_folder(struct deliver_service *service, struct slice path, int folder_fd)
+{
+	struct env *env = service->env;
+	struct deliver_folder *folder = memory_get(env->memory, sizeof *folder + path.len);
+	uint8_t *kept = (uint8_t *)(folder + 1);
+
+	memcpy(kept, path.ptr, path.len);
+	folder->path = slice_of(kept, path.len);
+	folder->fd = folder_fd;
+	maildir_init(&folder->maildir, env, folder_fd, service->conf->hostname);
+	list_append(&service->folders, &folder->link);
+}
+
+void
+deliver_service_set_queue(struct deliver_service *service, int channel_fd)
+{
+	struct env *env = service->env;
+	struct deliver_line *line = memory_get(env->memory, sizeof *line);
+
+	line->service = service;
+	list_init(&line->segments);
+	list_append(&service->lines, &line->link);
+	enum error error = channel_open(&line->channel, env->loop, channel_fd, ROLE_DELIVER, ROLE_QUEUE);
+	if (error == OK)
+		error = task_start(&service->tasks, "deliver", line_run, line);
+	if (error != OK) {
+		log_event(env, LOG_ERROR, "deliver_channel_broken", LOG_STRING("error", error_text(error)));
+		line_free(line);
+	}
+}
+
+void
+deliver_service_stop(struct deliver_service *service)
+{
+	task_group_cancel(&service->tasks);
+	task_group_wait(&service->tasks);
+}
+
+void
+deliver_service_free(struct deliver_service **service_pointer)
+{
+	struct deliver_service *service = *service_pointer;
+
+	if (!service)
+		return;
+	struct env *env = service->env;
+	list_for_each_safe(link, next, &service->folders) {
+		struct deliver_folder *folder = list_entry(link, struct deliver_folder, link);
+		env->disk->close(env->world, folder->fd);
+		list_remove(link);
+		memory_put(env->memory, folder);
+	}
+	arena_done(&service->arena);
+	memory_put(env->memory, service->jobs);
+	memory_put(env->memory, service->files);
+	memory_put(env->memory, service);
+	*service_pointer = NULL;
+}

@@ -1,0 +1,47 @@
+/*
+ * Log records on their way to `log`: one ring of shared memory a process. A full ring drops the record and counts it: a blocked log never
+ * blocks mail, and what was lost is told. The reader trusts nothing it finds.
+ */
+#ifndef IPC_LOG_RING_H
+#define IPC_LOG_RING_H
+
+#include "base/log_record.h"
+
+#define LOG_RING_BYTES 262144u
+
+/* For root: a sealed memfd. */
+MUST_CHECK enum error log_ring_memory_new(int *ret_fd);
+
+struct log_ring_shared;
+
+/* The writing end: a log sink for env->log. One thread writes. */
+struct log_writer {
+	struct log_sink sink;
+	struct env *env;
+	struct log_ring_shared *shared;
+	uint32_t tail;
+	int wake_fd;
+};
+MUST_CHECK enum error log_writer_open(struct log_writer *writer, struct env *env, int memory_fd, int wake_fd);
+void log_writer_close(struct log_writer *writer);
+
+struct log_reader {
+	struct log_ring_shared *shared;
+	uint32_t head;
+	uint32_t dropped_seen;
+};
+MUST_CHECK enum error log_reader_open(struct log_reader *reader, int memory_fd);
+void log_reader_close(struct log_reader *reader);
+
+/*
+ * The next record, copied into `storage` (LOG_RECORD_MAX octets). ERROR_AGAIN: none; ERROR_DAMAGED: the writer broke the rules, close it.
+ */
+MUST_CHECK enum error log_reader_take(struct log_reader *reader, uint8_t *storage, struct slice *ret_record);
+
+/* Records lost since the last call. */
+uint32_t log_reader_dropped(struct log_reader *reader);
+
+bool log_reader_may_sleep(struct log_reader *reader);
+void log_reader_woke(struct log_reader *reader);
+
+#endif

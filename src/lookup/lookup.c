@@ -1,0 +1,317 @@
+/*
+ * A table for each domain with accounts in a file or in the system. A look at the files' time, size and inode every LOOKUP_POLL_US finds
+ * changes; a file that can't be read keeps its last good table, and says so once. System users are read again every minute.
+ */
+#include "lookup/lookup.h"
+#include "base/file_replace.h"
+#include "base/log_record.h"
+#include "ipc/channel.h"
+#include "ipc/snapshot.h"
+#include "lookup/accounts.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define LOOKUP_POLL_US        (1 * US_PER_S)
+#define LOOKUP_SYSTEM_POLL_US (60 * US_PER_S)
+#define LOOKUP_SEND_US        (10 * US_PER_S)
+#define LOOKUP_TABLE_BYTES    (512u << 20)
+#define LOOKUP_FIRST_UID      1000  /* below are the system's own users (Debian policy 9.2.2) */
+#define LOOKUP_LAST_UID       59999
+#define LOOKUP_BAD_LINES      20    /* reported a reading */
+
+struct lookup_table {
+	const struct conf_domain *domain;
+	char *path;
+	int snapshot_fd; /* -1: never read yet */
+	uint64_t version;
+	struct timespec changed_at;
+	off_t size;
+	ino_t inode;
+	mono_us next_system_poll;
+	bool reported;
+	uint32_t bad_lines;
+};
+
+/* A session worker, with a task of its own that sends it what it has not got yet. */
+struct lookup_session {
+	struct list link;
+	struct lookup_service *service;
+	uint32_t worker;
+	uint64_t sent_version;
+	bool replaced;
+	struct channel channel;
+};
+
+struct lookup_service {
+	struct env *env;
+	struct lookup_table *tables;
+	size_t table_count;
+	uint64_t version; /* of the table that was read last */
+	struct list sessions;
+	struct task_event changed;
+	struct task_group tasks;
+	struct arena arena;
+};
+
+static void
+session_drop(struct lookup_session *session)
+{
+	channel_close(&session->channel);
+	list_remove(&session->link);
+	memory_put(session->service->env->memory, session);
+}
+
+/* May wait: sends the tables that are newer than the last one sent. */
+static enum error
+session_catch_up(struct lookup_session *session)
+{
+	struct lookup_service *service = session->service;
+	uint64_t target = service->version;
+	enum error error = OK;
+
+	for (size_t i = 0; error == OK && i < service->table_count; i++) {
+		const struct lookup_table *table = &service->tables[i];
+		if (table->snapshot_fd < 0 || table->version <= session->sent_version)
+			continue;
+		struct ipc_message message = {
+			.kind = IPC_SNAPSHOT, .snapshot = {.domain = table->domain->name}, .fds = {table->snapshot_fd}, .fd_count = 1};
+		error = channel_send(&session->channel, &message, loop_deadline(service->env->loop, LOOKUP_SEND_US));
+	}
+	if (error == OK)
+		session->sent_version = target;
+	return error;
+}
+
+/* A session that can't be reached is gone, or will be started again and get everything then. */
+static void
+session_run(void *arg)
+{
+	struct lookup_session *session = arg;
+	struct lookup_service *service = session->service;
+	enum error error = OK;
+
+	while (error == OK && !session->replaced) {
+		if (session->sent_version < service->version)
+			error = session_catch_up(session);
+		else
+			error = task_event_wait(service->env->loop, &service->changed, MONO_NEVER);
+	}
+	session_drop(session);
+}
+
+struct bad_line_context {
+	struct lookup_service *service;
+	struct lookup_table *table;
+};
+
+static void
+report_bad_line(void *arg, uint32_t line, struct slice text)
+{
+	struct bad_line_context *context = arg;
+
+	if (context->table->bad_lines++ < LOOKUP_BAD_LINES)
+		log_event(context->service->env, LOG_WARNING, "account_line_skipped", LOG_STRING("file", context->table->path),
+			LOG_NUMBER("line", line), LOG_SLICE("text", text), LOG_STRING("expected", "a login name"));
+}
+
+static enum error
+table_read_file(struct lookup_service *service, struct lookup_table *table, struct accounts *accounts)
+{
+	struct bad_line_context context = {service, table};
+	struct buffer text;
+
+	buffer_init(&text, service->env->memory, LOOKUP_TABLE_BYTES);
+	table->bad_lines = 0;
+	enum error error = file_read(service->env, AT_FDCWD, table->path, &text);
+	if (error == OK)
+		error = accounts_parse(accounts, table->domain->name, buffer_slice(&text), report_bad_line, &context);
+	buffer_done(&text);
+	return error;
+}
+
+struct user_context {
+	struct accounts *accounts;
+	enum error error;
+};
+
+static bool
+add_system_user(void *arg, const char *name, uid_t uid)
+{
+	struct user_context *context = arg;
+
+	if (uid < LOOKUP_FIRST_UID || uid > LOOKUP_LAST_UID)
+		return true;
+	enum error error = accounts_add(context->accounts, slice_text(name));
+	if (error != OK && error != ERROR_FORMAT) /* a login that can be no local part gets no mail */
+		context->error = error;
+	return context->error == OK;
+}
+
+static enum error
+table_read_system(struct lookup_service *service, struct accounts *accounts)
+{
+	struct user_context context = {accounts, OK};
+	int result = service->env->users->list(service->env->world, add_system_user, &context);
+
+	return result < 0 ? error_from_errno(-result) : context.error;
+}
+
+/* Reads the table anew; the old snapshot stays when that fails. */
+static enum error
+table_read(struct lookup_service *service, struct lookup_table *table)
+{
+	struct env *env = service->env;
+	struct accounts accounts;
+	int snapshot_fd;
+
+	accounts_init(&accounts, env->memory, LOOKUP_TABLE_BYTES);
+	enum error error = table->domain->accounts == CONF_ACCOUNTS_FILE ? table_read_file(service, table, &accounts)
+									 : table_read_system(service, &accounts);
+	if (error == OK) {
+		accounts_finish(&accounts);
+		error = snapshot_new(env, accounts.names, accounts.count, &snapshot_fd);
+	}
+	if (error == OK) {
+		if (table->snapshot_fd >= 0)
+			env->disk->close(env->world, table->snapshot_fd);
+		table->snapshot_fd = snapshot_fd;
+		table->version = ++service->version;
+		task_event_signal(&service->changed);
+		log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name), LOG_NUMBER("names", accounts.count));
+	}
+	accounts_done(&accounts);
+	return error;
+}
+
+static bool
+table_file_changed(struct lookup_service *service, struct lookup_table *table)
+{
+	struct env *env = service->env;
+	struct stat stat = {.st_size = -1};
+
+	int result = env->disk->fstatat(env->world, AT_FDCWD, table->path, &stat, 0);
+	if (result < 0)
+		stat = (struct stat){.st_size = -1};
+	bool changed = stat.st_mtim.tv_sec != table->changed_at.tv_sec || stat.st_mtim.tv_nsec != table->changed_at.tv_nsec ||
+		stat.st_size != table->size || stat.st_ino != table->inode;
+	table->changed_at = stat.st_mtim;
+	table->size = stat.st_size;
+	table->inode = stat.st_ino;
+	return changed;
+}
+
+static bool
+table_changed(struct lookup_service *service, struct lookup_table *table)
+{
+	mono_us now = env_monotonic(service->env);
+
+	if (table->domain->accounts == CONF_ACCOUNTS_FILE)
+		return table_file_changed(service, table);
+	if (now < table->next_system_poll)
+		return false;
+	table->next_system_poll = now + LOOKUP_SYSTEM_POLL_US;
+	return true;
+}
+
+static void
+table_refresh(struct lookup_service *service, struct lookup_table *table)
+{
+	if (!table_changed(service, table))
+		return;
+	enum error error = table_read(service, table);
+	if (error == OK) {
+		table->reported = false;
+		return;
+	}
+	if (!table->reported)
+		log_event(service->env, LOG_ERROR, "accounts_unreadable", LOG_SLICE("domain", table->domain->name),
+			LOG_STRING("file", table->path), LOG_STRING("error", error_text(error)),
+			LOG_STRING("effect", table->snapshot_fd >= 0 ? "the last table stays" : "mail for the domain gets 451"));
+	table->reported = true;
+}
+
+static void
+lookup_run(void *arg)
+{
+	struct lookup_service *service = arg;
+	struct loop *loop = service->env->loop;
+
+	do
+		for (size_t i = 0; i < service->table_count; i++)
+			table_refresh(service, &service->tables[i]);
+	while (service->table_count > 0 && task_sleep(loop, loop_deadline(loop, LOOKUP_POLL_US)) == OK);
+}
+
+struct lookup_service *
+lookup_service_new(struct env *env, const struct conf *conf)
+{
+	struct lookup_service *service = memory_get(env->memory, sizeof *service);
+
+	service->env = env;
+	list_init(&service->sessions);
+	task_event_init(&service->changed);
+	task_group_init(&service->tasks, env->loop);
+	arena_init(&service->arena, env->memory, SIZE_MAX);
+	service->tables = memory_get(env->memory, (conf->domain_count + 1) * sizeof *service->tables);
+	for (size_t i = 0; i < conf->domain_count; i++) {
+		const struct conf_domain *domain = &conf->domains[i];
+		if (domain->accounts == CONF_ACCOUNTS_ANY)
+			continue;
+		struct lookup_table *table = &service->tables[service->table_count++];
+		*table = (struct lookup_table){.domain = domain, .snapshot_fd = -1};
+		table->path = arena_text(&service->arena, domain->accounts == CONF_ACCOUNTS_FILE ? domain->accounts_file : SLICE(""));
+	}
+	return service;
+}
+
+void
+lookup_service_add_session(struct lookup_service *service, uint32_t worker, int channel_fd)
+{
+	struct env *env = service->env;
+	struct lookup_session *session = memory_get(env->memory, sizeof *session);
+
+	list_for_each(link, &service->sessions) {
+		struct lookup_session *old = list_entry(link, struct lookup_session, link);
+		old->replaced |= old->worker == worker;
+	}
+	task_event_signal(&service->changed);
+	session->service = service;
+	session->worker = worker;
+	list_append(&service->sessions, &session->link);
+	enum error error = channel_open(&session->channel, env->loop, channel_fd, ROLE_LOOKUP, ROLE_SESSION);
+	if (error == OK)
+		error = task_start(&service->tasks, "lookup session", session_run, session);
+	if (error != OK)
+		session_drop(session);
+}
+
+enum error
+lookup_service_go(struct lookup_service *service)
+{
+	return task_start(&service->tasks, "lookup", lookup_run, service);
+}
+
+void
+lookup_service_stop(struct lookup_service *service)
+{
+	task_group_cancel(&service->tasks);
+	task_group_wait(&service->tasks);
+}
+
+void
+lookup_service_free(struct lookup_service **service_pointer)
+{
+	struct lookup_service *service = *service_pointer;
+
+	if (!service)
+		return;
+	struct env *env = service->env;
+	for (size_t i = 0; i < service->table_count; i++)
+		if (service->tables[i].snapshot_fd >= 0)
+			env->disk->close(env->world, service->tables[i].snapshot_fd);
+	arena_done(&service->arena);
+	memory_put(env->memory, service->tables);
+	memory_put(env->memory, service);
+	*service_pointer = NULL;
+}

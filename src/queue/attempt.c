@@ -1,0 +1,406 @@
+/*
+ * One try at a message: read its envelope, ask the route of each open recipient, discard or hold or hand to a deliverer, and when the last
+ * answer is there decide what becomes of the message. Failures of ours (no memory, a deliverer that died) are tried again soon and
+ * count like any other.
+ *
+ * A message that has failed for good is held, with its reason, until somebody looks: nothing that got a 250 is dropped silently.
+ */
+#include "queue/queue_private.h"
+#include "text/address.h"
+
+#define ATTEMPT_ARENA_MAX (64u << 20)
+#define PUT_RETRY_US      (2 * US_PER_MS)
+
+/* May wait. */
+void
+queue_put_result(struct queue_service *service, const struct spool_result *result)
+{
+	struct loop *loop = service->env->loop;
+	struct queued_result *slot;
+
+	while ((slot = handoff_slot(&service->writer.results)) == NULL) {
+		handoff_wake(&service->writer.results, service->env);
+		enum error error = task_sleep(loop, loop_deadline(loop, PUT_RETRY_US));
+		if (error != OK)
+			task_yield(loop); /* also while stopping: a decided result is not thrown away */
+	}
+	slot->result = *result;
+	struct slice text = slice_sub(result->text, 0, sizeof slot->text);
+	if (text.len > 0)
+		memcpy(slot->text, text.ptr, text.len);
+	slot->result.text = slice_of(slot->text, text.len);
+	handoff_put(&service->writer.results);
+	task_event_signal(&service->result_put);
+}
+
+enum error
+queue_segment_fd(struct queue_service *service, uint32_t segment, int *ret_fd)
+{
+	struct segment_cache *cache = &service->segments;
+	int fd;
+
+	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
+		if (cache->entries[i].fd >= 0 && cache->entries[i].segment == segment) {
+			*ret_fd = cache->entries[i].fd;
+			return OK;
+		}
+	enum error error = spool_open_segment(service->env, service->spool_fd, segment, &fd);
+	if (error != OK)
+		return error;
+	uint32_t place = cache->next++ % PEER_SEGMENTS_MAX;
+	if (cache->entries[place].fd >= 0)
+		service->env->disk->close(service->env->world, cache->entries[place].fd);
+	cache->entries[place].segment = segment;
+	cache->entries[place].fd = fd;
+	*ret_fd = fd;
+	return OK;
+}
+
+enum error
+queue_read_envelope(
+	struct queue_service *service, const struct queued *queued, struct arena *arena, struct envelope *ret_envelope)
+{
+	struct slice bytes = slice_of(queued->envelope, queued->envelope_bytes);
+	struct buffer payload;
+	struct slice copy;
+	int fd;
+
+	if (queued->envelope)
+		return arena_copy(arena, bytes, &copy) ? envelope_decode(copy, arena, ret_envelope) : ERROR_NO_MEMORY;
+	enum error error = queue_segment_fd(service, queued->message.segment, &fd);
+	if (error != OK)
+		return error;
+	buffer_init(&payload, service->env->memory, QUEUE_ENVELOPE_MAX);
+	error = spool_read_record(service->env, fd, &queued->message, &payload);
+	if (error == OK && !arena_copy(arena, buffer_slice(&payload), &copy))
+		error = ERROR_NO_MEMORY;
+	buffer_done(&payload);
+	return error == OK ? envelope_decode(copy, arena, ret_envelope) : error;
+}
+
+static struct log_field
+id_field(const struct queued *queued, char storage[QUEUE_ID_DIGITS + 1])
+{
+	queue_id_print(queued->message.queue_id, storage);
+	return LOG_STRING("id", storage);
+}
+
+/* "5.1.1" of 50101. */
+static struct log_field
+status_field(uint32_t status, char storage[16])
+{
+	struct buffer text;
+
+	buffer_init_fixed(&text, storage, 16);
+	buffer_printf(&text, "%u.%u.%u", status / 10000, status / 100 % 100, status % 100);
+	return LOG_SLICE("status", buffer_slice(&text));
+}
+
+static void
+attempt_free(struct attempt *attempt)
+{
+	struct queue_service *service = attempt->service;
+
+	attempt->queued->attempt = NULL;
+	arena_done(&attempt->arena);
+	memory_put(service->env->memory, attempt);
+	service->attempts--;
+	task_event_signal(&service->attempt_ended);
+}
+
+/* May wait. All recipients are done: the message ends. */
+static void
+message_done(struct queue_service *service, struct queued *queued)
+{
+	struct spool_result result = {.kind = SPOOL_DONE, .message = queued->message};
+
+	table_remove(service, queued);
+	queue_put_result(service, &result);
+}
+
+/* May wait. What this try settled while others stay open. */
+static void
+put_recipient_results(struct attempt *attempt)
+{
+	struct queue_service *service = attempt->service;
+	struct queued *queued = attempt->queued;
+
+	for (uint32_t i = 0; i < attempt->envelope.recipient_count; i++) {
+		if (attempt->states[i] != RECIPIENT_DELIVERED || attempt->was_done[i])
+			continue;
+		struct spool_result result = {.kind = SPOOL_RECIPIENT_DELIVERED, .message = queued->message, .recipient = i};
+		if (queued_add_done(service, queued, i) == OK) /* else it is delivered again, into the file that is there */
+			queue_put_result(service, &result);
+	}
+}
+
+/* May wait. */
+static void
+message_hold(struct attempt *attempt, const char *event)
+{
+	struct queue_service *service = attempt->service;
+	struct queued *queued = attempt->queued;
+	struct slice text = slice_of(attempt->last_text, attempt->last_text_len);
+	struct spool_result result = {.kind = SPOOL_HELD, .message = queued->message, .text = text};
+	char id[QUEUE_ID_DIGITS + 1], status[16];
+
+	queued->held = true;
+	queued_keep_reply(service, queued, text);
+	log_event(service->env, LOG_WARNING, event, id_field(queued, id), LOG_SLICE("from", attempt->envelope.reverse_path),
+		LOG_NUMBER("recipients", attempt->failed + attempt->deferred + attempt->held), status_field(attempt->last_status, status),
+		LOG_SLICE("reply", text), LOG_STRING("state", "held"));
+	queue_put_result(service, &result);
+}
+
+/* May wait. */
+static void
+message_defer(struct attempt *attempt)
+{
+	struct queue_service *service = attempt->service;
+	struct queued *queued = attempt->queued;
+	struct slice text = slice_of(attempt->last_text, attempt->last_text_len);
+	uint64_t random;
+	char id[QUEUE_ID_DIGITS + 1], status[16];
+
+	env_random(service->env, &random, sizeof random);
+	struct schedule_decision decision = schedule_retry(
+		&service->policy, attempt->envelope.received_at, env_wall(service->env), queued->attempts, random);
+	if (decision.expired) {
+		message_hold(attempt, "expired");
+		return;
+	}
+	queued_keep_reply(service, queued, text);
+	log_event(service->env, LOG_INFO, "deferred", id_field(queued, id), LOG_NUMBER("recipients", attempt->deferred),
+		LOG_NUMBER("attempts", queued->attempts), status_field(attempt->last_status, status), LOG_SLICE("reply", text),
+		LOG_NUMBER("next_s", (decision.next_at - env_wall(service->env)) / US_PER_S));
+	struct spool_result result = {.kind = SPOOL_DEFERRED,
+		.message = queued->message,
+		.attempts = queued->attempts,
+		.next_attempt_at = decision.next_at,
+		.text = text};
+	table_schedule(service, queued, decision.next_at);
+	queue_put_result(service, &result);
+}
+
+/* May wait. The last answer of the try is there. */
+static void
+attempt_end(struct attempt *attempt)
+{
+	struct queue_service *service = attempt->service;
+	struct queued *queued = attempt->queued;
+
+	if (attempt->deferred + attempt->failed + attempt->held == 0) {
+		attempt_free(attempt);
+		message_done(service, queued);
+		return;
+	}
+	put_recipient_results(attempt);
+	if (attempt->deferred > 0)
+		message_defer(attempt);
+	else
+		message_hold(attempt, attempt->failed > 0 ? "failed" : "held");
+	attempt_free(attempt);
+}
+
+static void
+attempt_note(struct attempt *attempt, uint32_t status, struct slice text)
+{
+	text = slice_sub(text, 0, sizeof attempt->last_text);
+	memcpy(attempt->last_text, text.ptr ? text.ptr : (const uint8_t *)"", text.len);
+	attempt->last_text_len = text.len;
+	attempt->last_status = status;
+}
+
+static void
+recipient_settle(struct attempt *attempt, uint32_t recipient, enum recipient_state state)
+{
+	attempt->states[recipient] = (uint8_t)state;
+	attempt->delivered += state == RECIPIENT_DELIVERED;
+	attempt->deferred += state == RECIPIENT_DEFERRED;
+	attempt->failed += state == RECIPIENT_FAILED;
+	attempt->held += state == RECIPIENT_HELD;
+}
+
+static void
+log_delivered(struct attempt *attempt, uint32_t recipient, const struct ipc_result *result)
+{
+	struct queue_service *service = attempt->service;
+	char id[QUEUE_ID_DIGITS + 1];
+
+	log_event(service->env, LOG_INFO, "delivered", id_field(attempt->queued, id),
+		LOG_SLICE("to", attempt->envelope.recipients[recipient].address), LOG_SLICE("path", result->path),
+		LOG_NUMBER("delay_ms", (env_wall(service->env) - attempt->envelope.received_at) / US_PER_MS));
+}
+
+/* May wait. */
+void
+attempt_answer(struct queue_service *service, struct delivery *delivery, const struct ipc_result *result)
+{
+	static const enum recipient_state states[] = {
+		[DELIVER_DELIVERED] = RECIPIENT_DELIVERED,
+		[DELIVER_TEMPORARY] = RECIPIENT_DEFERRED,
+		[DELIVER_PERMANENT] = RECIPIENT_FAILED,
+	};
+	struct attempt *attempt = delivery->attempt;
+	uint32_t recipient = delivery->recipient;
+
+	peer_forget(delivery);
+	delivery->attempt = NULL;
+	service->free_slots[service->free_slot_count++] = delivery->slot;
+	recipient_settle(attempt, recipient, states[result->outcome]);
+	if (result->outcome == DELIVER_DELIVERED)
+		log_delivered(attempt, recipient, result);
+	else
+		attempt_note(attempt, result->status, result->text);
+	attempt->under_way--;
+	task_event_signal(&service->attempt_ended);
+	if (attempt->under_way == 0 && !attempt->sending)
+		attempt_end(attempt);
+}
+
+/* May wait: for a free slot. NULL when the task is told to end. */
+static struct delivery *
+delivery_new(struct queue_service *service)
+{
+	while (service->free_slot_count == 0)
+		if (task_event_wait(service->env->loop, &service->attempt_ended, MONO_NEVER) != OK)
+			return NULL;
+	uint32_t slot = service->free_slots[--service->free_slot_count];
+	struct delivery *delivery = &service->deliveries[slot];
+	uint32_t generation = delivery->generation + 1;
+	*delivery = (struct delivery){.slot = slot, .generation = generation};
+	list_init(&delivery->link);
+	return delivery;
+}
+
+/* The name of the deliverer: a virtual mailbox' owner, or "system:" and the login of the address. */
+static struct slice
+deliverer_of(struct attempt *attempt, uint32_t recipient, size_t route)
+{
+	struct queue_service *service = attempt->service;
+	struct address address;
+	struct buffer name;
+
+	if (service->owners[route].len > 0)
+		return service->owners[route];
+	uint8_t *storage = arena_take(&attempt->arena, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
+	if (!storage || address_parse(attempt->envelope.recipients[recipient].address, &address) != ADDRESS_OK)
+		return SLICE(DELIVERER_SYSTEM "postmaster");
+	buffer_init_fixed(&name, storage, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
+	buffer_append_text(&name, DELIVERER_SYSTEM);
+	address_append_account(&name, &address);
+	return buffer_slice(&name);
+}
+
+/* May wait. */
+static void
+recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct route_decision *route)
+{
+	struct queue_service *service = attempt->service;
+	struct delivery *delivery = delivery_new(service);
+
+	if (!delivery) {
+		recipient_settle(attempt, recipient, RECIPIENT_DEFERRED);
+		attempt_note(attempt, 40300, SLICE("the server is stopping"));
+		return;
+	}
+	delivery->attempt = attempt;
+	delivery->recipient = recipient;
+	delivery->template = route->template;
+	delivery->is_new = attempt->queued->is_new;
+	attempt->states[recipient] = RECIPIENT_UNDER_WAY;
+	attempt->under_way++;
+	peer_send(peer_for(service, deliverer_of(attempt, recipient, route->index)), delivery);
+}
+
+/* May wait. */
+static void
+recipient_try(struct attempt *attempt, uint32_t recipient)
+{
+	struct queue_service *service = attempt->service;
+	struct route_decision route = route_decide(&service->routes, attempt->envelope.recipients[recipient].address);
+
+	switch (route.kind) {
+	case ROUTE_MAILDIR:
+		recipient_deliver(attempt, recipient, &route);
+		return;
+	case ROUTE_DISCARD:
+		recipient_settle(attempt, recipient, RECIPIENT_DELIVERED);
+		return;
+	case ROUTE_HOLD:
+		recipient_settle(attempt, recipient, RECIPIENT_HELD);
+		attempt_note(attempt, 0, SLICE("the route says hold"));
+		return;
+	default: /* the configuration has changed since the message came: it may change back */
+		recipient_settle(attempt, recipient, RECIPIENT_DEFERRED);
+		attempt_note(attempt, 40405, SLICE("no domain or route of the configuration takes this address"));
+	}
+}
+
+/* The message can't be read: not lost, but nothing can be done with it now. */
+static void
+attempt_refuse(struct attempt *attempt, enum error error)
+{
+	struct queue_service *service = attempt->service;
+	struct queued *queued = attempt->queued;
+	char id[QUEUE_ID_DIGITS + 1];
+
+	log_event(service->env, LOG_ERROR, "message_unreadable", id_field(queued, id), LOG_STRING("error", error_text(error)),
+		LOG_NUMBER("segment", queued->message.segment), LOG_NUMBER("offset", queued->message.offset));
+	if (error == ERROR_DAMAGED || error == ERROR_FORMAT)
+		queued->held = true;
+	else
+		table_schedule(service, queued, env_wall(service->env) + 10 * QUEUE_RETRY_SOON_US);
+	attempt_free(attempt);
+}
+
+static enum error
+attempt_open(struct attempt *attempt)
+{
+	struct queued *queued = attempt->queued;
+	enum error error = queue_read_envelope(attempt->service, queued, &attempt->arena, &attempt->envelope);
+
+	if (error != OK)
+		return error;
+	attempt->states = arena_take(&attempt->arena, attempt->envelope.recipient_count);
+	attempt->was_done = arena_take(&attempt->arena, attempt->envelope.recipient_count * sizeof(bool));
+	if (!attempt->states || !attempt->was_done)
+		return ERROR_NO_MEMORY;
+	for (uint32_t i = 0; i < queued->done_count; i++)
+		if (queued->done[i] < attempt->envelope.recipient_count) {
+			attempt->states[queued->done[i]] = RECIPIENT_DELIVERED;
+			attempt->was_done[queued->done[i]] = true;
+		}
+	if (queued->envelope) {
+		memory_put(attempt->service->env->memory, queued->envelope);
+		queued->envelope = NULL;
+		attempt->service->fresh_count--;
+	}
+	return OK;
+}
+
+/* May wait. */
+void
+attempt_start(struct queue_service *service, struct queued *queued)
+{
+	struct attempt *attempt = memory_get(service->env->memory, sizeof *attempt);
+
+	*attempt = (struct attempt){.service = service, .queued = queued};
+	arena_init(&attempt->arena, service->env->memory, ATTEMPT_ARENA_MAX);
+	queued->attempt = attempt;
+	service->attempts++;
+	enum error error = attempt_open(attempt);
+	if (error != OK) {
+		attempt_refuse(attempt, error);
+		return;
+	}
+	queued->attempts++;
+	attempt->sending = true;
+	for (uint32_t i = 0; i < attempt->envelope.recipient_count; i++)
+		if (attempt->states[i] == RECIPIENT_OPEN)
+			recipient_try(attempt, i);
+	attempt->sending = false;
+	queued->is_new = false;
+	if (attempt->under_way == 0)
+		attempt_end(attempt);
+}

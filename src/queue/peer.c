@@ -1,0 +1,352 @@
+/*
+ * The deliverers: one for each owner of virtual mailboxes, which root always keeps, and one a system user, which root starts when it is asked. A delivery
+ * for a deliverer that is not there waits until it is, or until root says that there will be none. When one dies, what it had under
+ * way is a temporary failure: the next try finds files that were delivered already.
+ */
+#include "queue/queue_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#define COPY_PIECE 65536
+
+static void
+delivery_fail(struct delivery *delivery, enum deliver_outcome outcome, uint32_t status, struct slice text)
+{
+	struct ipc_result result = {.outcome = outcome, .status = status, .text = text};
+
+	attempt_answer(delivery->attempt->service, delivery, &result);
+}
+
+static struct spool_reference
+content_of(const struct delivery *delivery)
+{
+	return delivery->attempt->queued->content;
+}
+
+/* May wait. The deliverer needs the segment's descriptor once; the one it has had longest makes room. */
+static enum error
+peer_need_segment(struct peer_channel *peer, const struct spool_reference *content)
+{
+	struct queue_service *service = peer->peer->service;
+	int fd;
+
+	for (uint32_t i = 0; i < peer->segment_count; i++)
+		if (peer->segments[i].segment == content->segment && peer->segments[i].generation == content->generation)
+			return OK;
+	enum error error = queue_segment_fd(service, content->segment, &fd);
+	if (error != OK)
+		return error;
+	struct ipc_message message = {.kind = IPC_SEGMENT,
+		.segment = {.segment = content->segment, .generation = content->generation},
+		.fds = {fd},
+		.fd_count = 1};
+	uint32_t place = peer->next_segment++ % PEER_SEGMENTS_MAX;
+	struct ipc_message gone = {.kind = IPC_SEGMENT_GONE,
+		.segment_gone = {.segment = peer->segments[place].segment, .generation = peer->segments[place].generation}};
+	bool full = peer->segment_count == PEER_SEGMENTS_MAX;
+	peer->segments[place].segment = content->segment;
+	peer->segments[place].generation = content->generation;
+	peer->segment_count += !full;
+	error = channel_send(&peer->channel, &message, MONO_NEVER);
+	if (error == OK && full)
+		error = channel_send(&peer->channel, &gone, MONO_NEVER);
+	return error;
+}
+
+/* May wait. */
+static enum error
+send_reference(struct peer_channel *peer, struct delivery *delivery, uint64_t number)
+{
+	const struct envelope *envelope = &delivery->attempt->envelope;
+	const struct queued *queued = delivery->attempt->queued;
+	struct spool_reference content = content_of(delivery);
+	struct ipc_message message = {.kind = IPC_DELIVER,
+		.deliver = {
+			.delivery = number,
+			.queue_id = queued->message.queue_id,
+			.recipient = delivery->recipient,
+			.template = delivery->template,
+			.address = envelope->recipients[delivery->recipient].address,
+			.reverse_path = envelope->reverse_path,
+			.trace = envelope->trace,
+			.first_attempt = delivery->is_new,
+			.received_at = (uint64_t)envelope->received_at,
+			.segment = content.segment,
+			.generation = content.generation,
+			.offset = content.offset,
+			.size = content.size,
+		}};
+	enum error error = peer_need_segment(peer, &content);
+
+	return error != OK ? error : channel_send(&peer->channel, &message, MONO_NEVER);
+}
+
+static enum error
+copy_content(struct queue_service *service, const struct spool_reference *content, int memfd)
+{
+	struct env *env = service->env;
+	uint8_t *piece = memory_try(env->memory, COPY_PIECE);
+	uint64_t at = 0;
+	int fd = -1;
+	enum error error = piece ? queue_segment_fd(service, content->segment, &fd) : ERROR_NO_MEMORY;
+
+	while (error == OK && at < content->size) {
+		size_t len = content->size - at < COPY_PIECE ? (size_t)(content->size - at) : COPY_PIECE;
+		ssize_t got = env->disk->pread(env->world, fd, piece, len, (off_t)(content->offset + at));
+		struct iovec iov = {piece, got > 0 ? (size_t)got : 0};
+		if (got <= 0 || env->disk->pwritev(env->world, memfd, &iov, 1, (off_t)at) != got)
+			error = ERROR_IO;
+		else
+			at += (uint64_t)got;
+	}
+	memory_put(env->memory, piece);
+	return error;
+}
+
+/* A process that runs as a system user gets the one content, never a descriptor of the spool. */
+static enum error
+make_copy(struct queue_service *service, const struct spool_reference *content, int *ret_memfd)
+{
+	int memfd = memfd_create("veredus-content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (memfd < 0)
+		return error_from_errno(errno);
+	enum error error = copy_content(service, content, memfd);
+	if (error == OK && fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		error = ERROR_UNSUPPORTED;
+	if (error != OK) {
+		service->env->disk->close(service->env->world, memfd);
+		return error;
+	}
+	*ret_memfd = memfd;
+	return OK;
+}
+
+/* May wait. */
+static enum error
+send_copy(struct peer_channel *peer, struct delivery *delivery, uint64_t number)
+{
+	struct queue_service *service = peer->peer->service;
+	const struct envelope *envelope = &delivery->attempt->envelope;
+	const struct queued *queued = delivery->attempt->queued;
+	struct spool_reference content = content_of(delivery);
+	int memfd;
+	enum error error = make_copy(service, &content, &memfd);
+
+	if (error != OK)
+		return error;
+	struct ipc_message message = {.kind = IPC_DELIVER_COPY,
+		.deliver_copy = {
+			.delivery = number,
+			.queue_id = queued->message.queue_id,
+			.recipient = delivery->recipient,
+			.template = delivery->template,
+			.address = envelope->recipients[delivery->recipient].address,
+			.reverse_path = envelope->reverse_path,
+			.trace = envelope->trace,
+			.first_attempt = delivery->is_new,
+			.received_at = (uint64_t)envelope->received_at,
+			.size = content.size,
+		},
+		.fds = {memfd},
+		.fd_count = 1};
+	error = channel_send(&peer->channel, &message, MONO_NEVER);
+	service->env->disk->close(service->env->world, memfd);
+	return error;
+}
+
+void
+peer_forget(struct delivery *delivery)
+{
+	struct deliver_peer *peer = delivery->peer;
+
+	list_remove(&delivery->link);
+	if (delivery->under_way)
+		peer->under_way_count--;
+	else
+		peer->waiting_count--;
+	task_event_signal(&peer->changed);
+}
+
+/* May wait. */
+static void
+channel_deliver(struct peer_channel *channel, struct delivery *delivery)
+{
+	struct deliver_peer *peer = channel->peer;
+	uint32_t generation = delivery->generation;
+	uint64_t number = (uint64_t)generation << 32 | delivery->slot;
+
+	list_remove(&delivery->link);
+	list_append(&peer->under_way, &delivery->link);
+	delivery->under_way = true;
+	peer->waiting_count--;
+	peer->under_way_count++;
+	enum error error = peer->is_system ? send_copy(channel, delivery, number) : send_reference(channel, delivery, number);
+	/* While this waited the peer may have died, and the delivery with it. */
+	if (error == OK || error == ERROR_CANCELLED || delivery->generation != generation || !delivery->attempt)
+		return;
+	delivery_fail(delivery, DELIVER_TEMPORARY, 40300, slice_text(error_text(error)));
+}
+
+static void
+sender_run(void *arg)
+{
+	struct peer_channel *channel = arg;
+	struct deliver_peer *peer = channel->peer;
+	struct loop *loop = peer->service->env->loop;
+	enum error error = OK;
+
+	while (error == OK && !task_is_cancelled(loop)) {
+		if (list_is_empty(&peer->waiting) || peer->under_way_count >= PEER_UNDER_WAY_MAX)
+			error = task_event_wait(loop, &peer->changed, MONO_NEVER);
+		else
+			channel_deliver(channel, list_entry(peer->waiting.next, struct delivery, link));
+	}
+}
+
+struct deliver_peer *
+peer_for(struct queue_service *service, struct slice user)
+{
+	list_for_each(link, &service->peers) {
+		struct deliver_peer *peer = list_entry(link, struct deliver_peer, link);
+		if (slice_equal(peer->user, user))
+			return peer;
+	}
+	struct deliver_peer *peer = memory_get(service->env->memory, sizeof *peer + user.len);
+	peer->service = service;
+	if (user.len > 0)
+		memcpy(peer + 1, user.ptr, user.len);
+	peer->user = slice_of(peer + 1, user.len);
+	peer->is_system = slice_has_prefix(user, SLICE(DELIVERER_SYSTEM));
+	list_init(&peer->waiting);
+	list_init(&peer->under_way);
+	task_event_init(&peer->changed);
+	list_append(&service->peers, &peer->link);
+	return peer;
+}
+
+void
+peer_send(struct deliver_peer *peer, struct delivery *delivery)
+{
+	struct queue_service *service = peer->service;
+	bool full = peer->waiting_count >= PEER_WAITING_MAX;
+
+	delivery->peer = peer;
+	list_append(&peer->waiting, &delivery->link);
+	peer->waiting_count++;
+	if (full) {
+		delivery_fail(delivery, DELIVER_TEMPORARY, 40300, SLICE("too many deliveries wait for this mailbox owner"));
+		return;
+	}
+	task_event_signal(&peer->changed);
+	if (!peer->channel && peer->is_system && !peer->asked) {
+		peer->asked = true;
+		service->root->need_deliver(service->root_arg, peer->user);
+	}
+}
+
+/* May wait. All that the dead deliverer had. */
+static void
+peer_lost(struct deliver_peer *peer)
+{
+	while (!list_is_empty(&peer->under_way))
+		delivery_fail(list_entry(peer->under_way.next, struct delivery, link), DELIVER_TEMPORARY, 40300,
+			SLICE("the deliverer ended before it answered"));
+}
+
+/* What still waits is no reason to wait for ever: a deliverer of a system user comes only when asked for. */
+static void
+peer_ask_again(struct deliver_peer *peer)
+{
+	struct queue_service *service = peer->service;
+
+	if (!peer->is_system || list_is_empty(&peer->waiting) || service->stopping)
+		return;
+	peer->asked = true;
+	service->root->need_deliver(service->root_arg, peer->user);
+}
+
+static enum error
+peer_take_result(struct peer_channel *channel, const struct ipc_result *result)
+{
+	struct queue_service *service = channel->peer->service;
+	uint32_t slot = (uint32_t)result->delivery, generation = (uint32_t)(result->delivery >> 32);
+
+	if (slot >= QUEUE_DELIVERIES_MAX)
+		return ERROR_FORMAT;
+	struct delivery *delivery = &service->deliveries[slot];
+	if (delivery->generation != generation || !delivery->attempt || delivery->peer != channel->peer)
+		return ERROR_FORMAT;
+	attempt_answer(service, delivery, result);
+	return OK;
+}
+
+static void
+peer_run(void *arg)
+{
+	struct peer_channel *channel = arg;
+	struct deliver_peer *peer = channel->peer;
+	struct queue_service *service = peer->service;
+	struct ipc_message message;
+	enum error error = OK;
+
+	error = task_start(&channel->sender, "deliver sender", sender_run, channel);
+	while (error == OK && (error = channel_receive(&channel->channel, MONO_NEVER, &message)) == OK)
+		error = peer_take_result(channel, &message.result);
+	if (error == ERROR_FORMAT)
+		log_event(service->env, LOG_ERROR, "deliver_broke_the_rules", LOG_SLICE("deliverer", peer->user));
+	task_group_cancel(&channel->sender);
+	task_group_wait(&channel->sender);
+	if (peer->channel == channel) {
+		peer->channel = NULL;
+		peer->asked = false;
+		peer_lost(peer);
+		peer_ask_again(peer);
+	}
+	channel_close(&channel->channel);
+	memory_put(service->env->memory, channel);
+}
+
+void
+queue_service_add_deliver(struct queue_service *service, struct slice user, int channel_fd)
+{
+	struct env *env = service->env;
+	struct deliver_peer *peer = peer_for(service, user);
+	struct peer_channel *channel = memory_get(env->memory, sizeof *channel);
+
+	channel->peer = peer;
+	task_group_init(&channel->sender, env->loop);
+	enum error error = channel_open(&channel->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_DELIVER);
+	if (error == OK)
+		error = task_start(&service->tasks, "deliver peer", peer_run, channel);
+	if (error != OK) {
+		log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "deliver"), LOG_STRING("error", error_text(error)));
+		channel_close(&channel->channel);
+		memory_put(env->memory, channel);
+		return;
+	}
+	if (peer->channel)
+		peer_lost(peer);
+	peer->channel = channel;
+}
+
+void
+queue_service_no_deliver(struct queue_service *service, struct slice user, struct slice reason)
+{
+	struct deliver_peer *peer = peer_for(service, user);
+
+	peer->asked = false;
+	while (!list_is_empty(&peer->waiting))
+		delivery_fail(list_entry(peer->waiting.next, struct delivery, link), DELIVER_TEMPORARY, 40300, reason);
+}
+
+void
+peers_free(struct queue_service *service)
+{
+	list_for_each_safe(link, next, &service->peers) {
+		list_remove(link);
+		memory_put(service->env->memory, list_entry(link, struct deliver_peer, link));
+	}
+}

@@ -1,0 +1,416 @@
+/*
+ * Start, intake, dispatch, end. Intake takes what the writer has made durable and puts it on the schedule; dispatch starts attempts for what is
+ * due, a bounded number a turn; results go to the writer, which stores them with the next batch, or within RESULTS_WAIT_US if none comes.
+ */
+#include "queue/queue_private.h"
+
+#include <errno.h>
+
+#define RESULTS_WAIT_US   (20 * US_PER_MS) /* SPOOL rule W4 */
+#define INTAKE_A_TURN     64
+#define JOURNAL_BYTES     (16u << 20)
+#define FILL_BYTES_PER_S  (100u << 20)
+
+/* Domains first, then routes, as in the configuration. */
+static void
+routes_build(struct queue_service *service)
+{
+	const struct conf *conf = service->conf;
+	size_t count = conf->domain_count + conf->route_count, bad;
+	struct memory *memory = service->env->memory;
+
+	service->route_entries = memory_get(memory, (count + 1) * sizeof *service->route_entries);
+	service->owners = memory_get(memory, (count + 1) * sizeof *service->owners);
+	for (size_t i = 0; i < conf->domain_count; i++) {
+		const struct conf_domain *domain = &conf->domains[i];
+		service->route_entries[i] = (struct route_entry){domain->name, ROUTE_MAILDIR, domain->mailbox_template, domain->owner_user};
+		/* Empty for the system's own users: their deliverer's name comes from the address (attempt.c). */
+		service->owners[i] = domain->owner == CONF_OWNER_USER ? domain->owner_user : SLICE("");
+	}
+	for (size_t i = 0; i < conf->route_count; i++) {
+		const struct conf_route *route = &conf->routes[i];
+		static const enum route_kind kinds[] = {
+			[CONF_TO_MAILDIR] = ROUTE_MAILDIR, [CONF_TO_DISCARD] = ROUTE_DISCARD, [CONF_TO_HOLD] = ROUTE_HOLD};
+		service->route_entries[conf->domain_count + i] =
+			(struct route_entry){route->name, kinds[route->to], route->mailbox_template, route->owner_user};
+		service->owners[conf->domain_count + i] = route->owner_user;
+	}
+	enum error error = route_table_init(&service->routes, memory, service->route_entries, count,
+		conf->domain_count > 0 ? conf->domains[0].name : SLICE(""), &bad);
+	if (error != OK) /* checked with the configuration: mail waits until it is right */
+		log_event(service->env, LOG_ERROR, "routes_unusable", LOG_STRING("error", error_text(error)));
+}
+
+static bool
+writer_has_troubles(const struct writer *writer)
+{
+	const struct writer_troubles *t = &writer->troubles;
+
+	return atomic_load(&t->failed_commits) + atomic_load(&t->damaged_rings) + atomic_load(&t->refused_messages) > 0;
+}
+
+static void
+queue_end_turn(void *arg)
+{
+	struct queue_service *service = arg;
+
+	if (handoff_first(&service->writer.committed) || writer_has_troubles(&service->writer))
+		task_event_signal(&service->intake);
+}
+
+static bool
+queue_may_sleep(void *arg)
+{
+	struct queue_service *service = arg;
+
+	return handoff_may_sleep(&service->writer.committed);
+}
+
+static void
+queue_woke(void *arg)
+{
+	struct queue_service *service = arg;
+
+	handoff_woke(&service->writer.committed);
+}
+
+struct queue_service *
+queue_service_new(
+	struct env *env, const struct conf *conf, int wake_fd, const struct queue_root_ops *root, void *root_arg)
+{
+	struct queue_service *service = memory_get(env->memory, sizeof *service);
+
+	service->env = env;
+	service->conf = conf;
+	service->root = root;
+	service->root_arg = root_arg;
+	service->spool_fd = -1;
+	service->policy = (struct schedule_policy){conf->retry.first_us, conf->retry.max_us, conf->retry.expire_us};
+	service->wake_fd = env->poll->wake_create(env->world);
+	list_init(&service->messages);
+	list_init(&service->peers);
+	schedule_queue_init(&service->due, env->memory);
+	task_event_init(&service->due_changed);
+	task_event_init(&service->attempt_ended);
+	task_event_init(&service->intake);
+	task_event_init(&service->result_put);
+	task_group_init(&service->tasks, env->loop);
+	service->deliveries = memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->deliveries);
+	service->free_slots = memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->free_slots);
+	for (uint32_t slot = QUEUE_DELIVERIES_MAX; slot-- > 0;)
+		service->free_slots[service->free_slot_count++] = slot;
+	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
+		service->segments.entries[i].fd = -1;
+	routes_build(service);
+	/* The spool and its thread have a memory account of their own: accounts are not shared between threads. */
+	service->spool_env = *env;
+	service->spool_env.memory = memory_new(0);
+	writer_init(&service->writer, &service->spool_env, service->wake_fd, wake_fd);
+	service->hook = (struct loop_hook){
+		.end_turn = queue_end_turn, .before_sleep = queue_may_sleep, .after_sleep = queue_woke, .arg = service};
+	loop_add_hook(env->loop, &service->hook);
+	return service;
+}
+
+void
+queue_service_set_spool(struct queue_service *service, int folder_fd)
+{
+	service->spool_fd = folder_fd;
+}
+
+static void
+session_link_free(struct session_link *link)
+{
+	channel_close(&link->channel);
+	memory_put(link->service->env->memory, link);
+}
+
+/* Nothing comes through this channel; its end tells that the worker is gone. */
+static void
+session_link_run(void *arg)
+{
+	struct session_link *link = arg;
+	struct queue_service *service = link->service;
+	struct ipc_message message;
+
+	while (channel_receive(&link->channel, MONO_NEVER, &message) == OK)
+		ipc_close_fds(service->env, &message);
+	if (service->sessions[link->worker] == link) {
+		service->sessions[link->worker] = NULL;
+		writer_detach(&service->writer, link->worker);
+	}
+	session_link_free(link);
+}
+
+void
+queue_service_add_session(struct queue_service *service, uint32_t worker, int channel_fd)
+{
+	struct env *env = service->env;
+	struct session_link *link = memory_get(env->memory, sizeof *link);
+
+	link->service = service;
+	link->worker = worker;
+	enum error error = channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_SESSION);
+	if (error == OK && worker >= WRITER_WORKERS_MAX)
+		error = ERROR_LIMIT;
+	if (error == OK)
+		error = task_start(&service->tasks, "session link", session_link_run, link);
+	if (error == OK) {
+		service->sessions[worker] = link;
+		return;
+	}
+	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "session"), LOG_STRING("error", error_text(error)));
+	session_link_free(link);
+}
+
+void
+queue_service_add_ring(struct queue_service *service, uint32_t worker, int memory_fd, int session_wake_fd)
+{
+	struct env *env = service->env;
+
+	enum error error = writer_attach(&service->writer, worker, memory_fd, session_wake_fd);
+	env->net->close(env->world, memory_fd);
+	if (error != OK)
+		log_event(env, LOG_ERROR, "ring_unusable", LOG_NUMBER("worker", worker), LOG_STRING("error", error_text(error)));
+}
+
+void
+queue_service_set_admin(struct queue_service *service, int channel_fd)
+{
+	struct env *env = service->env;
+	struct admin_link *link = memory_get(env->memory, sizeof *link);
+
+	link->service = service;
+	enum error error = channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_ADMIN);
+	if (error == OK)
+		error = task_start(&service->tasks, "control", control_run, link);
+	if (error == OK)
+		return;
+	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "admin"), LOG_STRING("error", error_text(error)));
+	channel_close(&link->channel);
+	memory_put(env->memory, link);
+}
+
+static void
+intake_message(struct queue_service *service, const struct committed_message *committed)
+{
+	struct memory *memory = service->env->memory;
+	struct queued queued = {.message = committed->message, .content = committed->content, .is_new = true}, *added;
+
+	if (committed->envelope_bytes > 0 && service->fresh_count < QUEUE_FRESH_MAX)
+		queued.envelope = memory_try(memory, committed->envelope_bytes);
+	if (queued.envelope) {
+		memcpy(queued.envelope, committed->envelope, committed->envelope_bytes);
+		queued.envelope_bytes = committed->envelope_bytes;
+		service->fresh_count++;
+	}
+	enum error error = table_add(service, &queued, &added);
+	if (error == OK) {
+		table_schedule(service, added, env_wall(service->env));
+		return;
+	}
+	/* It is on disk: the next start finds it. */
+	log_event(service->env, LOG_ERROR, "message_set_aside", LOG_STRING("error", error_text(error)));
+	if (queued.envelope)
+		service->fresh_count--;
+	memory_put(memory, queued.envelope);
+}
+
+static void
+report_troubles(struct queue_service *service)
+{
+	struct writer_troubles *t = &service->writer.troubles;
+	uint32_t commits = atomic_exchange(&t->failed_commits, 0);
+	uint32_t rings = atomic_exchange(&t->damaged_rings, 0);
+	uint32_t refused = atomic_exchange(&t->refused_messages, 0);
+
+	if (commits + rings + refused > 0)
+		log_event(service->env, LOG_ERROR, "spool_trouble", LOG_NUMBER("failed_commits", commits),
+			LOG_NUMBER("damaged_rings", rings), LOG_NUMBER("refused_messages", refused),
+			LOG_STRING("error", error_text((enum error)atomic_load(&t->last_error))));
+}
+
+static void
+intake_run(void *arg)
+{
+	struct queue_service *service = arg;
+	struct loop *loop = service->env->loop;
+	enum error error = OK;
+	unsigned taken = 0;
+
+	while (error == OK) {
+		struct committed_message *committed = handoff_first(&service->writer.committed);
+		if (committed) {
+			intake_message(service, committed);
+			handoff_free(&service->writer.committed);
+			if (++taken % INTAKE_A_TURN == 0)
+				task_yield(loop);
+			continue;
+		}
+		report_troubles(service);
+		error = task_event_wait(loop, &service->intake, MONO_NEVER);
+	}
+}
+
+static void
+dispatch_run(void *arg)
+{
+	struct queue_service *service = arg;
+	struct loop *loop = service->env->loop;
+	struct schedule_entry *due[QUEUE_DISPATCH_A_TURN];
+	enum error error = OK;
+
+	while (error == OK || error == ERROR_TIMEOUT) {
+		wall_us now = env_wall(service->env);
+		if (service->attempts >= QUEUE_ATTEMPTS_MAX) {
+			error = task_event_wait(loop, &service->attempt_ended, MONO_NEVER);
+			continue;
+		}
+		size_t count = schedule_take_due(&service->due, now, due, QUEUE_DISPATCH_A_TURN);
+		for (size_t i = 0; i < count; i++)
+			attempt_start(service, schedule_owner(due[i], struct queued, due));
+		if (count > 0) {
+			task_yield(loop);
+			error = task_is_cancelled(loop) ? ERROR_CANCELLED : OK;
+			continue;
+		}
+		wall_us next = schedule_next_due(&service->due);
+		error = task_event_wait(
+			loop, &service->due_changed, next == INT64_MAX ? MONO_NEVER : loop_deadline(loop, next > now ? next - now : 1));
+	}
+}
+
+static void
+results_run(void *arg)
+{
+	struct queue_service *service = arg;
+	struct loop *loop = service->env->loop;
+	enum error error = OK;
+
+	while (error == OK) {
+		error = task_event_wait(loop, &service->result_put, MONO_NEVER);
+		if (error == OK)
+			error = task_sleep(loop, loop_deadline(loop, RESULTS_WAIT_US));
+		handoff_wake(&service->writer.results, service->env);
+	}
+}
+
+static enum error
+recovered_message(void *arg, const struct spool_message *message)
+{
+	struct queue_service *service = arg;
+	struct queued queued = {
+		.message = message->message,
+		.content = message->content,
+		.attempts = message->attempts,
+		.held = message->held,
+	};
+	struct queued *added;
+	enum error error = table_add(service, &queued, &added);
+
+	for (uint32_t i = 0; error == OK && i < message->done_count; i++)
+		error = queued_add_done(service, added, message->done_recipients[i]);
+	if (error == OK && !message->held)
+		table_schedule(service, added, message->next_attempt_at);
+	return error;
+}
+
+static void
+recovered_damage(void *arg, const char *file, uint64_t offset, const char *what)
+{
+	struct queue_service *service = arg;
+
+	log_event(service->env, LOG_ERROR, "spool_damage", LOG_STRING("file", file), LOG_NUMBER("offset", offset),
+		LOG_STRING("what", what));
+}
+
+static enum error
+open_spool(struct queue_service *service)
+{
+	struct env *env = service->env;
+	struct spool_options options = {
+		.segment_bytes = service->conf->spool_segment,
+		.journal_bytes = JOURNAL_BYTES,
+		.fill_bytes_per_s = FILL_BYTES_PER_S,
+		.spare_segments = 1,
+	};
+	struct spool_visitor visitor = {recovered_message, recovered_damage, service};
+	mono_us started = env_monotonic(env);
+	enum error error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
+
+	if (error != OK) {
+		log_event(env, LOG_ERROR, "spool_unusable", LOG_STRING("error", error_text(error)),
+			LOG_STRING("hint", error == ERROR_EXISTS ? "another veredus uses this spool" : "see docs/spool.md"));
+		return error;
+	}
+	log_event(env, LOG_INFO, "spool_open", LOG_NUMBER("messages", service->message_count),
+		LOG_NUMBER("ms", (env_monotonic(env) - started) / US_PER_MS));
+	return OK;
+}
+
+enum error
+queue_service_go(struct queue_service *service)
+{
+	struct loop *loop = service->env->loop;
+
+	if (service->spool_fd < 0)
+		return ERROR_NOT_FOUND;
+	enum error error = open_spool(service);
+	if (error == OK)
+		error = watch_open(&service->wake, loop, service->wake_fd, POLL_READABLE);
+	if (error == OK)
+		error = writer_start(&service->writer, service->spool);
+	if (error == OK)
+		error = task_start(&service->tasks, "intake", intake_run, service);
+	if (error == OK)
+		error = task_start(&service->tasks, "dispatch", dispatch_run, service);
+	if (error == OK)
+		error = task_start(&service->tasks, "results", results_run, service);
+	return error;
+}
+
+void
+queue_service_stop(struct queue_service *service, int64_t grace_us)
+{
+	struct loop *loop = service->env->loop;
+	mono_us deadline = loop_deadline(loop, grace_us);
+
+	service->stopping = true;
+	while (service->attempts > 0)
+		if (task_event_wait(loop, &service->attempt_ended, deadline) != OK)
+			break;
+	task_group_cancel(&service->tasks);
+	task_group_wait(&service->tasks);
+	writer_stop(&service->writer);
+}
+
+void
+queue_service_free(struct queue_service **service_pointer)
+{
+	struct queue_service *service = *service_pointer;
+
+	if (!service)
+		return;
+	struct env *env = service->env;
+	loop_remove_hook(&service->hook);
+	table_free(service);
+	schedule_queue_done(&service->due);
+	peers_free(service);
+	route_table_done(&service->routes);
+	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
+		if (service->segments.entries[i].fd >= 0)
+			env->disk->close(env->world, service->segments.entries[i].fd);
+	spool_close(&service->spool);
+	writer_done(&service->writer);
+	memory_free(&service->spool_env.memory);
+	if (service->spool_fd >= 0)
+		env->disk->close(env->world, service->spool_fd);
+	watch_close(&service->wake);
+	env->net->close(env->world, service->wake_fd);
+	memory_put(env->memory, service->deliveries);
+	memory_put(env->memory, service->free_slots);
+	memory_put(env->memory, service->route_entries);
+	memory_put(env->memory, service->owners);
+	memory_put(env->memory, service);
+	*service_pointer = NULL;
+}

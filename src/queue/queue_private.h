@@ -1,0 +1,202 @@
+/*
+ * What the files of the queue share. table.c: the messages in memory. attempt.c: one try at all open recipients of a message. peer.c: the
+ * deliverers. control.c: the operator. queue.c: intake, dispatch, start and end.
+ */
+#ifndef QUEUE_QUEUE_PRIVATE_H
+#define QUEUE_QUEUE_PRIVATE_H
+
+#include "base/log_record.h"
+#include "ipc/channel.h"
+#include "ipc/envelope.h"
+#include "queue/queue.h"
+#include "queue/writer.h"
+#include "route/route.h"
+#include "schedule/schedule.h"
+
+#define QUEUE_ENVELOPE_MAX     (16u << 20) /* octets of one encoded envelope */
+#define QUEUE_ATTEMPTS_MAX     1024        /* messages tried at the same time */
+#define QUEUE_DELIVERIES_MAX   4096        /* recipients under way at the same time */
+#define QUEUE_FRESH_MAX        4096        /* messages whose envelope is kept from intake to the first attempt */
+#define QUEUE_DISPATCH_A_TURN  64
+#define QUEUE_RETRY_SOON_US    US_PER_S    /* after a failure of ours, not of the destination */
+
+struct attempt;
+
+#define QUEUE_REPLY_MAX 96 /* octets of the last reply kept in memory */
+
+/* A message in memory: a little over 200 octets, and its last reply. Envelopes are read again when needed. */
+struct queued {
+	struct list link;       /* service->messages, ascending id */
+	struct queued *next;    /* in its hash bucket */
+	struct schedule_entry due;
+	struct spool_reference message;
+	struct spool_reference content;
+	wall_us next_attempt_at;
+	uint8_t *envelope;      /* encoded, from intake to the first attempt; else NULL */
+	struct attempt *attempt; /* under way */
+	uint32_t *done;         /* numbers of finished recipients, when some are and some are not */
+	uint32_t done_count;
+	uint32_t envelope_bytes;
+	uint32_t attempts;
+	bool held;
+	bool is_new;            /* came in since this process started and was not tried yet: nobody can have delivered it */
+	uint8_t reply_len;      /* of the last reply that deferred or held it */
+	char *reply;
+};
+
+enum recipient_state { RECIPIENT_OPEN, RECIPIENT_UNDER_WAY, RECIPIENT_DELIVERED, RECIPIENT_DEFERRED, RECIPIENT_FAILED, RECIPIENT_HELD };
+
+/* One try. Lives until its last recipient has an answer. */
+struct attempt {
+	struct queue_service *service;
+	struct queued *queued;
+	struct arena arena;
+	struct envelope envelope;
+	uint8_t *states; /* enum recipient_state, one a recipient */
+	bool *was_done;
+	uint32_t under_way;
+	bool sending;    /* recipients are still being handed out */
+	uint32_t delivered, deferred, failed, held; /* in this try */
+	uint32_t last_status;
+	char last_text[SPOOL_RESULT_TEXT_MAX];
+	size_t last_text_len;
+};
+
+/* A recipient that a deliverer has, or is about to get. */
+struct delivery {
+	struct list link; /* of its peer */
+	struct attempt *attempt;
+	struct deliver_peer *peer;
+	struct slice template;
+	uint32_t recipient;
+	uint32_t generation;
+	uint32_t slot;
+	bool is_new;    /* no earlier try can have delivered it */
+	bool under_way; /* the deliverer has it */
+};
+
+#define DELIVERER_SYSTEM "system:" /* in front of a login: no user name holds a colon */
+
+#define PEER_SEGMENTS_MAX  16
+#define PEER_UNDER_WAY_MAX 128  /* deliveries that a deliverer has; the others wait here */
+#define PEER_WAITING_MAX   2048 /* beyond, messages for this deliverer are deferred: it must not take all slots */
+
+struct deliver_peer {
+	struct list link;
+	struct queue_service *service;
+	struct slice user;  /* the name: an owner of virtual mailboxes, or DELIVERER_SYSTEM and a login */
+	bool is_system;     /* it gets copies, never a descriptor of the spool, and root starts it when asked */
+	bool asked;         /* root was asked for it */
+	struct peer_channel *channel; /* NULL: not there now */
+	struct list waiting;   /* deliveries that it has not got yet */
+	struct list under_way;
+	uint32_t waiting_count;
+	uint32_t under_way_count;
+	struct task_event changed; /* something to send, or room to send it */
+};
+
+/* A connection to a deliverer, with the task that reads it and owns it, and the one that writes. */
+struct peer_channel {
+	struct deliver_peer *peer;
+	struct channel channel;
+	struct task_group sender;
+	struct { uint32_t segment, generation; } segments[PEER_SEGMENTS_MAX]; /* that it has; a ring */
+	uint32_t segment_count;
+	uint32_t next_segment;
+};
+
+/* Descriptors of segments for reading, the ones used last. */
+struct segment_cache {
+	struct { uint32_t segment; int fd; } entries[PEER_SEGMENTS_MAX];
+	uint32_t next;
+};
+
+struct session_link {
+	struct queue_service *service;
+	uint32_t worker;
+	struct channel channel;
+};
+
+struct admin_link {
+	struct queue_service *service;
+	struct channel channel;
+};
+
+struct queue_service {
+	struct env *env;
+	const struct conf *conf;
+	const struct queue_root_ops *root;
+	void *root_arg;
+	struct schedule_policy policy;
+	struct route_entry *route_entries;
+	struct route_table routes;
+	struct slice *owners; /* of each route entry; empty: virtual */
+
+	int spool_fd;
+	struct env spool_env; /* the writer thread's account */
+	struct spool *spool;
+	struct writer writer;
+	int wake_fd;          /* ours: the writer signals it */
+	struct watch wake;
+	struct loop_hook hook;
+	struct task_event intake; /* the writer has put something */
+
+	struct list messages;
+	struct queued **buckets;
+	size_t bucket_count;
+	size_t message_count;
+	size_t fresh_count;
+	struct schedule_queue due;
+	struct task_event due_changed;
+	uint32_t attempts;
+	struct task_event attempt_ended;
+
+	struct delivery *deliveries; /* slots */
+	uint32_t *free_slots;
+	uint32_t free_slot_count;
+	struct list peers;
+	struct segment_cache segments;
+	struct task_event result_put;
+
+	struct task_group tasks;
+	struct session_link *sessions[WRITER_WORKERS_MAX];
+	bool stopping;
+};
+
+/* table.c */
+MUST_CHECK enum error table_add(struct queue_service *service, const struct queued *queued, struct queued **ret_queued);
+void table_remove(struct queue_service *service, struct queued *queued);
+struct queued *table_find(const struct queue_service *service, uint64_t queue_id);
+void table_free(struct queue_service *service);
+/* Puts it on the schedule; harmless when it is there already. */
+void table_schedule(struct queue_service *service, struct queued *queued, wall_us at);
+enum queue_state queued_state(const struct queued *queued);
+/* Adds one; ERROR_NO_MEMORY. */
+MUST_CHECK enum error queued_add_done(struct queue_service *service, struct queued *queued, uint32_t recipient);
+
+/* attempt.c */
+/* May wait, for room towards the deliverers. */
+void attempt_start(struct queue_service *service, struct queued *queued);
+/* The answer for one delivery; frees its slot, and ends the attempt after the last one. */
+void attempt_answer(struct queue_service *service, struct delivery *delivery, const struct ipc_result *result);
+void queued_keep_reply(struct queue_service *service, struct queued *queued, struct slice reply);
+/* Reads and decodes the envelope of a message into the arena. */
+MUST_CHECK enum error queue_read_envelope(
+	struct queue_service *service, const struct queued *queued, struct arena *arena, struct envelope *ret_envelope);
+/* A borrowed descriptor; holds until the next call. */
+MUST_CHECK enum error queue_segment_fd(struct queue_service *service, uint32_t segment, int *ret_fd);
+/* May wait, for room towards the writer. */
+void queue_put_result(struct queue_service *service, const struct spool_result *result);
+
+/* peer.c */
+struct deliver_peer *peer_for(struct queue_service *service, struct slice user);
+/* Hands the delivery over as soon as the peer is there and has room. */
+void peer_send(struct deliver_peer *peer, struct delivery *delivery);
+/* Takes it off the peer's lists. */
+void peer_forget(struct delivery *delivery);
+void peers_free(struct queue_service *service);
+
+/* control.c: the task of a struct admin_link, which it owns */
+void control_run(void *arg);
+
+#endif

@@ -1,0 +1,433 @@
+/*
+ * A turn: take changes of the set of rings, gather submissions up to a batch, add results, commit, answer. No timer: while one flush runs the
+ * next batch gathers by itself. Between turns, with nothing waiting, the next segment is filled with zeros a slice at a time.
+ *
+ * Everything of a submission but its content is copied and checked before use: the ring's memory is another process', which may be an
+ * attacker's by now. Content is written from where it lies.
+ */
+#include "queue/writer.h"
+#include "ipc/envelope.h"
+#include "ipc/ring.h"
+
+#include <sys/mman.h>
+
+#define TURN_MESSAGES_MAX   256
+#define TURN_PIECES_MAX     512            /* of one message: its size limit in ring blocks */
+#define TURN_BYTES_MAX      (64u << 20)    /* envelopes of one turn */
+#define ENVELOPE_BYTES_MAX  (16u << 20)
+#define PREPARE_EVERY_US    (10 * US_PER_MS)
+
+struct writer_ring {
+	struct ring_consumer ring;
+	bool open;
+};
+
+/* Changes come from the other thread under the mutex; the rings themselves are the writer thread's. */
+struct writer_rings {
+	pthread_mutex_t mutex;
+	bool changed;
+	struct writer_ring pending[WRITER_WORKERS_MAX];
+	bool replace[WRITER_WORKERS_MAX];
+	struct writer_ring active[WRITER_WORKERS_MAX];
+	uint32_t next; /* where the next turn begins to gather: no worker is always first */
+};
+
+struct gathered {
+	uint32_t worker;
+	struct ring_completion answer;
+	struct spool_reference message;
+	struct spool_reference content;
+	struct slice payload;
+	bool added; /* in the batch; else it has its answer already */
+};
+
+struct writer_turn {
+	struct arena arena;
+	struct gathered messages[TURN_MESSAGES_MAX];
+	size_t count;
+	bool batch_full;
+};
+
+void
+writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, int wake_fd)
+{
+	memset(writer, 0, sizeof *writer);
+	writer->env = *env;
+	writer->env.log = NULL;
+	writer->env.loop = NULL;
+	writer->wake_fd = wake_fd;
+	handoff_init(&writer->committed, &writer->env, sizeof(struct committed_message), 1024, schedule_wake_fd);
+	handoff_init(&writer->results, &writer->env, sizeof(struct queued_result), 1024, wake_fd);
+	writer->rings = memory_get(writer->env.memory, sizeof *writer->rings);
+	pthread_mutex_init(&writer->rings->mutex, NULL);
+	writer->turn = memory_get(writer->env.memory, sizeof *writer->turn);
+	arena_init(&writer->turn->arena, writer->env.memory, TURN_BYTES_MAX);
+}
+
+static void
+ring_close(struct writer *writer, struct writer_ring *ring)
+{
+	if (!ring->open)
+		return;
+	int wake_fd = ring->ring.session_wake_fd;
+	ring_consumer_close(&ring->ring);
+	writer->env.net->close(writer->env.world, wake_fd);
+	ring->open = false;
+}
+
+void
+writer_done(struct writer *writer)
+{
+	if (!writer->rings)
+		return;
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++) {
+		ring_close(writer, &writer->rings->active[i]);
+		ring_close(writer, &writer->rings->pending[i]);
+	}
+	pthread_mutex_destroy(&writer->rings->mutex);
+	arena_done(&writer->turn->arena);
+	memory_put(writer->env.memory, writer->turn);
+	memory_put(writer->env.memory, writer->rings);
+	handoff_done(&writer->committed, &writer->env);
+	handoff_done(&writer->results, &writer->env);
+	writer->env.net->close(writer->env.world, writer->wake_fd);
+	writer->rings = NULL;
+}
+
+static void
+rings_take_changes(struct writer *writer)
+{
+	struct writer_rings *rings = writer->rings;
+
+	pthread_mutex_lock(&rings->mutex);
+	for (uint32_t i = 0; rings->changed && i < WRITER_WORKERS_MAX; i++) {
+		if (!rings->replace[i])
+			continue;
+		ring_close(writer, &rings->active[i]);
+		rings->active[i] = rings->pending[i];
+		rings->pending[i] = (struct writer_ring){.open = false};
+		rings->replace[i] = false;
+	}
+	rings->changed = false;
+	pthread_mutex_unlock(&rings->mutex);
+}
+
+static void
+rings_change(struct writer *writer, uint32_t worker, const struct writer_ring *ring)
+{
+	struct writer_rings *rings = writer->rings;
+
+	pthread_mutex_lock(&rings->mutex);
+	ring_close(writer, &rings->pending[worker]);
+	rings->pending[worker] = *ring;
+	rings->replace[worker] = true;
+	rings->changed = true;
+	pthread_mutex_unlock(&rings->mutex);
+	writer_wake(writer);
+}
+
+enum error
+writer_attach(struct writer *writer, uint32_t worker, int memory_fd, int session_wake_fd)
+{
+	struct writer_ring ring = {.open = true};
+
+	enum error error = worker < WRITER_WORKERS_MAX ? ring_consumer_open(&ring.ring, &writer->env, memory_fd, session_wake_fd)
+							: ERROR_LIMIT;
+	if (error != OK) {
+		writer->env.net->close(writer->env.world, session_wake_fd);
+		return error;
+	}
+	rings_change(writer, worker, &ring);
+	return OK;
+}
+
+void
+writer_detach(struct writer *writer, uint32_t worker)
+{
+	if (worker < WRITER_WORKERS_MAX)
+		rings_change(writer, worker, &(struct writer_ring){.open = false});
+}
+
+void
+writer_wake(struct writer *writer)
+{
+	writer->env.poll->wake_signal(writer->env.world, writer->wake_fd);
+}
+
+/* The envelope with its id, in the form in which it is stored. */
+static enum error
+payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, uint64_t id, struct slice *ret_payload)
+{
+	struct arena *arena = &writer->turn->arena;
+	struct envelope envelope;
+	struct buffer payload;
+	char digits[QUEUE_ID_DIGITS + 1];
+	enum error error = envelope_decode(raw, arena, &envelope);
+
+	if (error != OK)
+		return error;
+	if (envelope.recipient_count == 0 || envelope.content_size != content_bytes)
+		return ERROR_FORMAT;
+	envelope.id = id;
+	queue_id_print(id, digits);
+	if (envelope.trace_id_at != SIZE_MAX) {
+		/* UNSAFE: `raw` is our own copy, and the decoder has checked that the digits lie in it */
+		memcpy((uint8_t *)(uintptr_t)envelope.trace.ptr + envelope.trace_id_at, digits, QUEUE_ID_DIGITS);
+		envelope.trace_id_at = SIZE_MAX;
+	}
+	uint8_t *storage = arena_take(arena, raw.len + 64);
+	if (!storage)
+		return ERROR_NO_MEMORY;
+	buffer_init_fixed(&payload, storage, raw.len + 64);
+	envelope_encode(&envelope, &payload);
+	*ret_payload = buffer_slice(&payload);
+	return buffer_error(&payload);
+}
+
+/* Copies, checks and adds one submission. The answer for a session that hands over nonsense is RING_FAILED; worse is ERROR_DAMAGED. */
+static enum error
+gather_message(struct writer *writer, struct writer_ring *ring, const struct ring_submission *submission, struct gathered *message)
+{
+	struct arena *arena = &writer->turn->arena;
+	int count;
+
+	if (submission->envelope_bytes > ENVELOPE_BYTES_MAX || submission->content_bytes > spool_message_max(writer->spool))
+		return ERROR_LIMIT;
+	uint8_t *raw = arena_take(arena, submission->envelope_bytes);
+	uint64_t blocks = submission->content_bytes / RING_BLOCK_BYTES + 1;
+	int max = blocks < TURN_PIECES_MAX ? (int)blocks : TURN_PIECES_MAX;
+	struct iovec *content = arena_take(arena, (size_t)max * sizeof *content);
+	if (!raw || !content)
+		return ERROR_NO_MEMORY;
+	enum error error = ring_gather(&ring->ring, submission, content, max, &count, raw);
+	if (error != OK)
+		return error;
+	uint64_t id = spool_next_id(writer->spool);
+	error = payload_build(writer, slice_of(raw, submission->envelope_bytes), submission->content_bytes, id, &message->payload);
+	if (error == OK)
+		error = spool_add_message(
+			writer->spool, id, content, count, 0, message->payload, &message->message, &message->content);
+	if (error == OK)
+		message->answer.queue_id = id;
+	return error;
+}
+
+static void
+gather_one(struct writer *writer, uint32_t worker, const struct ring_submission *submission)
+{
+	struct writer_turn *turn = writer->turn;
+	struct writer_ring *ring = &writer->rings->active[worker];
+	struct gathered *message = &turn->messages[turn->count++];
+
+	*message = (struct gathered){.worker = worker, .answer = {.token = submission->token}};
+	enum error error = gather_message(writer, ring, submission, message);
+	message->added = error == OK;
+	if (error == OK)
+		return;
+	message->answer.status = RING_FAILED;
+	atomic_fetch_add(&writer->troubles.refused_messages, 1);
+	atomic_store(&writer->troubles.last_error, (uint32_t)error);
+	if (error == ERROR_DAMAGED) {
+		atomic_fetch_add(&writer->troubles.damaged_rings, 1);
+		ring_close(writer, ring);
+	}
+}
+
+/* Whether the ring had a submission that went into this turn. */
+static bool
+gather_from(struct writer *writer, uint32_t worker)
+{
+	struct writer_ring *ring = &writer->rings->active[worker];
+	struct ring_submission submission;
+
+	if (!ring->open)
+		return false;
+	enum error error = ring_peek_submission(&ring->ring, &submission);
+	if (error == ERROR_DAMAGED) {
+		atomic_fetch_add(&writer->troubles.damaged_rings, 1);
+		ring_close(writer, ring);
+	}
+	if (error != OK)
+		return false;
+	if (!spool_has_room(writer->spool, submission.content_bytes, submission.envelope_bytes + 64) && writer->turn->count > 0) {
+		writer->turn->batch_full = true;
+		return false;
+	}
+	ring_pass_submission(&ring->ring);
+	gather_one(writer, worker, &submission);
+	return true;
+}
+
+/* One of each worker in turn, until there is no more or the batch is full. */
+static void
+gather(struct writer *writer)
+{
+	struct writer_turn *turn = writer->turn;
+	uint32_t room = handoff_room(&writer->committed);
+	size_t max = room < TURN_MESSAGES_MAX ? room : TURN_MESSAGES_MAX;
+	bool any = true;
+
+	arena_clear(&turn->arena);
+	turn->count = 0;
+	turn->batch_full = false;
+	while (any && !turn->batch_full) {
+		any = false;
+		for (uint32_t i = 0; i < WRITER_WORKERS_MAX && turn->count < max; i++)
+			any |= gather_from(writer, (writer->rings->next + i) % WRITER_WORKERS_MAX);
+		if (turn->count == max)
+			break;
+	}
+	writer->rings->next++;
+}
+
+/* Takes the results that fit; a result that can't be added stays first in the line. */
+static size_t
+gather_results(struct writer *writer)
+{
+	uint32_t waiting = writer->results.capacity - handoff_room(&writer->results);
+	size_t added = 0;
+
+	/* They are freed only after the commit: their texts are read by it. */
+	for (uint32_t i = 0; i < waiting; i++) {
+		struct queued_result *slot = handoff_nth(&writer->results, i);
+		if (spool_add_result(writer->spool, &slot->result) != OK)
+			break;
+		added++;
+	}
+	return added;
+}
+
+static enum ring_status
+status_of(enum error error)
+{
+	switch (error) {
+	case OK:
+		return RING_DURABLE;
+	case ERROR_NO_SPACE:
+		return RING_NO_SPACE;
+	case ERROR_UNKNOWN:
+		return RING_UNKNOWN;
+	default:
+		return RING_FAILED;
+	}
+}
+
+static void
+hand_to_schedule(struct writer *writer, const struct gathered *message)
+{
+	struct committed_message *slot = handoff_slot(&writer->committed); /* gather() left room */
+
+	slot->message = message->message;
+	slot->content = message->content;
+	slot->envelope_bytes = message->payload.len <= WRITER_ENVELOPE_BYTES ? (uint32_t)message->payload.len : 0;
+	memcpy(slot->envelope, message->payload.ptr, slot->envelope_bytes);
+	handoff_put(&writer->committed);
+}
+
+/* The sessions hear first: their clients wait. */
+static void
+answer(struct writer *writer, enum error error)
+{
+	struct writer_turn *turn = writer->turn;
+
+	for (size_t i = 0; i < turn->count; i++) {
+		struct gathered *message = &turn->messages[i];
+		struct writer_ring *ring = &writer->rings->active[message->worker];
+		if (message->added)
+			message->answer.status = status_of(error);
+		if (ring->open)
+			ring_complete(&ring->ring, &message->answer);
+	}
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
+		if (writer->rings->active[i].open)
+			ring_publish_completions(&writer->rings->active[i].ring);
+	for (size_t i = 0; error == OK && i < turn->count; i++)
+		if (turn->messages[i].added)
+			hand_to_schedule(writer, &turn->messages[i]);
+	if (turn->count > 0)
+		handoff_wake(&writer->committed, &writer->env);
+}
+
+/* The schedule's thread, which may log, is told even if no message reaches it. */
+static void
+note_failed_commit(struct writer *writer, const struct spool_commit *commit)
+{
+	atomic_fetch_add(&writer->troubles.failed_commits, 1);
+	atomic_store(&writer->troubles.last_error, (uint32_t)(commit->messages != OK ? commit->messages : commit->results));
+	writer->env.poll->wake_signal(writer->env.world, writer->committed.wake_fd);
+}
+
+/* Whether there was anything to do. */
+static bool
+writer_turn(struct writer *writer)
+{
+	rings_take_changes(writer);
+	gather(writer);
+	size_t results = gather_results(writer);
+	if (writer->turn->count == 0 && results == 0)
+		return false;
+	struct spool_commit commit = spool_commit(writer->spool);
+	if (commit.messages != OK || commit.results != OK)
+		note_failed_commit(writer, &commit);
+	for (size_t i = 0; i < results; i++)
+		handoff_free(&writer->results);
+	answer(writer, commit.messages);
+	return true;
+}
+
+static bool
+writer_may_sleep(struct writer *writer)
+{
+	bool may_sleep = handoff_may_sleep(&writer->results);
+
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
+		if (writer->rings->active[i].open)
+			may_sleep &= ring_consumer_may_sleep(&writer->rings->active[i].ring);
+	return may_sleep;
+}
+
+static void
+writer_woke(struct writer *writer)
+{
+	handoff_woke(&writer->results);
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
+		if (writer->rings->active[i].open)
+			ring_consumer_woke(&writer->rings->active[i].ring);
+}
+
+static void *
+writer_run(void *arg)
+{
+	struct writer *writer = arg;
+
+	for (;;) {
+		if (writer_turn(writer))
+			continue;
+		if (atomic_load(&writer->stopping))
+			return NULL;
+		bool more = spool_prepare(writer->spool);
+		if (writer_may_sleep(writer))
+			writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, more ? PREPARE_EVERY_US : -1);
+		writer_woke(writer);
+	}
+}
+
+enum error
+writer_start(struct writer *writer, struct spool *spool)
+{
+	writer->spool = spool;
+	int error = pthread_create(&writer->thread, NULL, writer_run, writer);
+	writer->running = error == 0;
+	return error_from_errno(error);
+}
+
+void
+writer_stop(struct writer *writer)
+{
+	if (!writer->running)
+		return;
+	atomic_store(&writer->stopping, true);
+	writer_wake(writer);
+	pthread_join(writer->thread, NULL);
+	writer->running = false;
+}

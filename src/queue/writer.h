@@ -1,0 +1,72 @@
+/*
+ * The writer: the one thread that owns the spool. It gathers what all session workers have ready and what the schedule has decided, writes
+ * it, flushes once, and only then answers (SPOOL rule W3). The schedule may stall without delaying it; what passes between the two is
+ * bounded: messages that are durable come out of `committed`, results go into `results`.
+ */
+#ifndef QUEUE_WRITER_H
+#define QUEUE_WRITER_H
+
+#include "queue/handoff.h"
+#include "spool/spool.h"
+
+#include <pthread.h>
+
+#define WRITER_WORKERS_MAX    64
+#define WRITER_ENVELOPE_BYTES 2048 /* of an encoded envelope that travel with the message; a longer one is read back */
+
+/* A message that has just become durable. */
+struct committed_message {
+	struct spool_reference message;
+	struct spool_reference content;
+	uint32_t envelope_bytes; /* 0: read it from the spool */
+	uint8_t envelope[WRITER_ENVELOPE_BYTES];
+};
+
+struct queued_result {
+	struct spool_result result; /* its text lies in `text` */
+	uint8_t text[SPOOL_RESULT_TEXT_MAX];
+};
+
+/* What the thread did, for the log of the schedule's thread; read and reset by it. */
+struct writer_troubles {
+	_Atomic uint32_t failed_commits;
+	_Atomic uint32_t last_error;
+	_Atomic uint32_t damaged_rings;
+	_Atomic uint32_t refused_messages;
+};
+
+struct writer {
+	struct env env; /* the thread's own memory account; no log, no loop */
+	struct spool *spool;
+	struct handoff committed;
+	struct handoff results;
+	struct writer_troubles troubles;
+	struct writer_rings *rings;
+	struct writer_turn *turn;
+	int wake_fd;     /* the thread's: sessions and the schedule signal it */
+	pthread_t thread;
+	bool running;
+	_Atomic bool stopping;
+};
+
+/*
+ * Takes over the descriptor `wake_fd` and the environment that the spool was opened with; `schedule_wake_fd` stays the caller's.
+ */
+void writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, int wake_fd);
+void writer_done(struct writer *writer);
+
+/* Starts the thread; from here on the spool is its alone. */
+MUST_CHECK enum error writer_start(struct writer *writer, struct spool *spool);
+
+/* Writes what is pending and ends the thread. Blocks. */
+void writer_stop(struct writer *writer);
+
+/* The ring of a session worker; the memory descriptor stays the caller's, the wake-up is owned from here on. Replaces an earlier ring. */
+MUST_CHECK enum error writer_attach(struct writer *writer, uint32_t worker, int memory_fd, int session_wake_fd);
+
+/* The worker is gone: what it had not handed over whole is forgotten. */
+void writer_detach(struct writer *writer, uint32_t worker);
+
+void writer_wake(struct writer *writer);
+
+#endif

@@ -1,0 +1,487 @@
+/*
+ * One link a ring: the mapping, its private list of block chains. A link lives until the last acceptance that has blocks in it
+ * is over. The worker's loop publishes submissions and takes completions once a turn (the hook), so that a burst of finished messages
+ * costs the queue one wake-up.
+ */
+#include "session/ring_store.h"
+#include "ipc/ring.h"
+
+#include <stdlib.h>
+
+#define NO_BLOCK UINT32_MAX
+#define ENVELOPE_BYTES_MAX (16u << 20)
+
+struct ring_acceptance;
+
+struct ring_link {
+	struct ring_producer ring;
+	uint32_t *next; /* the chains as we made them: the shared links are never read back */
+	int memory_fd;
+	int queue_wake_fd;
+	unsigned users;
+	bool dead;
+};
+
+struct ring_acceptance {
+	struct acceptance acceptance;
+	struct ring_store *store;
+	struct ring_link *link;
+	uint32_t token;
+	uint32_t first, last;
+	uint64_t bytes;        /* filled so far: content, later content and envelope */
+	uint64_t capacity;     /* of the chain's blocks */
+	bool submitted;
+	bool answered;
+	bool abandoned;        /* nobody waits for the answer any more; the token is free when it comes */
+	struct ring_completion answer;
+};
+
+struct ring_store {
+	struct accept_store accept;
+	struct env *env;
+	struct ring_link *link; /* NULL while there is no queue */
+	int wake_fd;
+	struct watch wake;
+	struct ring_acceptance *slots[RING_ENTRIES];
+	uint32_t free_tokens[RING_ENTRIES];
+	uint32_t free_token_count;
+	struct task_event changed; /* an answer, a free block or token, another link */
+	struct loop_hook hook;
+};
+
+static struct ring_acceptance *
+of(struct acceptance *acceptance)
+{
+	return (struct ring_acceptance *)acceptance;
+}
+
+static void
+link_unuse(struct ring_store *store, struct ring_link *link)
+{
+	struct env *env = store->env;
+
+	if (--link->users > 0 || !link->dead)
+		return;
+	ring_producer_close(&link->ring);
+	memory_put(env->memory, link->next);
+	env->net->close(env->world, link->memory_fd);
+	env->net->close(env->world, link->queue_wake_fd);
+	memory_put(env->memory, link);
+}
+
+static void
+acceptance_free_blocks(struct ring_acceptance *a)
+{
+	for (uint32_t block = a->first, next; block != NO_BLOCK; block = next) {
+		next = a->link->next[block];
+		ring_block_put(&a->link->ring, block);
+	}
+	a->first = a->last = NO_BLOCK;
+	a->bytes = a->capacity = 0;
+}
+
+static void
+acceptance_end(struct ring_acceptance *a)
+{
+	struct ring_store *store = a->store;
+
+	acceptance_free_blocks(a);
+	link_unuse(store, a->link);
+	store->slots[a->token] = NULL;
+	store->free_tokens[store->free_token_count++] = a->token;
+	memory_put(store->env->memory, a);
+	task_event_signal(&store->changed);
+}
+
+/* May wait: until there is a living link. */
+static enum error
+store_wait_for_link(struct ring_store *store, mono_us deadline)
+{
+	struct loop *loop = store->env->loop;
+	mono_us hold = loop_deadline(loop, RING_STORE_HOLD_US);
+
+	if (deadline > hold)
+		deadline = hold;
+	while (!store->link) {
+		enum error error = task_event_wait(loop, &store->changed, deadline);
+		if (error == ERROR_TIMEOUT)
+			return ERROR_CLOSED;
+		if (error != OK)
+			return error;
+	}
+	return OK;
+}
+
+static enum error
+ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **ret_acceptance)
+{
+	struct ring_store *store = (struct ring_store *)accept;
+	enum error error = store_wait_for_link(store, deadline);
+
+	while (error == OK && store->free_token_count == 0)
+		error = task_event_wait(store->env->loop, &store->changed, deadline);
+	if (error == OK && !store->link)
+		error = ERROR_CLOSED;
+	if (error != OK)
+		return error;
+	struct ring_acceptance *a = memory_try(store->env->memory, sizeof *a);
+	if (!a)
+		return ERROR_NO_MEMORY;
+	*a = (struct ring_acceptance){.acceptance = {accept}, .store = store, .link = store->link, .first = NO_BLOCK, .last = NO_BLOCK};
+	a->token = store->free_tokens[--store->free_token_count];
+	a->link->users++;
+	store->slots[a->token] = a;
+	*ret_acceptance = &a->acceptance;
+	return OK;
+}
+
+/* May wait: one more block at the end of the chain. */
+static enum error
+acceptance_grow(struct ring_acceptance *a, mono_us deadline)
+{
+	uint32_t block;
+
+	for (;;) {
+		enum error error = ring_block_take(&a->link->ring, &block);
+		if (error == OK)
+			break;
+		error = task_event_wait(a->store->env->loop, &a->store->changed, deadline);
+		if (error != OK)
+			return error;
+		if (a->link->dead)
+			return ERROR_AGAIN; /* the caller moves to the new link first */
+	}
+	a->link->next[block] = NO_BLOCK;
+	if (a->first == NO_BLOCK) {
+		a->first = block;
+	} else {
+		a->link->next[a->last] = block;
+		ring_block_link(&a->link->ring, a->last, block);
+	}
+	a->last = block;
+	a->capacity += RING_BLOCK_BYTES;
+	return OK;
+}
+
+/* May wait: room behind what is filled. ERROR_AGAIN: the link died meanwhile. */
+static enum error
+acceptance_room(struct ring_acceptance *a, mono_us deadline, uint8_t **ret_ptr, size_t *ret_len)
+{
+	size_t used = a->bytes % RING_BLOCK_BYTES;
+
+	if (a->bytes == a->capacity) {
+		enum error error = acceptance_grow(a, deadline);
+		if (error != OK)
+			return error;
+	}
+	*ret_ptr = ring_block_ptr(&a->link->ring, a->last) + used;
+	*ret_len = RING_BLOCK_BYTES - used;
+	return OK;
+}
+
+/* May wait. ERROR_AGAIN: the link died meanwhile. */
+static enum error
+acceptance_append(struct ring_acceptance *a, struct slice bytes, mono_us deadline)
+{
+	while (bytes.len > 0) {
+		uint8_t *room;
+		size_t len;
+		enum error error = acceptance_room(a, deadline, &room, &len);
+		if (error != OK)
+			return error;
+		struct slice piece = slice_sub(bytes, 0, len);
+		memcpy(room, piece.ptr, piece.len);
+		a->bytes += piece.len;
+		bytes = slice_from(bytes, piece.len);
+	}
+	return OK;
+}
+
+/* May wait: copies what `from` holds behind what `to` holds. */
+static enum error
+acceptance_copy(struct ring_acceptance *to, struct ring_acceptance *from, mono_us deadline)
+{
+	uint64_t left = from->bytes;
+	enum error error = OK;
+
+	for (uint32_t block = from->first; error == OK && left > 0; block = from->link->next[block]) {
+		uint64_t piece = left < RING_BLOCK_BYTES ? left : RING_BLOCK_BYTES;
+		error = acceptance_append(to, slice_of(ring_block_ptr(&from->link->ring, block), piece), deadline);
+		left -= piece;
+	}
+	return error;
+}
+
+/* May wait: after the queue died, takes what has not been handed over along to the next one. */
+static enum error
+acceptance_move(struct ring_acceptance *a, mono_us deadline)
+{
+	while (a->link->dead) {
+		struct ring_acceptance moved = *a;
+		enum error error = store_wait_for_link(a->store, deadline);
+		if (error != OK)
+			return error;
+		moved.link = a->store->link;
+		moved.link->users++;
+		moved.first = moved.last = NO_BLOCK;
+		moved.bytes = moved.capacity = 0;
+		error = acceptance_copy(&moved, a, deadline);
+		if (error == OK) {
+			struct ring_link *old = a->link;
+			acceptance_free_blocks(a);
+			a->link = moved.link;
+			a->first = moved.first;
+			a->last = moved.last;
+			a->bytes = moved.bytes;
+			a->capacity = moved.capacity;
+			link_unuse(a->store, old);
+			continue;
+		}
+		acceptance_free_blocks(&moved);
+		link_unuse(a->store, moved.link);
+		if (error != ERROR_AGAIN)
+			return error;
+	}
+	return OK;
+}
+
+static enum error
+ring_room(struct acceptance *acceptance, mono_us deadline, uint8_t **ret_ptr, size_t *ret_len)
+{
+	struct ring_acceptance *a = of(acceptance);
+	enum error error;
+
+	do {
+		error = acceptance_move(a, deadline);
+		if (error == OK)
+			error = acceptance_room(a, deadline, ret_ptr, ret_len);
+	} while (error == ERROR_AGAIN);
+	return error;
+}
+
+static void
+ring_fill(struct acceptance *acceptance, size_t len)
+{
+	of(acceptance)->bytes += len;
+}
+
+/* May wait: puts the envelope behind the content. */
+static enum error
+acceptance_add_envelope(struct ring_acceptance *a, const struct envelope *envelope, mono_us deadline, uint32_t *ret_bytes)
+{
+	static const uint8_t padding[8];
+	struct memory *memory = a->store->env->memory;
+	uint64_t content_bytes = a->bytes;
+	struct buffer bytes;
+
+	buffer_init(&bytes, memory, ENVELOPE_BYTES_MAX);
+	envelope_encode(envelope, &bytes);
+	enum error error = buffer_error(&bytes);
+	while (error == OK) {
+		/* After a move in mid-copy only the content was complete: start again behind it. */
+		error = acceptance_append(a, slice_of(padding, (8 - content_bytes % 8) % 8), deadline);
+		if (error == OK)
+			error = acceptance_append(a, buffer_slice(&bytes), deadline);
+		if (error != ERROR_AGAIN)
+			break;
+		a->bytes = content_bytes;
+		error = acceptance_move(a, deadline);
+	}
+	*ret_bytes = (uint32_t)bytes.len;
+	buffer_done(&bytes);
+	return error;
+}
+
+static enum accept_outcome
+outcome_of(const struct ring_completion *answer)
+{
+	static const enum accept_outcome outcomes[RING_STATUSES] = {
+		[RING_DURABLE] = ACCEPT_DURABLE,
+		[RING_FAILED] = ACCEPT_FAILED,
+		[RING_NO_SPACE] = ACCEPT_NO_SPACE,
+		[RING_UNKNOWN] = ACCEPT_UNKNOWN,
+	};
+
+	return outcomes[answer->status];
+}
+
+/* May wait: for the queue's answer. Whoever stops waiting leaves the acceptance to the answer, or to the end of the link. */
+static enum accept_outcome
+acceptance_await(struct ring_acceptance *a, mono_us deadline, uint64_t *ret_id)
+{
+	while (!a->answered && !a->link->dead) {
+		enum error error = task_event_wait(a->store->env->loop, &a->store->changed, deadline);
+		if (error != OK && !a->answered && !a->link->dead) {
+			a->abandoned = true;
+			return ACCEPT_UNKNOWN;
+		}
+	}
+	enum accept_outcome outcome = a->answered ? outcome_of(&a->answer) : ACCEPT_UNKNOWN;
+	if (outcome == ACCEPT_DURABLE)
+		*ret_id = a->answer.queue_id;
+	acceptance_end(a);
+	return outcome;
+}
+
+static enum accept_outcome
+ring_commit(struct acceptance *acceptance, const struct envelope *envelope, mono_us deadline, uint64_t *ret_id)
+{
+	struct ring_acceptance *a = of(acceptance);
+	struct ring_submission submission = {.token = a->token, .content_bytes = a->bytes};
+	enum error error = acceptance_move(a, deadline);
+
+	if (error == OK)
+		error = acceptance_add_envelope(a, envelope, deadline, &submission.envelope_bytes);
+	if (error != OK) {
+		acceptance_end(a);
+		return error == ERROR_CLOSED ? ACCEPT_UNAVAILABLE : ACCEPT_FAILED;
+	}
+	submission.first_block = a->first;
+	ring_submit(&a->link->ring, &submission);
+	a->submitted = true;
+	return acceptance_await(a, deadline, ret_id);
+}
+
+static void
+ring_abort(struct acceptance *acceptance)
+{
+	if (acceptance)
+		acceptance_end(of(acceptance));
+}
+
+static const struct accept_store_ops ring_accept_ops = {ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
+
+/* A queue that breaks the ring's rules is as good as dead. */
+static void
+store_take_answers(struct ring_store *store)
+{
+	struct ring_completion answer;
+	enum error error = OK;
+	bool any = false;
+
+	while (store->link && (error = ring_take_completion(&store->link->ring, &answer)) == OK) {
+		struct ring_acceptance *a = store->slots[answer.token];
+		if (!a || a->link != store->link || !a->submitted || a->answered) {
+			error = ERROR_DAMAGED;
+			break;
+		}
+		a->answer = answer;
+		a->answered = true;
+		any = true;
+		if (a->abandoned)
+			acceptance_end(a);
+	}
+	if (any)
+		task_event_signal(&store->changed);
+	if (error == ERROR_DAMAGED)
+		ring_store_disconnect(store);
+}
+
+static void
+store_end_turn(void *arg)
+{
+	struct ring_store *store = arg;
+
+	if (!store->link)
+		return;
+	ring_publish(&store->link->ring);
+	store_take_answers(store);
+}
+
+static bool
+store_may_sleep(void *arg)
+{
+	struct ring_store *store = arg;
+
+	return !store->link || ring_producer_may_sleep(&store->link->ring);
+}
+
+static void
+store_woke(void *arg)
+{
+	struct ring_store *store = arg;
+
+	if (!store->link)
+		return;
+	ring_producer_woke(&store->link->ring);
+	store_take_answers(store);
+}
+
+struct ring_store *
+ring_store_new(struct env *env, int wake_fd)
+{
+	struct ring_store *store = memory_get(env->memory, sizeof *store);
+
+	store->accept.ops = &ring_accept_ops;
+	store->env = env;
+	store->wake_fd = wake_fd;
+	if (watch_open(&store->wake, env->loop, wake_fd, POLL_READABLE) != OK)
+		abort(); /* at start-up, with a descriptor from root: without it the worker would never hear an answer */
+	task_event_init(&store->changed);
+	for (uint32_t token = RING_ENTRIES; token-- > 0;)
+		store->free_tokens[store->free_token_count++] = token;
+	store->hook = (struct loop_hook){
+		.end_turn = store_end_turn, .before_sleep = store_may_sleep, .after_sleep = store_woke, .arg = store};
+	loop_add_hook(env->loop, &store->hook);
+	return store;
+}
+
+void
+ring_store_free(struct ring_store **store)
+{
+	if (!*store)
+		return;
+	ring_store_disconnect(*store);
+	loop_remove_hook(&(*store)->hook);
+	watch_close(&(*store)->wake);
+	(*store)->env->net->close((*store)->env->world, (*store)->wake_fd);
+	memory_put((*store)->env->memory, *store);
+	*store = NULL;
+}
+
+struct accept_store *
+ring_store_accept(struct ring_store *store)
+{
+	return &store->accept;
+}
+
+enum error
+ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd)
+{
+	struct env *env = store->env;
+	struct ring_link *link = memory_get(env->memory, sizeof *link);
+	enum error error = ring_producer_open(&link->ring, env, memory_fd, queue_wake_fd);
+
+	ring_store_disconnect(store);
+	link->memory_fd = memory_fd;
+	link->queue_wake_fd = queue_wake_fd;
+	link->users = 1;
+	if (error == OK) {
+		link->next = memory_try(env->memory, link->ring.blocks * sizeof *link->next);
+		error = link->next ? OK : ERROR_NO_MEMORY;
+	}
+	if (error != OK) {
+		link->dead = true;
+		link_unuse(store, link);
+		return error;
+	}
+	store->link = link;
+	task_event_signal(&store->changed);
+	return OK;
+}
+
+void
+ring_store_disconnect(struct ring_store *store)
+{
+	struct ring_link *link = store->link;
+
+	if (!link)
+		return;
+	store->link = NULL;
+	link->dead = true;
+	for (uint32_t token = 0; token < RING_ENTRIES; token++)
+		if (store->slots[token] && store->slots[token]->link == link && store->slots[token]->abandoned)
+			acceptance_end(store->slots[token]);
+	link_unuse(store, link);
+	task_event_signal(&store->changed);
+}

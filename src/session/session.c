@@ -1,0 +1,454 @@
+/*
+ * An acceptor task a listener and a task a session. A worker over its limit of sessions stops accepting and leaves the connections to
+ * the others; without descriptors it rests a moment instead of spinning on a listener that stays readable. Each session is one
+ * allocation: stream, line reader and SMTP server together.
+ */
+#include "session/session.h"
+#include "base/log_record.h"
+#include "ipc/channel.h"
+#include "net/endpoint.h"
+#include "session/directory.h"
+#include "session/ring_store.h"
+#include "smtp/server.h"
+
+#include <errno.h>
+
+#define ACCEPTS_A_TURN     8
+#define ACCEPT_REST_US     (100 * US_PER_MS)
+#define ADDRESS_TEXT_BYTES 64
+
+struct session_listener {
+	struct list link;
+	struct session_worker *worker;
+	struct watch watch;
+	int fd;
+	struct slice name;
+	struct smtp_server_settings settings;
+	bool exhausted; /* descriptors ran out; said once until an accept succeeds */
+};
+
+struct session_worker {
+	struct env *env;
+	const struct conf *conf;
+	uint32_t number;
+	struct directory *directory;
+	struct ring_store *store;
+	struct line_pool *lines;
+	struct list listeners;
+	struct task_group acceptors;
+	struct task_group peers;
+	struct task_group sessions;
+	struct task_event session_ended;
+	uint64_t session_count;
+	uint64_t next_session;
+	struct session_peer *queue; /* the present one; NULL while there is none */
+};
+
+/* A channel with the task that reads it and ends it. */
+struct session_peer {
+	struct session_worker *worker;
+	struct channel channel;
+};
+
+struct session {
+	struct session_worker *worker;
+	uint64_t number;
+	struct socket_stream socket;
+	struct line_reader reader;
+	struct smtp_server server;
+	uint16_t client_port;
+	uint8_t client_len;
+	char client[ADDRESS_TEXT_BYTES];
+};
+
+/* "2-17": the seventeenth session of worker 2, for the log. */
+static struct log_field
+session_field(const struct session *session, char storage[32])
+{
+	struct buffer text;
+
+	buffer_init_fixed(&text, storage, 32);
+	buffer_append_number(&text, session->worker->number);
+	buffer_append_octet(&text, '-');
+	buffer_append_number(&text, session->number);
+	return LOG_SLICE("session", buffer_slice(&text));
+}
+
+static struct smtp_reply
+session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address, mono_us deadline)
+{
+	struct session *session = arg;
+
+	(void)server;
+	(void)deadline;
+	switch (directory_ask(session->worker->directory, address)) {
+	case DIRECTORY_KNOWN:
+		return SMTP_REPLY(250, 2, 1, 5, "recipient ok");
+	case DIRECTORY_UNKNOWN_USER:
+		return SMTP_REPLY(550, 5, 1, 1, "no such mailbox here");
+	case DIRECTORY_FOREIGN:
+		return SMTP_REPLY(550, 5, 7, 1, "relaying denied: not a domain of this server");
+	default:
+		return SMTP_REPLY(451, 4, 3, 0, "the table of recipients is not available now");
+	}
+}
+
+static void
+session_connected(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_DEBUG, "connected", session_field(session, id),
+		LOG_SLICE("listener", server->settings->listener), LOG_SLICE("client", server->client_address),
+		LOG_NUMBER("port", server->client_port));
+}
+
+static void
+session_refused(void *arg, const struct smtp_server *server, struct slice line, const struct smtp_reply *reply)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id), LOG_SLICE("client", server->client_address),
+		LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text), LOG_SLICE("command", line));
+}
+
+static void
+session_received(void *arg, const struct smtp_server *server, const struct envelope *envelope)
+{
+	struct session *session = arg;
+	char session_id[32], queue_id[QUEUE_ID_DIGITS + 1];
+
+	queue_id_print(envelope->id, queue_id);
+	log_event(session->worker->env, LOG_INFO, "received", LOG_STRING("id", queue_id), session_field(session, session_id),
+		LOG_SLICE("client", server->client_address), LOG_SLICE("from", envelope->reverse_path),
+		LOG_NUMBER("recipients", envelope->recipient_count), LOG_NUMBER("size", envelope->content_size));
+}
+
+static void
+session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_DEBUG, "closed", session_field(session, id), LOG_STRING("end", smtp_end_text(end)),
+		LOG_NUMBER("messages", server->messages));
+}
+
+static const struct smtp_server_ops session_ops = {
+	.check_recipient = session_check_recipient,
+	.connected = session_connected,
+	.refused = session_refused,
+	.received = session_received,
+	.closed = session_closed,
+};
+
+static void
+session_run(void *arg)
+{
+	struct session *session = arg;
+	struct session_worker *worker = session->worker;
+
+	smtp_server_run(&session->server);
+	line_reader_done(&session->reader);
+	memory_put(worker->env->memory, session);
+	worker->session_count--;
+	task_event_signal(&worker->session_ended);
+}
+
+static void
+session_set_client(struct session *session, const struct sockaddr_storage *peer)
+{
+	struct endpoint endpoint = {.address = *peer, .len = sizeof *peer};
+	struct buffer text;
+
+	buffer_init_fixed(&text, session->client, sizeof session->client);
+	endpoint_append_address(&text, &endpoint);
+	session->client_len = (uint8_t)text.len;
+	session->client_port = endpoint_port(&endpoint);
+}
+
+static void
+session_start(struct session_listener *listener, int fd, const struct sockaddr_storage *peer)
+{
+	struct session_worker *worker = listener->worker;
+	struct env *env = worker->env;
+	struct session *session = memory_try(env->memory, sizeof *session);
+
+	if (!session) {
+		env->net->close(env->world, fd);
+		return;
+	}
+	session->worker = worker;
+	session->number = ++worker->next_session;
+	session_set_client(session, peer);
+	enum error error = socket_stream_open(&session->socket, env->loop, fd);
+	if (error != OK) {
+		memory_put(env->memory, session);
+		return;
+	}
+	line_reader_init(&session->reader, worker->lines, &session->socket.stream);
+	session->server = (struct smtp_server){
+		.stream = &session->socket.stream,
+		.reader = &session->reader,
+		.store = ring_store_accept(worker->store),
+		.settings = &listener->settings,
+		.ops = &session_ops,
+		.arg = session,
+		.client_address = slice_of(session->client, session->client_len),
+		.client_port = session->client_port,
+	};
+	error = task_start(&worker->sessions, "session", session_run, session);
+	if (error != OK) {
+		stream_close(&session->socket.stream);
+		memory_put(env->memory, session);
+		return;
+	}
+	worker->session_count++;
+}
+
+/* May wait: off the poller, since a listener that nobody accepts from stays readable and would spin the loop. */
+static enum error
+listener_rest(struct session_listener *listener, struct task_event *until, int64_t rest_us)
+{
+	struct loop *loop = listener->worker->env->loop;
+	mono_us deadline = rest_us > 0 ? loop_deadline(loop, rest_us) : MONO_NEVER;
+
+	watch_close(&listener->watch);
+	enum error error = until ? task_event_wait(loop, until, deadline) : task_sleep(loop, deadline);
+	if (error != OK)
+		return error;
+	return watch_open(&listener->watch, loop, listener->fd, POLL_EXCLUSIVE);
+}
+
+/* May wait. A client that went away before it was served is no reason to rest. */
+static enum error
+listener_failed(struct session_listener *listener, int accept_errno)
+{
+	if (accept_errno == ECONNABORTED || accept_errno == EPROTO)
+		return OK;
+	if (accept_errno == EAGAIN)
+		return watch_wait(&listener->watch, POLL_READABLE, MONO_NEVER);
+	if (!listener->exhausted)
+		log_event(listener->worker->env, LOG_ERROR, "accept_failed", LOG_SLICE("listener", listener->name),
+			LOG_STRING("error", error_text(error_from_errno(accept_errno))),
+			LOG_NUMBER("sessions", listener->worker->session_count));
+	listener->exhausted = true;
+	return listener_rest(listener, NULL, ACCEPT_REST_US);
+}
+
+static void
+listener_run(void *arg)
+{
+	struct session_listener *listener = arg;
+	struct session_worker *worker = listener->worker;
+	struct env *env = worker->env;
+	struct sockaddr_storage peer;
+	enum error error = OK;
+	unsigned accepted = 0;
+
+	while (error == OK) {
+		if (worker->session_count >= worker->conf->sessions_limit) {
+			error = listener_rest(listener, &worker->session_ended, 0);
+			continue;
+		}
+		int fd = env->net->accept(env->world, listener->fd, &peer);
+		if (fd < 0) {
+			error = listener_failed(listener, -fd);
+			continue;
+		}
+		listener->exhausted = false;
+		session_start(listener, fd, &peer);
+		if (++accepted % ACCEPTS_A_TURN == 0)
+			task_yield(env->loop);
+	}
+}
+
+static void
+peer_free(struct session_peer *peer)
+{
+	channel_close(&peer->channel);
+	memory_put(peer->worker->env->memory, peer);
+}
+
+/* Nothing comes through this channel; its end is the message. */
+static void
+queue_watch_run(void *arg)
+{
+	struct session_peer *peer = arg;
+	struct session_worker *worker = peer->worker;
+	struct ipc_message message;
+
+	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK)
+		ipc_close_fds(worker->env, &message);
+	if (worker->queue == peer) {
+		ring_store_disconnect(worker->store);
+		worker->queue = NULL;
+	}
+	peer_free(peer);
+}
+
+static void
+lookup_run(void *arg)
+{
+	struct session_peer *peer = arg;
+	struct session_worker *worker = peer->worker;
+	struct env *env = worker->env;
+	struct ipc_message message;
+
+	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK) {
+		enum error taken = directory_set_snapshot(worker->directory, message.snapshot.domain, message.fds[0]);
+		if (taken != OK)
+			log_event(env, LOG_ERROR, "snapshot_refused", LOG_SLICE("domain", message.snapshot.domain),
+				LOG_STRING("error", error_text(taken)));
+		ipc_close_fds(env, &message);
+		channel_relax(&peer->channel);
+	}
+	peer_free(peer);
+}
+
+/* NULL when the channel can't be served; it is closed then. */
+static struct session_peer *
+peer_start(struct session_worker *worker, enum role role, int channel_fd, const char *name, task_body *body)
+{
+	struct env *env = worker->env;
+	struct session_peer *peer = memory_get(env->memory, sizeof *peer);
+
+	peer->worker = worker;
+	enum error error = channel_open(&peer->channel, env->loop, channel_fd, ROLE_SESSION, role);
+	if (error == OK)
+		error = task_start(&worker->peers, name, body, peer);
+	if (error == OK)
+		return peer;
+	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", name), LOG_STRING("error", error_text(error)));
+	peer_free(peer);
+	return NULL;
+}
+
+struct session_worker *
+session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd)
+{
+	struct session_worker *worker = memory_get(env->memory, sizeof *worker);
+
+	worker->env = env;
+	worker->conf = conf;
+	worker->number = number;
+	worker->directory = directory_new(env, conf);
+	worker->store = ring_store_new(env, wake_fd);
+	worker->lines = line_pool_new(env);
+	list_init(&worker->listeners);
+	task_group_init(&worker->acceptors, env->loop);
+	task_group_init(&worker->peers, env->loop);
+	task_group_init(&worker->sessions, env->loop);
+	task_event_init(&worker->session_ended);
+	return worker;
+}
+
+static void
+listener_set_up(struct session_listener *listener, struct slice name)
+{
+	const struct conf *conf = listener->worker->conf;
+	struct smtp_server_settings *settings = &listener->settings;
+
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (slice_equal(conf->listeners[i].name, name))
+			listener->name = conf->listeners[i].name;
+	smtp_server_settings_init(settings, conf->hostname);
+	settings->listener = listener->name;
+	if (conf->domain_count > 0)
+		settings->postmaster_domain = conf->domains[0].name;
+	settings->max_message_bytes = conf->message_size_limit;
+	settings->max_recipients = (uint32_t)conf->recipients_limit;
+	settings->content_line_limit = (uint32_t)conf->content_line_limit;
+	settings->hops_max = (uint32_t)conf->hops_limit;
+	settings->errors_max = (uint32_t)conf->session_errors_limit;
+	settings->command_timeout_us = conf->timeout_command_us;
+	settings->content_timeout_us = conf->timeout_data_us;
+}
+
+void
+session_worker_add_listener(struct session_worker *worker, struct slice name, int listener_fd)
+{
+	struct session_listener *listener = memory_get(worker->env->memory, sizeof *listener);
+
+	listener->worker = worker;
+	listener->fd = listener_fd;
+	listener_set_up(listener, name);
+	list_append(&worker->listeners, &listener->link);
+}
+
+void
+session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_wake_fd)
+{
+	enum error error = ring_store_connect(worker->store, memory_fd, queue_wake_fd);
+
+	if (error != OK)
+		log_event(worker->env, LOG_ERROR, "ring_unusable", LOG_STRING("error", error_text(error)));
+}
+
+void
+session_worker_set_queue(struct session_worker *worker, int channel_fd)
+{
+	worker->queue = peer_start(worker, ROLE_QUEUE, channel_fd, "queue watch", queue_watch_run);
+}
+
+void
+session_worker_set_lookup(struct session_worker *worker, int channel_fd)
+{
+	peer_start(worker, ROLE_LOOKUP, channel_fd, "lookup", lookup_run);
+}
+
+enum error
+session_worker_go(struct session_worker *worker, uint32_t workers)
+{
+	(void)workers;
+	list_for_each(link, &worker->listeners) {
+		struct session_listener *listener = list_entry(link, struct session_listener, link);
+		enum error error = watch_open(&listener->watch, worker->env->loop, listener->fd, POLL_EXCLUSIVE);
+		if (error == OK)
+			error = task_start(&worker->acceptors, "acceptor", listener_run, listener);
+		if (error != OK)
+			return error;
+	}
+	return OK;
+}
+
+void
+session_worker_stop(struct session_worker *worker, int64_t grace_us)
+{
+	struct loop *loop = worker->env->loop;
+	mono_us deadline = loop_deadline(loop, grace_us);
+
+	task_group_cancel(&worker->acceptors);
+	task_group_wait(&worker->acceptors);
+	while (worker->session_count > 0)
+		if (task_event_wait(loop, &worker->session_ended, deadline) != OK)
+			break;
+	task_group_cancel(&worker->sessions);
+	task_group_wait(&worker->sessions);
+	task_group_cancel(&worker->peers);
+	task_group_wait(&worker->peers);
+}
+
+void
+session_worker_free(struct session_worker **worker_pointer)
+{
+	struct session_worker *worker = *worker_pointer;
+
+	if (!worker)
+		return;
+	struct env *env = worker->env;
+	list_for_each_safe(link, next, &worker->listeners) {
+		struct session_listener *listener = list_entry(link, struct session_listener, link);
+		watch_close(&listener->watch);
+		env->net->close(env->world, listener->fd);
+		list_remove(link);
+		memory_put(env->memory, listener);
+	}
+	ring_store_free(&worker->store);
+	directory_free(&worker->directory);
+	line_pool_free(&worker->lines);
+	memory_put(env->memory, worker);
+	*worker_pointer = NULL;
+}

@@ -1,0 +1,367 @@
+/*
+ * DATA (RFC 5321 section 4.1.1.4): takes the content into the store as it arrives and says 250 only
+ * when the store calls it durable.
+ *
+ * The store is asked before 354 is said, and the envelope and trace header are built before, so
+ * that what can be refused is refused before anything is sent. Once the content is known to be
+ * unacceptable nothing more of it is kept, but it is read to its real end: only there may a reply
+ * stand. When the connection is lost before the end, nothing is kept.
+ *
+ * Codes that had to be chosen: the registry (RFC 5248) has none for bare line ends and NUL in
+ * content (the 5.6.11 that one vendor sends is not in it), so they get X.6.0, "other or undefined
+ * media error", and the text says which.
+ */
+#include "smtp/content_reader.h"
+#include "smtp/server_private.h"
+#include "smtp/trace.h"
+
+#include "text/header.h"
+
+#define DISCARD_BYTES                                                              \
+	1024 /* what a read takes of content that is refused already; on the stack \
+	      */
+
+/* One content on its way in. */
+struct transfer {
+	struct content_reader reader;
+	struct header_counter hops;
+	struct acceptance *acceptance; /* NULL once it is clear that nothing will be kept */
+	enum error store_error;        /* why the store stopped taking it */
+	uint64_t size;
+	uint64_t received; /* octets, as they came */
+	mono_us started_at;
+};
+
+/* May wait: the store takes a message on. False with the reply given. */
+static bool
+begin_acceptance(struct smtp_server *server, struct transfer *transfer)
+{
+	mono_us deadline = smtp_server_deadline(server, server->settings->begin_timeout_us);
+	enum error error =
+		server->store->ops->begin(server->store, deadline, &transfer->acceptance);
+
+	switch (error) {
+	case OK:
+		return true;
+	case ERROR_NO_SPACE:
+		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "no space left, try later"));
+		return false;
+	case ERROR_CANCELLED:
+		smtp_server_break_off(server, error);
+		return false;
+	default:
+		smtp_server_leave(server, SMTP_END_UNAVAILABLE,
+			&SMTP_REPLY(421, 4, 3, 2, "the queue is not available, come back later"));
+		return false;
+	}
+}
+
+static void
+give_up(struct smtp_server *server, struct transfer *transfer)
+{
+	if (transfer->acceptance)
+		server->store->ops->abort(transfer->acceptance);
+	transfer->acceptance = NULL;
+}
+
+/* Each block has its time; and all of them together, so that a block a minute cannot hold a place
+ * in the store for days. */
+static mono_us
+block_deadline(const struct smtp_server *server, const struct transfer *transfer)
+{
+	const struct smtp_server_settings *settings = server->settings;
+	mono_us deadline = smtp_server_deadline(server, settings->content_timeout_us);
+
+	if (settings->content_rate_min == 0 || deadline == MONO_NEVER)
+		return deadline;
+	/* The quotient first: the product could overflow on contents of terabytes. */
+	uint64_t seconds = transfer->received / settings->content_rate_min;
+	if (seconds > (uint64_t)(MONO_NEVER / US_PER_S) / 2)
+		return deadline;
+	mono_us in_all = transfer->started_at + 2 * settings->content_timeout_us +
+			 (mono_us)seconds * US_PER_S;
+	return deadline < in_all ? deadline : in_all;
+}
+
+/* May wait: the next octets, those first that came with the commands. */
+static enum error
+fetch_octets(struct smtp_server *server, struct transfer *transfer, uint8_t *block, size_t room,
+	size_t *ret_len)
+{
+	enum error error = OK;
+
+	if (line_reader_has_input(server->reader)) {
+		*ret_len = line_reader_take(server->reader, block, room);
+	} else {
+		/* Not more than can be put back if the end comes early in the block. */
+		if (room > LINE_BUFFER_BYTES)
+			room = LINE_BUFFER_BYTES;
+		error = stream_read(
+			server->stream, block, room, block_deadline(server, transfer), ret_len);
+	}
+	if (error == OK)
+		transfer->received += *ret_len;
+	return error;
+}
+
+/* Octets behind the end of the content are commands: back to the reader, in front of what it still
+ * has of the same read. */
+static enum error
+return_octets(struct smtp_server *server, struct slice rest)
+{
+	if (rest.len == 0)
+		return OK;
+	if (!line_reader_has_input(server->reader))
+		return line_reader_put_back(server->reader, rest);
+	struct memory *memory = loop_env(server->stream->loop)->memory;
+	uint8_t *joined = memory_try(memory, LINE_BUFFER_BYTES);
+	if (!joined)
+		return ERROR_NO_MEMORY;
+	/* Both came out of one buffer of the reader, so both fit one. */
+	memcpy(joined, rest.ptr, rest.len);
+	size_t len = rest.len + line_reader_take(server->reader, joined + rest.len,
+					LINE_BUFFER_BYTES - rest.len);
+	enum error error = line_reader_put_back(server->reader, slice_of(joined, len));
+	memory_put(memory, joined);
+	return error;
+}
+
+static bool
+is_acceptable(const struct smtp_server *server, const struct transfer *transfer)
+{
+	return transfer->reader.errors == 0 &&
+	       transfer->size <= server->settings->max_message_bytes &&
+	       transfer->hops.count <= server->settings->hops_max;
+}
+
+/* May wait: one block into this memory, unstuffed. */
+static enum error
+receive_block(struct smtp_server *server, struct transfer *transfer, uint8_t *block, size_t room,
+	size_t *ret_produced)
+{
+	size_t len;
+	enum error error = fetch_octets(server, transfer, block, room, &len);
+
+	if (error != OK)
+		return error;
+	struct content_step step = content_reader_step(&transfer->reader, block, len);
+	error = return_octets(server, slice_sub(slice_of(block, len), step.consumed, len));
+	if (error != OK)
+		return error;
+	header_counter_feed(&transfer->hops, slice_of(block, step.produced));
+	transfer->size += step.produced;
+	*ret_produced = step.produced;
+	return OK;
+}
+
+/* May wait: content into the store, until its end or until it is clear that it will not be kept. */
+static enum error
+receive_kept(struct smtp_server *server, struct transfer *transfer)
+{
+	while (!content_reader_is_done(&transfer->reader)) {
+		uint8_t *block;
+		size_t room, produced;
+		mono_us deadline = smtp_server_deadline(server, server->settings->begin_timeout_us);
+		transfer->store_error =
+			server->store->ops->room(transfer->acceptance, deadline, &block, &room);
+		if (transfer->store_error != OK)
+			return OK;
+		enum error error = receive_block(server, transfer, block, room, &produced);
+		if (error != OK)
+			return error;
+		if (!is_acceptable(server, transfer))
+			return OK;
+		server->store->ops->fill(transfer->acceptance, produced);
+	}
+	return OK;
+}
+
+/* May wait: the rest of content that is not kept. */
+static enum error
+receive_discarded(struct smtp_server *server, struct transfer *transfer)
+{
+	uint8_t block[DISCARD_BYTES];
+	size_t produced;
+
+	while (!content_reader_is_done(&transfer->reader)) {
+		enum error error = receive_block(server, transfer, block, sizeof block, &produced);
+		if (error != OK)
+			return error;
+	}
+	return OK;
+}
+
+static struct smtp_reply
+content_error_reply(uint32_t errors)
+{
+	if (errors & CONTENT_ERROR_NUL)
+		return SMTP_REPLY(550, 5, 6, 0, "the content has NUL characters in it");
+	if (errors & CONTENT_ERROR_BARE_LF)
+		return SMTP_REPLY(
+			550, 5, 6, 0, "the content has a bare LF in it: lines must end with CR LF");
+	if (errors & CONTENT_ERROR_BARE_CR)
+		return SMTP_REPLY(
+			550, 5, 6, 0, "the content has a bare CR in it: lines must end with CR LF");
+	return SMTP_REPLY(550, 5, 6, 0, "the content has a line that is too long");
+}
+
+/* Why content that came whole is not taken; the lasting reasons first. */
+static void
+refuse_content(struct smtp_server *server, const struct transfer *transfer)
+{
+	struct smtp_reply reply;
+
+	if (transfer->reader.errors != 0) {
+		reply = content_error_reply(transfer->reader.errors);
+	} else if (transfer->size > server->settings->max_message_bytes) {
+		reply = SMTP_REPLY(552, 5, 3, 4, "the message is larger than this server takes");
+	} else if (transfer->hops.count > server->settings->hops_max) {
+		reply = SMTP_REPLY(554, 5, 4, 6, "too many hops: the message runs in a loop");
+	} else if (transfer->store_error == ERROR_NO_SPACE) {
+		reply = SMTP_REPLY(452, 4, 3, 1, "no space left, try later");
+	} else if (transfer->store_error == ERROR_CLOSED) {
+		smtp_server_leave(server, SMTP_END_UNAVAILABLE,
+			&SMTP_REPLY(421, 4, 3, 2, "the queue is not available, come back later"));
+		return;
+	} else {
+		reply = SMTP_REPLY(451, 4, 3, 0, "the message could not be stored, try later");
+	}
+	smtp_server_reply(server, &reply);
+}
+
+static void
+reply_received(struct smtp_server *server, struct envelope *envelope, uint64_t id)
+{
+	char text[] = "queued as 0123456789abc";
+	const size_t id_at = sizeof text - 1 - QUEUE_ID_DIGITS;
+
+	envelope->id = id;
+	server->messages++;
+	server->errors = 0;
+	server->refusals = 0;
+	queue_id_print(id, text + id_at);
+	smtp_server_reply(
+		server, &(struct smtp_reply){250, {2, 0, 0}, slice_of(text, sizeof text - 1)});
+	server->ops->received(server->arg, server, envelope);
+}
+
+/* May wait: content that came whole becomes durable, or not. */
+static void
+commit(struct smtp_server *server, struct transfer *transfer, struct envelope *envelope)
+{
+	mono_us deadline = smtp_server_deadline(server, server->settings->commit_timeout_us);
+	struct acceptance *acceptance = transfer->acceptance;
+	uint64_t id;
+
+	envelope->content_flags = transfer->reader.flags;
+	envelope->content_size = transfer->size;
+	transfer->acceptance = NULL;
+	switch (server->store->ops->commit(acceptance, envelope, deadline, &id)) {
+	case ACCEPT_DURABLE:
+		reply_received(server, envelope, id);
+		return;
+	case ACCEPT_FAILED:
+		smtp_server_reply(server,
+			&SMTP_REPLY(451, 4, 3, 0, "the message could not be stored, try later"));
+		return;
+	case ACCEPT_NO_SPACE:
+		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "no space left, try later"));
+		return;
+	case ACCEPT_UNKNOWN:
+		smtp_server_reply(server,
+			&SMTP_REPLY(451, 4, 3, 0,
+				"it is not known whether the message was stored, try again"));
+		return;
+	case ACCEPT_UNAVAILABLE:
+		break;
+	}
+	smtp_server_leave(server, SMTP_END_UNAVAILABLE,
+		&SMTP_REPLY(421, 4, 3, 2, "the queue is not available, come back later"));
+}
+
+static bool
+build_trace(struct smtp_server *server, struct envelope *envelope)
+{
+	struct smtp_trace trace = {
+		.helo = envelope->helo,
+		.client_address = envelope->client_address,
+		.hostname = server->settings->hostname,
+		.protocol = envelope->protocol,
+		.recipient = envelope->recipient_count == 1 ? envelope->recipients[0].address
+							    : slice_of(NULL, 0),
+		.time = envelope->received_at,
+	};
+	struct buffer field;
+	uint8_t *storage = arena_take(&server->arena, SMTP_TRACE_MAX);
+
+	if (!storage)
+		return false;
+	buffer_init_fixed(&field, storage, SMTP_TRACE_MAX);
+	envelope->trace_id_at = smtp_trace_append(&field, &trace);
+	envelope->trace = buffer_slice(&field);
+	return buffer_error(&field) == OK;
+}
+
+static bool
+build_envelope(struct smtp_server *server, struct envelope *ret_envelope)
+{
+	const struct smtp_transaction *transaction = server->transaction;
+
+	*ret_envelope = (struct envelope){
+		.received_at = env_wall(loop_env(server->stream->loop)),
+		.reverse_path = transaction->reverse_path,
+		.recipients = transaction->recipients,
+		.recipient_count = transaction->recipient_count,
+		.body = transaction->body,
+		.protocol = server->is_esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP,
+		.helo = server->helo,
+		.client_address = server->client_address,
+		.client_port = server->client_port,
+		.listener = server->settings->listener,
+	};
+	return build_trace(server, ret_envelope);
+}
+
+/* May wait: from 354 to the reply after the content. */
+static void
+transfer_content(struct smtp_server *server, struct transfer *transfer, struct envelope *envelope)
+{
+	smtp_server_reply(server,
+		&(struct smtp_reply){.code = 354,
+			.text = SLICE("send the message, end with a single dot on a line")});
+	smtp_server_flush(server);
+	if (server->end != SMTP_END_NONE)
+		return;
+	server->line = SLICE("DATA"); /* the line itself goes with the reader's buffer */
+	enum error error = receive_kept(server, transfer);
+	if (error == OK && !content_reader_is_done(&transfer->reader)) {
+		give_up(server, transfer);
+		error = receive_discarded(server, transfer);
+	}
+	if (error != OK)
+		smtp_server_break_off(server, error);
+	else if (transfer->acceptance && is_acceptable(server, transfer))
+		commit(server, transfer, envelope);
+	else
+		refuse_content(server, transfer);
+}
+
+void
+smtp_cmd_data(struct smtp_server *server, const struct smtp_command *command)
+{
+	struct envelope envelope;
+	struct transfer transfer = {.started_at = loop_now(server->stream->loop)};
+
+	(void)command;
+	if (!build_envelope(server, &envelope)) {
+		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "out of memory, try later"));
+		return;
+	}
+	content_reader_init(&transfer.reader, server->settings->content_line_limit);
+	header_counter_init(&transfer.hops, SLICE("Received"));
+	if (!begin_acceptance(server, &transfer))
+		return;
+	transfer_content(server, &transfer, &envelope);
+	give_up(server, &transfer);
+	smtp_server_end_transaction(server);
+}

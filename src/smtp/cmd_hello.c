@@ -1,0 +1,68 @@
+/*
+ * HELO and EHLO (RFC 5321 section 4.1.1.1): who the client says it is, and what this server can do.
+ * Either also ends a transaction that is open (section 4.1.4).
+ *
+ *   ehlo-ok-rsp = ( "250" SP Domain [ SP ehlo-greet ] CRLF )
+ *               / ( "250-" Domain [ SP ehlo-greet ] CRLF *( "250-" ehlo-line CRLF ) "250" SP
+ * ehlo-line CRLF )
+ *
+ * These replies carry no enhanced codes (RFC 2034 section 3).
+ */
+#include "smtp/server_private.h"
+
+static void
+append_extensions(struct buffer *text, const struct smtp_server_settings *settings)
+{
+	static const struct {
+		enum smtp_extension extension;
+		struct slice line;
+	} lines[] = {
+		{SMTP_EXTENSION_PIPELINING, SLICE_INIT("\nPIPELINING")},
+		{SMTP_EXTENSION_SIZE, SLICE_INIT("\nSIZE ")},
+		{SMTP_EXTENSION_8BITMIME, SLICE_INIT("\n8BITMIME")},
+		{SMTP_EXTENSION_ENHANCEDSTATUSCODES, SLICE_INIT("\nENHANCEDSTATUSCODES")},
+		{SMTP_EXTENSION_HELP, SLICE_INIT("\nHELP")},
+	};
+
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		if (!(settings->extensions & lines[i].extension))
+			continue;
+		buffer_append(text, lines[i].line);
+		if (lines[i].extension == SMTP_EXTENSION_SIZE)
+			buffer_append_number(text, settings->max_message_bytes);
+	}
+}
+
+/* The name in memory of its own, in place of an earlier one. */
+static bool
+keep_name(struct smtp_server *server, struct slice name)
+{
+	struct memory *memory = loop_env(server->stream->loop)->memory;
+	uint8_t *copy = memory_try(memory, name.len);
+
+	if (!copy)
+		return false;
+	memcpy(copy, name.ptr, name.len);
+	memory_put(memory, (void *)(uintptr_t)server->helo.ptr);
+	server->helo = slice_of(copy, name.len);
+	return true;
+}
+
+void
+smtp_cmd_hello(struct smtp_server *server, const struct smtp_command *command)
+{
+	char storage[SMTP_REPLY_TEXT_MAX];
+	struct buffer text;
+
+	if (!keep_name(server, command->argument)) {
+		smtp_server_reply(server, &SMTP_REPLY(451, 4, 3, 0, "out of memory"));
+		return;
+	}
+	smtp_server_end_transaction(server);
+	server->is_esmtp = command->verb == VERB_EHLO;
+	buffer_init_fixed(&text, storage, sizeof storage);
+	buffer_append(&text, server->settings->hostname);
+	if (server->is_esmtp)
+		append_extensions(&text, server->settings);
+	smtp_server_reply(server, &(struct smtp_reply){.code = 250, .text = buffer_slice(&text)});
+}

@@ -1,0 +1,134 @@
+#include "smtp/command.h"
+
+#include "unit.h"
+
+static struct smtp_command
+parse(const char *line)
+{
+	struct smtp_command command;
+
+	smtp_command_parse(slice_text(line), &command);
+	return command;
+}
+
+START_TEST(verbs_in_any_case)
+{
+	static const struct {
+		const char *line;
+		enum smtp_verb verb;
+	} cases[] = {{"HELO a", VERB_HELO}, {"ehlo a", VERB_EHLO}, {"Data", VERB_DATA},
+		{"rSeT", VERB_RSET}, {"noop x", VERB_NOOP}, {"HELP", VERB_HELP},
+		{"vrfy a", VERB_VRFY}, {"QUIT", VERB_QUIT}, {"QUIT   ", VERB_QUIT},
+		{"EXPN a", VERB_NOT_IMPLEMENTED}, {"BDAT 1", VERB_NOT_IMPLEMENTED},
+		{"AUTH PLAIN", VERB_NOT_IMPLEMENTED}, {"starttls", VERB_NOT_IMPLEMENTED},
+		{"ETRN", VERB_NOT_IMPLEMENTED}, {"TURN", VERB_NOT_IMPLEMENTED},
+		{"SEND FROM:<a@b>", VERB_NOT_IMPLEMENTED}, {"SOML", VERB_NOT_IMPLEMENTED},
+		{"SAML", VERB_NOT_IMPLEMENTED}, {"GET / HTTP/1.1", VERB_HTTP},
+		{"connect x:25", VERB_HTTP}, {"", VERB_UNKNOWN}, {" NOOP", VERB_UNKNOWN},
+		{"NOOPS", VERB_UNKNOWN}, {"NOO", VERB_UNKNOWN}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct smtp_command command = parse(cases[i].line);
+		ck_assert_msg(command.verb == cases[i].verb, "%s", cases[i].line);
+		ck_assert_msg(command.error.code == 0, "%s", cases[i].line);
+	}
+}
+END_TEST
+
+START_TEST(paths_and_parameters)
+{
+	struct smtp_command command =
+		parse("MAIL FROM:<A@b.c> body=8BitMime Size=12345678901234567890");
+
+	ck_assert_uint_eq(command.error.code, 0);
+	ck_assert_slice_eq(command.mailbox, "A@b.c");
+	ck_assert_slice_eq(command.address.local_part, "A");
+	ck_assert_slice_eq(command.address.domain, "b.c");
+	ck_assert_uint_eq(command.size, UINT64_C(12345678901234567890));
+	ck_assert_int_eq(command.body, BODY_8BITMIME);
+	command = parse("MAIL  FROM:  <>  SIZE=99999999999999999999  BODY=7BIT ");
+	ck_assert_uint_eq(command.error.code, 0);
+	ck_assert_uint_eq(command.mailbox.len, 0);
+	ck_assert_uint_eq(command.size, UINT64_MAX);
+	ck_assert_int_eq(command.body, BODY_7BIT);
+	command = parse("RCPT TO:<@a.b,@[1.2.3.4]:c@d>");
+	ck_assert_uint_eq(command.error.code, 501);
+	command = parse("RCPT TO:<@a.b,@c.d:\"x y>\"@[IPv6:::1]>");
+	ck_assert_uint_eq(command.error.code, 0);
+	ck_assert_slice_eq(command.mailbox, "\"x y>\"@[IPv6:::1]");
+	ck_assert(command.address.is_quoted && command.address.is_literal);
+	command = parse("RCPT TO:<POSTMASTER>");
+	ck_assert_uint_eq(command.error.code, 0);
+	ck_assert_slice_eq(command.mailbox, "POSTMASTER");
+	ck_assert_uint_eq(command.address.domain.len, 0);
+	ck_assert_int_eq(parse("MAIL FROM:<a@b>").body, BODY_UNSTATED);
+}
+END_TEST
+
+START_TEST(errors_have_their_codes)
+{
+	static const struct {
+		const char *line;
+		uint16_t code, subject, detail;
+	} cases[] = {
+		{"HELO", 501, 5, 4},
+		{"EHLO a b", 501, 5, 4},
+		{"EHLO [300.1.1.1]", 501, 5, 4},
+		{"EHLO a;b", 501, 5, 4},
+		{"EHLO \xc3\xa4", 501, 5, 4},
+		{"MAIL", 501, 5, 4},
+		{"MAIL FROM <a@b>", 501, 5, 4},
+		{"MAIL TO:<a@b>", 501, 5, 4},
+		{"MAIL FROM:", 501, 5, 4},
+		{"MAIL FROM:a@b", 501, 5, 4},
+		{"MAIL FROM:<a@b", 501, 5, 4},
+		{"MAIL FROM:<a@b c>", 501, 5, 4},
+		{"MAIL FROM:<a@b>SIZE=1", 501, 5, 4},
+		{"MAIL FROM:<a@b> =1", 501, 5, 4},
+		{"MAIL FROM:<a@b> S_Z=1", 501, 5, 4},
+		{"MAIL FROM:<a@b> SIZE=", 501, 5, 4},
+		{"MAIL FROM:<a@b> SIZE", 501, 5, 4},
+		{"MAIL FROM:<a@b> SIZE=-1", 501, 5, 4},
+		{"MAIL FROM:<a@b> SIZE=100000000000000000000", 501, 5, 4},
+		{"MAIL FROM:<a@b> BODY=BINARYMIME", 501, 5, 4},
+		{"MAIL FROM:<a@b> SIZE=1 size=1", 501, 5, 4},
+		{"MAIL FROM:<a@b> SMTPUTF8", 555, 5, 4},
+		{"MAIL FROM:<a@b> AUTH=<>", 555, 5, 4},
+		{"MAIL FROM:<a>", 501, 1, 7},
+		{"MAIL FROM:<postmaster>", 501, 1, 7},
+		{"MAIL FROM:<a@b_c>", 501, 1, 7},
+		{"MAIL FROM:<;cmd;>", 501, 1, 7},
+		{"MAIL FROM:<@a:>", 501, 1, 7},
+		{"MAIL FROM:<@:a@b>", 501, 1, 7},
+		{"MAIL FROM:<@a,b:a@b>", 501, 1, 7},
+		{"MAIL FROM:<\xc3\xa4@b>", 553, 6, 7},
+		{"RCPT TO:<>", 501, 1, 3},
+		{"RCPT TO:<a>", 501, 1, 3},
+		{"RCPT TO:<\xc3\xa4@b>", 553, 6, 7},
+		{"RCPT TO:<a@b> SIZE=1", 555, 5, 4},
+		{"RCPT FROM:<a@b>", 501, 5, 4},
+		{"DATA x", 501, 5, 4},
+		{"RSET x", 501, 5, 4},
+		{"QUIT x", 501, 5, 4},
+		{"VRFY", 501, 5, 4},
+		{"NOOP \x1b[2J", 500, 5, 2},
+		{"NOOP \x7f", 500, 5, 2},
+		{"MAIL\tFROM:<a@b>", 500, 5, 2},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct smtp_reply error = parse(cases[i].line).error;
+		ck_assert_msg(error.code == cases[i].code && error.enhanced[0] == 5 &&
+				      error.enhanced[1] == cases[i].subject &&
+				      error.enhanced[2] == cases[i].detail,
+			"%s: %u %u.%u.%u", cases[i].line, error.code, error.enhanced[0],
+			error.enhanced[1], error.enhanced[2]);
+		ck_assert_uint_gt(error.text.len, 10);
+	}
+	struct smtp_command command;
+	smtp_command_parse(SLICE("MAIL FROM:<a\0@b>"), &command);
+	ck_assert_uint_eq(command.error.code, 500);
+}
+END_TEST
+
+UNIT_MAIN("smtp/command", verbs_in_any_case, paths_and_parameters, errors_have_their_codes)

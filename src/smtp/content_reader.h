@@ -1,0 +1,51 @@
+/*
+ * The content behind DATA (RFC 5321 sections 4.1.1.4 and 4.5.2), as a pure state machine over
+ * blocks of octets as they arrive: it takes dot-stuffing off in place and finds the end. ONLY CRLF
+ * "." CRLF ends content (or "." CRLF at its very start), wherever the blocks are cut.
+ *
+ * Content with an error in it is read on to its real end, so that the reply comes at the right
+ * place and nothing of the content can be taken for a command.
+ */
+#ifndef SMTP_CONTENT_READER_H
+#define SMTP_CONTENT_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONTENT_LINE_MAX \
+	998 /* octets of a line by RFC 5322 section 2.1.1: longer ones set CONTENT_LONG_LINE */
+
+/* What makes content unacceptable. */
+enum content_error {
+	CONTENT_ERROR_BARE_LF = 1u << 0,
+	CONTENT_ERROR_BARE_CR = 1u << 1,
+	CONTENT_ERROR_NUL = 1u << 2,
+	CONTENT_ERROR_LINE_TOO_LONG = 1u << 3,
+};
+
+struct content_reader {
+	uint8_t state;
+	uint8_t errors; /* enum content_error, all that were seen so far */
+	uint16_t flags; /* enum content_flags (ipc/envelope.h), without CONTENT_NO_FINAL_CRLF: what
+			   DATA brings has one */
+	uint32_t
+		line_limit; /* octets of a line without CRLF; longer: CONTENT_ERROR_LINE_TOO_LONG */
+	size_t line_len;    /* of the present line, as unstuffed */
+};
+
+struct content_step {
+	size_t consumed; /* octets of the block that belong to the content and its end; the rest
+			    came after the end */
+	size_t produced; /* octets of content, now at the start of the block */
+};
+
+void content_reader_init(struct content_reader *reader, uint32_t line_limit);
+
+/* The next block. Until the end is seen, all of it is consumed. */
+struct content_step content_reader_step(struct content_reader *reader, uint8_t *block, size_t len);
+
+/* Whether the end was seen; a further step consumes nothing. */
+bool content_reader_is_done(const struct content_reader *reader);
+
+#endif

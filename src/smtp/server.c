@@ -1,0 +1,346 @@
+/*
+ * The session: banner, a line, its command, until something ends it. RFC 5321 section 3 and 4.1.4
+ * (order of commands), RFC 2920 (pipelining).
+ *
+ * Promises: every command gets exactly one reply, in order. Replies are gathered while the next
+ * command is buffered whole already, and written before any wait for the client, so that nobody
+ * waits for the other. Every wait has a deadline. Whatever ends the session, the transaction and
+ * its memory are gone afterwards.
+ *
+ * The state of the session is not a variable but what there is: a HELO name, a transaction,
+ * recipients.
+ */
+#include "smtp/server_private.h"
+
+#define FAREWELL_TIMEOUT_US \
+	(10 * US_PER_S) /* for the last reply: whoever gets it may have stopped reading */
+
+enum session_state {
+	STATE_NEW = 1u << 0,        /* before HELO */
+	STATE_READY = 1u << 1,      /* no transaction */
+	STATE_MAIL = 1u << 2,       /* a transaction without recipients */
+	STATE_RECIPIENTS = 1u << 3, /* a transaction with recipients */
+};
+#define STATE_ANY (STATE_NEW | STATE_READY | STATE_MAIL | STATE_RECIPIENTS)
+
+enum command_flags {
+	COMMAND_ENDS_GROUP =
+		1u << 0, /* the client must wait for its reply (RFC 2920 section 3.1) */
+};
+
+struct command_row {
+	smtp_command_handler *handler;
+	unsigned states; /* where it may stand */
+	unsigned flags;
+};
+
+static smtp_command_handler handle_unknown, handle_not_implemented, handle_http;
+
+static const struct command_row commands[VERB_COUNT] = {
+	[VERB_UNKNOWN] = {handle_unknown, STATE_ANY, 0},
+	[VERB_HELO] = {smtp_cmd_hello, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_EHLO] = {smtp_cmd_hello, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_MAIL] = {smtp_cmd_mail, STATE_READY, 0},
+	[VERB_RCPT] = {smtp_cmd_rcpt, STATE_MAIL | STATE_RECIPIENTS, 0},
+	[VERB_DATA] = {smtp_cmd_data, STATE_RECIPIENTS, COMMAND_ENDS_GROUP},
+	[VERB_RSET] = {smtp_cmd_rset, STATE_ANY, 0},
+	[VERB_NOOP] = {smtp_cmd_noop, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_HELP] = {smtp_cmd_help, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_VRFY] = {smtp_cmd_vrfy, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_QUIT] = {smtp_cmd_quit, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_NOT_IMPLEMENTED] = {handle_not_implemented, STATE_ANY, 0},
+	[VERB_HTTP] = {handle_http, STATE_ANY, 0},
+};
+
+static const char *const end_texts[SMTP_ENDS] = {
+	[SMTP_END_NONE] = "open",
+	[SMTP_END_QUIT] = "quit",
+	[SMTP_END_LOST] = "connection lost",
+	[SMTP_END_TIMEOUT] = "timeout",
+	[SMTP_END_CANCELLED] = "shutting down",
+	[SMTP_END_ERRORS] = "too many errors",
+	[SMTP_END_HTTP] = "not SMTP",
+	[SMTP_END_UNAVAILABLE] = "queue unavailable",
+	[SMTP_END_NO_MEMORY] = "out of memory",
+};
+
+const char *
+smtp_end_text(enum smtp_end end)
+{
+	return (unsigned)end < SMTP_ENDS ? end_texts[end] : "unknown";
+}
+
+void
+smtp_server_settings_init(struct smtp_server_settings *ret_settings, struct slice hostname)
+{
+	*ret_settings = (struct smtp_server_settings){
+		.hostname = hostname,
+		.extensions = SMTP_EXTENSION_PIPELINING | SMTP_EXTENSION_SIZE |
+			      SMTP_EXTENSION_8BITMIME | SMTP_EXTENSION_ENHANCEDSTATUSCODES |
+			      SMTP_EXTENSION_HELP,
+		.max_message_bytes = UINT64_C(50) << 20,
+		.max_recipients = 1000,
+		.transaction_bytes_max = 1u << 20,
+		.content_line_limit = 16384,
+		.command_line_max = 2048,
+		.hops_max = 50,
+		.errors_max = 10,
+		.refusals_max = 100,
+		.command_timeout_us = 300 * US_PER_S,
+		.content_timeout_us = 180 * US_PER_S,
+		.content_rate_min = 64,
+		.begin_timeout_us = 60 * US_PER_S,
+		.commit_timeout_us = 300 * US_PER_S,
+	};
+}
+
+mono_us
+smtp_server_deadline(const struct smtp_server *server, int64_t after_us)
+{
+	return loop_deadline(server->stream->loop, after_us);
+}
+
+static void
+server_write(struct smtp_server *server, mono_us deadline)
+{
+	enum error error = stream_write(server->stream, buffer_slice(&server->output), deadline);
+
+	buffer_clear(&server->output);
+	if (error != OK && server->end == SMTP_END_NONE)
+		server->end = error == ERROR_TIMEOUT     ? SMTP_END_TIMEOUT
+			      : error == ERROR_CANCELLED ? SMTP_END_CANCELLED
+							 : SMTP_END_LOST;
+}
+
+void
+smtp_server_flush(struct smtp_server *server)
+{
+	if (server->output.len > 0)
+		server_write(
+			server, smtp_server_deadline(server, server->settings->command_timeout_us));
+}
+
+void
+smtp_server_reply(struct smtp_server *server, const struct smtp_reply *reply)
+{
+	size_t before = server->output.len;
+	smtp_reply_append(&server->output, reply);
+	if (buffer_error(&server->output) != OK) {
+		/* A long reply behind others: those first, then it alone, which always fits. */
+		server->output.len = before;
+		server->output.error = OK;
+		smtp_server_flush(server);
+		smtp_reply_append(&server->output, reply);
+	}
+	if (reply->code >= 400)
+		server->ops->refused(server->arg, server, server->line, reply);
+}
+
+void
+smtp_server_leave(struct smtp_server *server, enum smtp_end end, const struct smtp_reply *reply)
+{
+	smtp_server_reply(server, reply);
+	if (server->end == SMTP_END_NONE)
+		server->end = end;
+}
+
+void
+smtp_server_fault(struct smtp_server *server, const struct smtp_reply *reply)
+{
+	smtp_server_reply(server, reply);
+	if (++server->errors >= server->settings->errors_max)
+		smtp_server_leave(server, SMTP_END_ERRORS,
+			&SMTP_REPLY(421, 4, 7, 0, "too many errors, goodbye"));
+}
+
+void
+smtp_server_break_off(struct smtp_server *server, enum error error)
+{
+	switch (error) {
+	case ERROR_TIMEOUT:
+		smtp_server_leave(server, SMTP_END_TIMEOUT,
+			&SMTP_REPLY(421, 4, 4, 2, "nothing came for too long, goodbye"));
+		return;
+	case ERROR_CANCELLED:
+		smtp_server_leave(server, SMTP_END_CANCELLED,
+			&SMTP_REPLY(421, 4, 3, 2, "shutting down, come back later"));
+		return;
+	case ERROR_NO_MEMORY:
+		smtp_server_leave(server, SMTP_END_NO_MEMORY,
+			&SMTP_REPLY(421, 4, 3, 0, "out of memory, come back later"));
+		return;
+	default:
+		server->end = SMTP_END_LOST;
+		return;
+	}
+}
+
+enum error
+smtp_server_begin_transaction(struct smtp_server *server)
+{
+	struct memory *memory = loop_env(server->stream->loop)->memory;
+
+	arena_init(&server->arena, memory, server->settings->transaction_bytes_max);
+	server->transaction = arena_take(&server->arena, sizeof *server->transaction);
+	return server->transaction ? OK : ERROR_NO_MEMORY;
+}
+
+void
+smtp_server_end_transaction(struct smtp_server *server)
+{
+	server->transaction = NULL;
+	arena_done(&server->arena);
+}
+
+static void
+handle_unknown(struct smtp_server *server, const struct smtp_command *command)
+{
+	(void)command;
+	smtp_server_fault(server, &SMTP_REPLY(500, 5, 5, 2, "command not recognized"));
+}
+
+static void
+handle_not_implemented(struct smtp_server *server, const struct smtp_command *command)
+{
+	(void)command;
+	smtp_server_fault(server, &SMTP_REPLY(502, 5, 5, 1, "command not implemented"));
+}
+
+/* A web page can make a browser send a form here, with commands in its body (ALPACA): not a line
+ * more is read. */
+static void
+handle_http(struct smtp_server *server, const struct smtp_command *command)
+{
+	(void)command;
+	smtp_server_leave(
+		server, SMTP_END_HTTP, &SMTP_REPLY(554, 5, 5, 1, "this is a mail server"));
+}
+
+static enum session_state
+server_state(const struct smtp_server *server)
+{
+	if (server->helo.len == 0)
+		return STATE_NEW;
+	if (!server->transaction)
+		return STATE_READY;
+	return server->transaction->recipient_count == 0 ? STATE_MAIL : STATE_RECIPIENTS;
+}
+
+/* Why a command may not stand where it does. */
+static struct smtp_reply
+order_reply(enum session_state state, enum smtp_verb verb)
+{
+	if (state == STATE_NEW)
+		return SMTP_REPLY(503, 5, 5, 1, "say EHLO first");
+	if (verb == VERB_MAIL)
+		return SMTP_REPLY(503, 5, 5, 1, "a transaction is open already");
+	if (state == STATE_READY)
+		return SMTP_REPLY(503, 5, 5, 1, "say MAIL first");
+	return SMTP_REPLY(554, 5, 5, 1, "there are no recipients"); /* DATA, RFC 5321 section 3.3 */
+}
+
+/*
+ * A client that does not wait where it must is a bad client (a spam engine that ignores replies) or
+ * an attack that hides commands in another protocol. It is put up with here; a policy that refuses
+ * it would be asked in this one place.
+ */
+static void
+note_early_input(struct smtp_server *server)
+{
+	if (line_reader_has_input(server->reader))
+		server->talked_early = true;
+}
+
+static void
+handle_command(struct smtp_server *server, struct slice text)
+{
+	struct smtp_command command;
+	enum session_state state = server_state(server);
+
+	smtp_command_parse(text, &command);
+	const struct command_row *row = &commands[command.verb];
+	if (!(row->states & state)) {
+		struct smtp_reply reply = order_reply(state, command.verb);
+		smtp_server_fault(server, &reply);
+		return;
+	}
+	if (row->flags & COMMAND_ENDS_GROUP)
+		note_early_input(server);
+	if (command.error.code != 0)
+		smtp_server_fault(server, &command.error);
+	else
+		row->handler(server, &command);
+}
+
+static void
+handle_line(struct smtp_server *server, const struct line *line)
+{
+	server->line = line->text;
+	if (line->too_long)
+		smtp_server_fault(server, &SMTP_REPLY(500, 5, 5, 2, "the line is too long"));
+	else if (line->ending != LINE_CRLF)
+		smtp_server_fault(server,
+			&SMTP_REPLY(500, 5, 5, 2, "lines must end with CR LF, not with a bare LF"));
+	else
+		handle_command(server, line->text);
+	server->line = slice_of(NULL, 0);
+}
+
+/* Whether the next command is here whole, so that reading it cannot wait. */
+static bool
+has_buffered_line(const struct line_reader *reader)
+{
+	if (!line_reader_has_input(reader))
+		return false;
+	/* UNSAFE: start < end <= LINE_BUFFER_BYTES, kept by the reader */
+	return memchr(reader->buffer + reader->start, '\n', reader->end - reader->start) != NULL;
+}
+
+static void
+greet(struct smtp_server *server)
+{
+	char text[ADDRESS_DOMAIN_MAX + 32];
+	struct buffer banner;
+
+	buffer_init_fixed(&banner, text, sizeof text);
+	buffer_append(&banner, server->settings->hostname);
+	buffer_append_text(&banner, " ESMTP Veredus");
+	smtp_server_reply(server, &(struct smtp_reply){.code = 220, .text = buffer_slice(&banner)});
+}
+
+/* One command and its reply. */
+static void
+serve_command(struct smtp_server *server)
+{
+	struct line line;
+
+	if (!has_buffered_line(server->reader)) {
+		smtp_server_flush(server);
+		if (server->end != SMTP_END_NONE)
+			return;
+	}
+	mono_us deadline = smtp_server_deadline(server, server->settings->command_timeout_us);
+	enum error error =
+		line_read(server->reader, server->settings->command_line_max, deadline, &line);
+	if (error != OK)
+		smtp_server_break_off(server, error);
+	else
+		handle_line(server, &line);
+}
+
+void
+smtp_server_run(struct smtp_server *server)
+{
+	buffer_init_fixed(&server->output, server->output_bytes, sizeof server->output_bytes);
+	server->ops->connected(server->arg, server);
+	greet(server);
+	while (server->end == SMTP_END_NONE)
+		serve_command(server);
+	if (server->end != SMTP_END_LOST && server->output.len > 0)
+		server_write(server, smtp_server_deadline(server, FAREWELL_TIMEOUT_US));
+	smtp_server_end_transaction(server);
+	server->ops->closed(server->arg, server, server->end);
+	memory_put(loop_env(server->stream->loop)->memory, (void *)(uintptr_t)server->helo.ptr);
+	server->helo = slice_of(NULL, 0);
+	stream_close(server->stream);
+}

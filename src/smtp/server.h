@@ -1,0 +1,126 @@
+/*
+ * The receiving side of SMTP (RFC 5321, 1870, 2034, 2920, 6152): one session from banner to close,
+ * as straight-line code on the task that calls it. What the world looks like - who is a recipient,
+ * where messages go, what is logged - comes in as functions; nothing of a configuration or of a log
+ * is known here.
+ *
+ * While a session is idle it holds this struct and its HELO name. What a transaction needs hangs on
+ * an arena that exists from MAIL to the transaction's end.
+ */
+#ifndef SMTP_SERVER_H
+#define SMTP_SERVER_H
+
+#include "ipc/accept_store.h"
+#include "net/line_reader.h"
+#include "smtp/reply.h"
+#include "text/address.h"
+
+#define SMTP_SERVER_OUTPUT_BYTES 1024 /* replies that are gathered before they are written */
+
+enum smtp_extension {
+	SMTP_EXTENSION_PIPELINING = 1u << 0,
+	SMTP_EXTENSION_SIZE = 1u << 1,
+	SMTP_EXTENSION_8BITMIME = 1u << 2,
+	SMTP_EXTENSION_ENHANCEDSTATUSCODES = 1u << 3,
+	SMTP_EXTENSION_HELP = 1u << 4,
+};
+
+/* The same for all sessions of a listener; outlives them. */
+struct smtp_server_settings {
+	struct slice hostname; /* ours, a domain */
+	struct slice
+		postmaster_domain; /* where <postmaster> without a domain goes; empty: hostname */
+	struct slice listener;     /* its name in the configuration */
+	uint32_t extensions;       /* enum smtp_extension: what EHLO offers */
+	uint64_t max_message_bytes;
+	uint32_t max_recipients;      /* of a transaction */
+	size_t transaction_bytes_max; /* memory of a transaction: addresses, envelope, trace */
+	uint32_t content_line_limit;
+	uint32_t command_line_max;  /* octets without CRLF */
+	uint32_t hops_max;          /* Received fields that a message may bring */
+	uint32_t errors_max;        /* protocol errors since the last message accepted */
+	uint32_t refusals_max;      /* refused recipients likewise: a limit for trying out names */
+	int64_t command_timeout_us; /* for a command to arrive, for replies to be taken */
+	int64_t content_timeout_us; /* for a block of content */
+	uint32_t content_rate_min;  /* octets a second that content must bring on the whole, after a
+				       first content_timeout_us; 0: any */
+	int64_t begin_timeout_us;  /* for the store to take a message on, or a piece of one; clients
+				      wait two minutes for 354 */
+	int64_t commit_timeout_us; /* for the store to make it durable; clients wait ten minutes */
+};
+
+/* The defaults; the caller gives the hostname and what differs. */
+void smtp_server_settings_init(struct smtp_server_settings *ret_settings, struct slice hostname);
+
+/* How a session ended. */
+enum smtp_end {
+	SMTP_END_NONE, /* it goes on */
+	SMTP_END_QUIT,
+	SMTP_END_LOST, /* the client closed, or the connection broke */
+	SMTP_END_TIMEOUT,
+	SMTP_END_CANCELLED, /* this server stops */
+	SMTP_END_ERRORS,    /* too many errors */
+	SMTP_END_HTTP,
+	SMTP_END_UNAVAILABLE, /* the store is away */
+	SMTP_END_NO_MEMORY,
+	SMTP_ENDS
+};
+const char *smtp_end_text(enum smtp_end end);
+
+struct smtp_server;
+
+struct smtp_server_ops {
+	/*
+	 * May wait. Whether mail for this address is taken: a positive reply (250 2.1.5) or a
+	 * refusal (550 5.1.1, 550 5.7.1, 451 4.3.0), whose text must hold until the next call.
+	 * <postmaster> comes with the postmaster's domain.
+	 */
+	struct smtp_reply (*check_recipient)(void *arg, const struct smtp_server *server,
+		const struct address *address, mono_us deadline);
+
+	/* What happened; may not wait. */
+	void (*connected)(void *arg, const struct smtp_server *server);
+	/* A reply of 400 and more. `line` is the command as it came (perhaps without its end), a
+	 * stranger's text. */
+	void (*refused)(void *arg, const struct smtp_server *server, struct slice line,
+		const struct smtp_reply *reply);
+	/* A message is durable; the envelope carries its id. */
+	void (*received)(
+		void *arg, const struct smtp_server *server, const struct envelope *envelope);
+	void (*closed)(void *arg, const struct smtp_server *server, enum smtp_end end);
+};
+
+struct smtp_transaction;
+
+struct smtp_server {
+	/* Given by the caller, who owns all of it: */
+	struct stream *stream;
+	struct line_reader *reader; /* on that stream */
+	struct accept_store *store;
+	const struct smtp_server_settings *settings;
+	const struct smtp_server_ops *ops;
+	void *arg;
+	struct slice client_address; /* textual */
+	uint16_t client_port;
+
+	/* The session's own, zero at the start; callbacks may read it. */
+	bool is_esmtp;
+	bool talked_early; /* input came where the client had to wait for a reply (RFC 2920
+			      section 3.1) */
+	enum smtp_end end;
+	uint32_t errors;
+	uint32_t refusals;
+	uint32_t messages;  /* accepted */
+	struct slice helo;  /* empty before HELO; in memory of the loop's account */
+	struct slice line;  /* the present command */
+	struct arena arena; /* of the transaction */
+	struct smtp_transaction *transaction;
+	struct buffer output;
+	uint8_t output_bytes[SMTP_SERVER_OUTPUT_BYTES];
+};
+
+/* May wait: a whole session. At the end the stream is closed and all memory of the session given
+ * back; the reader stays the caller's. */
+void smtp_server_run(struct smtp_server *server);
+
+#endif

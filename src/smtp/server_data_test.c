@@ -1,0 +1,382 @@
+/* DATA in whole dialogues: smuggling, limits, faults of the store, lost connections. */
+#include "smtp_dialogue.h"
+
+#define BARE_LF S("550 5.6.0 the content has a bare LF in it: lines must end with CR LF\r\n")
+#define BARE_CR S("550 5.6.0 the content has a bare CR in it: lines must end with CR LF\r\n")
+
+/*
+ * Each sequence that some server once took for the end of data, with a second message behind it:
+ * nothing is stored, one reply comes, at the real end, and the smuggled commands are content.
+ */
+START_TEST(smuggling_fails)
+{
+	static const struct {
+		struct slice sequence;
+		bool is_carriage_return;
+	} cases[] = {
+		{SLICE_INIT("\n.\n"), false},
+		{SLICE_INIT("\n.\r\n"), false},
+		{SLICE_INIT("\r\n.\n"), false},
+		{SLICE_INIT("\r.\r"), true},
+		{SLICE_INIT("\r\n.\r"), true},
+		{SLICE_INIT("\n.\r"), false},
+		{SLICE_INIT("\r.\r\n"), true},
+		{SLICE_INIT("\r.\n"), false},
+		{SLICE_INIT("\n\r.\r\n"), false},
+		{SLICE_INIT("\r\n.\r\r\n"), true},
+		{SLICE_INIT("\r\n.\n\r\n"), false},
+		{SLICE_INIT("\r\n\n.\r\n"), false},
+		{SLICE_INIT("\r\r\n.\rx\r\n"), true},
+	};
+	static const struct slice smuggled = SLICE_INIT(
+		"MAIL FROM:<x@b.test>\r\nRCPT TO:<user@here.test>\r\nDATA\r\ny\r\n.\r\n");
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		uint8_t bytes[256];
+		struct buffer content;
+		buffer_init_fixed(&content, bytes, sizeof bytes);
+		buffer_append_text(&content, "Subject: x\r\n\r\nbody");
+		buffer_append(&content, cases[i].sequence);
+		buffer_append(&content, smuggled);
+		const struct step bare_lf[] = {HELO, MAIL, RCPT, DATA,
+			{STEP_CLIENT, buffer_slice(&content)}, BARE_LF, QUIT};
+		const struct step bare_cr[] = {HELO, MAIL, RCPT, DATA,
+			{STEP_CLIENT, buffer_slice(&content)}, BARE_CR, QUIT};
+		dialogue_play(cases[i].is_carriage_return ? bare_cr : bare_lf, 0);
+	}
+}
+END_TEST
+
+START_TEST(refused_content_spares_the_session)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, DATA, C("a\0b\r\nc\nd\re\r\n.\r\n"),
+		S("550 5.6.0 the content has NUL characters in it\r\n"), C("DATA\r\n"),
+		S("503 5.5.1 say MAIL first\r\n"), MAIL, RCPT, DATA, C("good\r\n.\r\n"), QUEUED_1,
+		QUIT};
+
+	dialogue_play(steps, 1);
+}
+END_TEST
+
+START_TEST(lines_of_content_have_a_limit)
+{
+	static uint8_t longest[16384 + 5], longer[16385 + 5];
+	struct step steps[] = {HELO, MAIL, RCPT, DATA,
+		{STEP_CLIENT, slice_of(longest, sizeof longest)}, QUEUED_1, MAIL, RCPT, DATA,
+		{STEP_CLIENT, slice_of(longer, sizeof longer)},
+		S("550 5.6.0 the content has a line that is too long\r\n"), QUIT};
+	struct dialogue dialogue;
+
+	memset(longest, 'x', sizeof longest);
+	memset(longer, 'x', sizeof longer);
+	memcpy(longest + 16384, "\r\n.\r\n", 5);
+	memcpy(longer + 16385, "\r\n.\r\n", 5);
+	dialogue_play(steps, 1);
+	dialogue_init(&dialogue, 0);
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(accept_memory_message(&dialogue.store, 0)->envelope.content_flags,
+		CONTENT_LONG_LINE);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+/* Ten octets are taken, eleven are not; the dots that stuffing added do not count. */
+START_TEST(size_is_counted)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, DATA, C("..234567\r\n\r\n.\r\n"),
+		S("552 5.3.4 the message is larger than this server takes\r\n"),
+		C("MAIL FROM:<a@b.test> SIZE=11\r\n"),
+		S("552 5.3.4 the message is larger than this server takes\r\n"),
+		C("MAIL FROM:<a@b.test> SIZE=10\r\n"), S("250 2.1.0 sender ok\r\n"), RCPT, DATA,
+		C("..2345678\r\n.\r\n"), QUEUED_1, QUIT};
+	static const size_t rooms[] = {0, 1, 3};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue.settings.max_message_bytes = 10;
+		dialogue.store.faults.room_bytes = rooms[i];
+		dialogue_run(&dialogue, steps);
+		ck_assert_uint_eq(dialogue.received, 1);
+		ck_assert_uint_eq(dialogue.store.aborts, 1);
+		ck_assert_slice_eq(
+			buffer_slice(&accept_memory_message(&dialogue.store, 0)->content),
+			".2345678\r\n");
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+START_TEST(loops_are_cut)
+{
+	static const struct step fits[] = {HELO, MAIL, RCPT, DATA,
+		C("Received: a\r\nreceived: b\r\n\tc\r\nSubject: x\r\n\r\nReceived: "
+		  "body\r\nReceived: body\r\n.\r\n"),
+		QUEUED_1, QUIT};
+	static const struct step loops[] = {HELO, MAIL, RCPT, DATA,
+		C("Received: a\r\nRECEIVED: b\r\nReceived: c\r\n\r\nx\r\n.\r\n"),
+		S("554 5.4.6 too many hops: the message runs in a loop\r\n"), QUIT};
+	static const size_t rooms[] = {0, 1, 5};
+
+	for (size_t i = 0; i < 6; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue.settings.hops_max = 2;
+		dialogue.store.faults.room_bytes = rooms[i / 2];
+		dialogue_run(&dialogue, i % 2 ? loops : fits);
+		ck_assert_uint_eq(dialogue.received, i % 2 ? 0 : 1);
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+/* Content and commands in one piece with DATA, into rooms of any size: what is behind the end comes
+ * back as commands. */
+START_TEST(content_comes_with_commands)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT,
+		C("DATA\r\none\r\n..two\r\n.\r\nMAIL FROM:<c@b.test>\r\nRCPT "
+		  "TO:<user2@here.test>\r\nDATA\r\nthree\r\n.\r\nQUIT\r\n"),
+		END};
+
+	for (size_t room = 1; room < 120; room++) {
+		for (size_t piece = 0; piece < 30; piece += 7) {
+			struct dialogue dialogue;
+			dialogue_init(&dialogue, 0);
+			dialogue.ignores_replies = true;
+			dialogue.store.faults.room_bytes = room;
+			dialogue.piece = piece;
+			dialogue_run(&dialogue, steps);
+			ck_assert_uint_eq(dialogue.received, 2);
+			ck_assert_uint_eq(dialogue.refused, 0);
+			ck_assert_int_eq(dialogue.end, SMTP_END_QUIT);
+			ck_assert_slice_eq(
+				buffer_slice(&accept_memory_message(&dialogue.store, 0)->content),
+				"one\r\n.two\r\n");
+			ck_assert_slice_eq(
+				buffer_slice(&accept_memory_message(&dialogue.store, 1)->content),
+				"three\r\n");
+			ck_assert_slice_eq(accept_memory_message(&dialogue.store, 1)
+						   ->envelope.recipients[0]
+						   .address,
+				"user2@here.test");
+			dialogue_done(&dialogue);
+		}
+	}
+}
+END_TEST
+
+START_TEST(store_is_full_before)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, C("DATA\r\n"),
+		S("452 4.3.1 no space left, try later\r\n"), DATA, C("x\r\n.\r\n"), QUEUED_1, QUIT};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue.store.faults =
+		(struct accept_memory_faults){.begin_at = 1, .begin_error = ERROR_NO_SPACE};
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(dialogue.received, 1);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+START_TEST(store_is_away_before)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, C("DATA\r\n"),
+		S("421 4.3.2 the queue is not available, come back later\r\n"), END};
+	static const struct step stopping[] = {HELO, MAIL, RCPT, C("DATA\r\n"),
+		S("421 4.3.2 shutting down, come back later\r\n"), END};
+	static const struct {
+		enum error error;
+		enum smtp_end end;
+	} cases[] = {{ERROR_CLOSED, SMTP_END_UNAVAILABLE}, {ERROR_TIMEOUT, SMTP_END_UNAVAILABLE},
+		{ERROR_CANCELLED, SMTP_END_CANCELLED}};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue.store.faults =
+			(struct accept_memory_faults){.begin_at = 1, .begin_error = cases[i].error};
+		dialogue_run(&dialogue, cases[i].error == ERROR_CANCELLED ? stopping : steps);
+		ck_assert_int_eq(dialogue.end, cases[i].end);
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+/* The n-th room fails while content streams in: the reply comes at the content's end, and nothing
+ * is kept. */
+START_TEST(store_fails_within)
+{
+	static const struct step full[] = {HELO, MAIL, RCPT, DATA, C("0123456789\r\n.\r\n"),
+		S("452 4.3.1 no space left, try later\r\n"), QUIT};
+	static const struct step slow[] = {HELO, MAIL, RCPT, DATA, C("0123456789\r\n.\r\n"),
+		S("451 4.3.0 the message could not be stored, try later\r\n"), QUIT};
+	static const struct step away[] = {HELO, MAIL, RCPT, DATA, C("0123456789\r\n.\r\nNOOP\r\n"),
+		S("421 4.3.2 the queue is not available, come back later\r\n"), END};
+	static const struct {
+		enum error error;
+		const struct step *steps;
+	} cases[] = {{ERROR_NO_SPACE, full}, {ERROR_TIMEOUT, slow}, {ERROR_CLOSED, away}};
+
+	for (uint32_t n = 1; n <= 5; n++) {
+		for (size_t i = 0; i < 3; i++) {
+			struct dialogue dialogue;
+			dialogue_init(&dialogue, 0);
+			dialogue.store.faults = (struct accept_memory_faults){
+				.room_at = n, .room_error = cases[i].error, .room_bytes = 3};
+			dialogue_run(&dialogue, cases[i].steps);
+			ck_assert_uint_eq(dialogue.received, 0);
+			ck_assert_uint_eq(dialogue.store.aborts, 1);
+			ck_assert_ptr_null(accept_memory_message(&dialogue.store, 0));
+			dialogue_done(&dialogue);
+		}
+	}
+}
+END_TEST
+
+START_TEST(commit_decides_the_reply)
+{
+	static const struct step failed[] = {HELO, MAIL, RCPT, DATA, C("x\r\n.\r\n"),
+		S("451 4.3.0 the message could not be stored, try later\r\n"), QUIT};
+	static const struct step full[] = {HELO, MAIL, RCPT, DATA, C("x\r\n.\r\n"),
+		S("452 4.3.1 no space left, try later\r\n"), QUIT};
+	static const struct step unknown[] = {HELO, MAIL, RCPT, DATA, C("x\r\n.\r\n"),
+		S("451 4.3.0 it is not known whether the message was stored, try again\r\n"), QUIT};
+	static const struct step away[] = {HELO, MAIL, RCPT, DATA, C("x\r\n.\r\n"),
+		S("421 4.3.2 the queue is not available, come back later\r\n"), END};
+	static const struct {
+		enum accept_outcome outcome;
+		const struct step *steps;
+	} cases[] = {{ACCEPT_FAILED, failed}, {ACCEPT_NO_SPACE, full}, {ACCEPT_UNKNOWN, unknown},
+		{ACCEPT_UNAVAILABLE, away}};
+
+	for (size_t i = 0; i < 4; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue.store.faults = (struct accept_memory_faults){
+			.commit_at = 1, .commit_outcome = cases[i].outcome};
+		dialogue_run(&dialogue, cases[i].steps);
+		ck_assert_uint_eq(dialogue.received, 0);
+		ck_assert_uint_eq(dialogue.refused, 1);
+		ck_assert_slice_eq(dialogue.last_line, "DATA");
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+/* The client vanishes after its n-th octet: what it did not end is not kept, and what it ended is.
+ */
+START_TEST(connection_is_lost_anywhere)
+{
+	static const struct step steps[] = {
+		HELO, MAIL, RCPT, DATA, C("one\r\n..two\r\n.\r\n"), QUEUED_1, QUIT};
+	size_t all = 0, content = sizeof "HELO client.test\r\nMAIL FROM:<a@b.test>\r\nRCPT "
+					 "TO:<user@here.test>\r\nDATA\r\none\r\n..two\r\n.\r\n" -
+				  1;
+
+	for (const struct step *step = steps; step->kind != STEP_END; step++)
+		all += step->kind == STEP_CLIENT ? step->bytes.len : 0;
+	for (size_t n = 0; n < all; n++) {
+		for (size_t piece = 0; piece < 2; piece++) {
+			struct dialogue dialogue;
+			dialogue_init(&dialogue, 0);
+			dialogue.client_limit = n;
+			dialogue.piece = piece;
+			dialogue_run(&dialogue, steps);
+			ck_assert_int_eq(dialogue.end, SMTP_END_LOST);
+			ck_assert_uint_eq(dialogue.received, n >= content ? 1 : 0);
+			ck_assert_uint_eq(
+				accept_memory_message(&dialogue.store, 0) != NULL, n >= content);
+			dialogue_done(&dialogue);
+		}
+	}
+}
+END_TEST
+
+START_TEST(content_stops_coming)
+{
+	static const struct step silent[] = {HELO, MAIL, RCPT, DATA, C("x\r\n."), SILENCE,
+		S("421 4.4.2 nothing came for too long, goodbye\r\n"), END};
+	static const struct step cancelled[] = {HELO, MAIL, RCPT, DATA, C("x\r\n"), CANCEL,
+		S("421 4.3.2 shutting down, come back later\r\n"), END};
+	static const struct step refused[] = {HELO, MAIL, RCPT, DATA, C("x\ny\r\n"), SILENCE,
+		S("421 4.4.2 nothing came for too long, goodbye\r\n"), END};
+
+	dialogue_play(silent, 0);
+	dialogue_play(cancelled, 0);
+	dialogue_play(refused, 0);
+}
+END_TEST
+
+/* A block within its time, again and again: content has to come at a rate, or the session ends. */
+START_TEST(dribbled_content_is_cut_off)
+{
+	static const struct step dribbled[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE, C("b"), PAUSE,
+		C("c"), PAUSE, S("421 4.4.2 nothing came for too long, goodbye\r\n"), END};
+	static const struct step all_ways[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE, C("b"), PAUSE,
+		C("c"), PAUSE, C("d"), PAUSE, C("\r\n.\r\n"), QUEUED_1, QUIT};
+	static uint8_t large[64 * 170];
+	const struct step steady[] = {HELO, MAIL, RCPT, DATA,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
+		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE, C("\r\n.\r\n"), QUEUED_1,
+		QUIT};
+	struct dialogue dialogue;
+
+	for (size_t at = 0; at < sizeof large; at += 80) {
+		memset(large + at, 'x', 78);
+		memcpy(large + at + 78, "\r\n", 2);
+	}
+	dialogue_init(&dialogue, 0);
+	dialogue_run_task(&dialogue, dribbled);
+	ck_assert_int_eq(dialogue.end, SMTP_END_TIMEOUT);
+	dialogue_done(&dialogue);
+	dialogue_init(&dialogue, 0);
+	dialogue.settings.content_rate_min = 0;
+	dialogue_run_task(&dialogue, all_ways);
+	ck_assert_uint_eq(dialogue.received, 1);
+	dialogue_done(&dialogue);
+	dialogue_init(&dialogue, 0);
+	dialogue_run_task(&dialogue, steady);
+	ck_assert_uint_eq(dialogue.received, 1);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+/* Content of many blocks arrives as it was sent. */
+START_TEST(large_content_is_unchanged)
+{
+	struct dialogue dialogue;
+	struct buffer sent, expected;
+
+	dialogue_init(&dialogue, 0);
+	buffer_init(&sent, dialogue.world, 8u << 20);
+	buffer_init(&expected, dialogue.world, 8u << 20);
+	for (unsigned i = 0; i < 40000; i++) {
+		const char *dot = i % 7 == 0 ? "." : "";
+		buffer_printf(&sent, "%s%sline %u %0*u\r\n", dot, dot, i, (int)(i % 90) + 1, i);
+		buffer_printf(&expected, "%sline %u %0*u\r\n", dot, i, (int)(i % 90) + 1, i);
+	}
+	buffer_append_text(&sent, ".\r\n");
+	const struct step steps[] = {
+		HELO, MAIL, RCPT, DATA, {STEP_CLIENT, buffer_slice(&sent)}, QUEUED_1, QUIT};
+	dialogue.piece = 10007;
+	dialogue.store.faults.room_bytes = 4099;
+	dialogue_run(&dialogue, steps);
+	const struct accept_memory_message *message = accept_memory_message(&dialogue.store, 0);
+	ck_assert(slice_equal(buffer_slice(&message->content), buffer_slice(&expected)));
+	ck_assert_uint_eq(message->envelope.content_flags, CONTENT_DOT_LINE);
+	buffer_done(&sent);
+	buffer_done(&expected);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+UNIT_MAIN("smtp/server_data", smuggling_fails, refused_content_spares_the_session,
+	lines_of_content_have_a_limit, size_is_counted, loops_are_cut, content_comes_with_commands,
+	store_is_full_before, store_is_away_before, store_fails_within, commit_decides_the_reply,
+	connection_is_lost_anywhere, content_stops_coming, dribbled_content_is_cut_off,
+	large_content_is_unchanged)

@@ -1,0 +1,60 @@
+/*
+ * Flushes, counted, and files that are filled with zeros before they are needed (W6). A pre-written
+ * file has no header: recovery knows by that that nothing was ever in it, and removes it.
+ */
+#include "spool/spool_private.h"
+
+enum error
+spool_flush(struct spool *spool, int fd)
+{
+	spool->flushes++;
+	return error_from_errno(-spool->env->disk->fdatasync(spool->env->world, fd));
+}
+
+enum error
+spool_flush_folder(struct spool *spool)
+{
+	spool->flushes++;
+	return error_from_errno(-spool->env->disk->fsync(spool->env->world, spool->dir_fd));
+}
+
+enum error
+spare_begin(struct spool *spool, enum logfile_kind kind, uint32_t number, struct spare *ret_spare)
+{
+	struct spare spare = {.number = number};
+
+	spare.size = kind == LOGFILE_SEGMENT ? spool->options.segment_bytes
+					     : spool->options.journal_bytes;
+	enum error error = logfile_create(spool->env, spool->dir_fd, kind, number, &spare.fd);
+	if (error == OK)
+		*ret_spare = spare;
+	return error;
+}
+
+enum error
+spare_finish(struct spool *spool, struct spare *spare)
+{
+	while (spare->filled < spare->size) {
+		enum error error = logfile_fill(spool->env, spare->fd, &spare->filled, spare->size);
+		if (error != OK)
+			return error;
+	}
+	if (spare->flushed)
+		return OK;
+	enum error error = spool_flush(spool, spare->fd);
+	spare->flushed = error == OK;
+	return error;
+}
+
+void
+spare_drop(struct spool *spool, enum logfile_kind kind, struct spare *spare)
+{
+	if (spare->fd == NO_FD)
+		return;
+	spool->env->disk->close(spool->env->world, spare->fd);
+	spare->fd = NO_FD;
+	/* A file that stays is without header or unknown to the journal: the next start removes it.
+	 */
+	enum error ignored = logfile_remove(spool->env, spool->dir_fd, kind, spare->number);
+	(void)ignored;
+}

@@ -1,0 +1,62 @@
+/*
+ * Reading a log file of which any byte may be wrong: batches, records, sums. Nothing here fails:
+ * what can't be read or does not pass its check is passed over, and the caller sees where.
+ */
+#ifndef SPOOL_READER_H
+#define SPOOL_READER_H
+
+#include "spool/batch.h"
+
+struct reader {
+	struct env *env;
+	int fd;
+	struct logfile_header header;
+	uint64_t size; /* of the file as it is */
+	uint8_t *window;
+	uint64_t window_start;
+	size_t window_len;
+};
+
+/* Opens the file and reads its header; errors as logfile_open and logfile_read_header. */
+MUST_CHECK enum error reader_open(struct reader *reader, struct env *env, int dir_fd,
+	enum logfile_kind kind, uint32_t number);
+void reader_close(struct reader *reader);
+
+struct found_batch {
+	struct batch_head head;
+	uint64_t offset;
+	uint64_t end; /* offset + bytes */
+};
+
+/* The first sound batch head at or after `from` with a higher sequence. False: none up to the end.
+ */
+bool reader_next_batch(struct reader *reader, uint64_t from, uint64_t after_sequence,
+	struct found_batch *ret_batch);
+
+/* Where the batch after this one starts. */
+uint64_t reader_after(const struct reader *reader, const struct found_batch *batch);
+
+struct found_record {
+	struct record record;
+	uint64_t head;    /* offset of its head */
+	uint64_t payload; /* and of its payload */
+};
+
+/*
+ * The first sound record head at or after *at in the batch; *at moves behind the record. False:
+ * none. The payload lies in the batch; its sum is not looked at.
+ */
+bool reader_next_record(struct reader *reader, const struct found_batch *batch, uint64_t *at,
+	struct found_record *ret_record);
+
+/* Whether the payload has its sum. */
+bool reader_payload_is_sound(struct reader *reader, const struct found_record *found);
+
+/* The record with this payload offset, if its head is sound and the record lies in the file. */
+bool reader_record_at(struct reader *reader, uint64_t payload, struct found_record *ret_record);
+
+/* Bytes of the file, at most READER_BYTES_MAX; they hold until the next call. Empty: unreadable. */
+#define READER_BYTES_MAX 262144
+struct slice reader_bytes(struct reader *reader, uint64_t offset, size_t len);
+
+#endif

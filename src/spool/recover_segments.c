@@ -1,0 +1,306 @@
+/*
+ * The segments' part of recovery. Messages that the journal's state names are looked up: their
+ * message record whole, of their content the head (whoever reads the content finds the rest).
+ * Batches that are newer than the state are read whole, sums and all.
+ *
+ * What is damaged is reported and its file kept (SEGMENT_KEEP). The one exception is the last batch
+ * of the newest segment: batch n is written after the flush of n-1 has returned, so a torn batch
+ * with nothing behind it was never acknowledged (W2).
+ */
+#include "spool/recover_private.h"
+
+/* A walk over one segment. */
+struct walk {
+	struct recovery *recovery;
+	struct segment *segment;
+	struct reader reader;
+	struct found_batch batch;
+	struct found_record content; /* the last sound one of the batch; head 0: none */
+	uint64_t bad;                /* the first thing in the batch that is not sound; 0: none */
+};
+
+static void
+segment_damage(
+	struct recovery *recovery, struct segment *segment, uint64_t offset, const char *what)
+{
+	segment->flags |= SEGMENT_KEEP;
+	recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, offset, what);
+}
+
+/* Opens a segment that the journal calls open. ERROR_NOT_FOUND: reported as damage. */
+static enum error
+open_segment(struct recovery *recovery, struct segment *segment, struct reader *reader)
+{
+	struct spool *spool = recovery->spool;
+
+	enum error error =
+		reader_open(reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, segment->number);
+	if (error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY || error == ERROR_NO_DESCRIPTORS)
+		return error;
+	if (error != OK) {
+		segment_damage(recovery, segment, 0, "segment is missing or has no header");
+		return ERROR_NOT_FOUND;
+	}
+	if (reader->header.generation != segment->generation) {
+		reader_close(reader);
+		segment_damage(recovery, segment, 0, "segment of another generation");
+		return ERROR_NOT_FOUND;
+	}
+	spool_see_id(spool, reader->header.id_floor);
+	return OK;
+}
+
+static void
+walk_bad(struct walk *walk, uint64_t offset)
+{
+	if (walk->bad == 0)
+		walk->bad = offset;
+}
+
+/* Whether this is the content that a message names; its sum is checked unless it was just now. */
+static bool
+content_is_sound(struct walk *walk, const struct message_prefix *prefix)
+{
+	struct found_record found = walk->content;
+
+	if (prefix->content.segment != walk->segment->number ||
+		prefix->content.generation != walk->segment->generation)
+		return false;
+	if (found.head == 0 || found.payload != prefix->content.offset) {
+		if (!reader_record_at(&walk->reader, prefix->content.offset, &found) ||
+			!reader_payload_is_sound(&walk->reader, &found))
+			return false;
+	}
+	return found.record.type == RECORD_CONTENT &&
+	       found.record.queue_id == prefix->content.queue_id &&
+	       found.record.size == prefix->content.size && found.record.crc == prefix->content_crc;
+}
+
+static bool
+message_prefix_at(
+	struct reader *reader, const struct found_record *found, struct message_prefix *ret_prefix)
+{
+	if (found->record.size < MESSAGE_PREFIX_BYTES)
+		return false;
+	struct slice bytes = reader_bytes(reader, found->payload, MESSAGE_PREFIX_BYTES);
+	return message_prefix_decode(bytes, found->record.queue_id, ret_prefix) == OK;
+}
+
+/* A message that the journal's state does not know; of two copies the first one counts (I4). */
+static enum error
+take_message(
+	struct walk *walk, const struct found_record *found, const struct message_prefix *prefix)
+{
+	struct index *index = &walk->recovery->spool->index;
+	struct index_entry *entry = index_find(index, found->record.queue_id);
+	struct spool_reference message = {walk->segment->number, walk->segment->generation,
+		found->payload, found->record.size, found->record.queue_id};
+
+	if (entry && !(entry->flags & ENTRY_STUB))
+		return OK;
+	if (!entry) {
+		enum error error = index_add(index, found->record.queue_id, &entry);
+		if (error != OK)
+			return error;
+	}
+	entry->flags &= ~(uint32_t)ENTRY_STUB;
+	entry_set_message(entry, &message);
+	entry_set_content(entry, &prefix->content);
+	return OK;
+}
+
+static enum error
+take_record(struct walk *walk, const struct found_record *found)
+{
+	struct message_prefix prefix;
+
+	spool_see_id(walk->recovery->spool, found->record.queue_id);
+	if (found->record.queue_id == 0 || !reader_payload_is_sound(&walk->reader, found)) {
+		walk_bad(walk, found->head);
+		return OK;
+	}
+	if (found->record.type == RECORD_CONTENT) {
+		walk->content = *found;
+		return OK;
+	}
+	if (found->record.type == RECORD_MESSAGE &&
+		message_prefix_at(&walk->reader, found, &prefix) && content_is_sound(walk, &prefix))
+		return take_message(walk, found, &prefix);
+	walk_bad(walk, found->head);
+	return OK;
+}
+
+static enum error
+take_batch(struct walk *walk, bool may_be_torn)
+{
+	struct found_record found;
+	uint32_t count = 0;
+
+	walk->bad = 0;
+	walk->content = (struct found_record){0};
+	for (uint64_t at = walk->batch.offset + BATCH_HEAD_BYTES;
+		reader_next_record(&walk->reader, &walk->batch, &at, &found); count++) {
+		enum error error = take_record(walk, &found);
+		if (error != OK)
+			return error;
+	}
+	if (count != walk->batch.head.count)
+		walk_bad(walk, walk->batch.offset);
+	if (walk->bad != 0 && !may_be_torn)
+		segment_damage(walk->recovery, walk->segment, walk->bad, "damaged records");
+	return OK;
+}
+
+static bool
+next_batch(struct walk *walk, uint64_t from, uint64_t sequence, struct found_batch *ret_batch)
+{
+	uint64_t void_from = walk->segment->void_from;
+
+	return reader_next_batch(&walk->reader, from, sequence, ret_batch) &&
+	       (void_from == 0 || ret_batch->head.sequence < void_from);
+}
+
+/* `next_first`: sequence with which the next segment starts; 0: there is none, or it is not known.
+ */
+static enum error
+walk_batches(struct walk *walk, bool newest, uint64_t next_first)
+{
+	struct segment *segment = walk->segment;
+	struct spool *spool = walk->recovery->spool;
+	bool known = segment->first_sequence > 0;
+	uint64_t from = segment->walk_offset, sequence = known ? segment->first_sequence - 1 : 0;
+	struct found_batch next;
+
+	if (from < walk->reader.header.block)
+		from = walk->reader.header.block;
+	bool more = next_batch(walk, from, sequence, &next);
+	while (more) {
+		walk->batch = next;
+		if (next.offset != from || (known && next.head.sequence != sequence + 1))
+			segment_damage(walk->recovery, segment, from, "hole between batches");
+		from = reader_after(&walk->reader, &next);
+		sequence = next.head.sequence;
+		known = true;
+		more = next_batch(walk, from, sequence, &next);
+		enum error error = take_batch(walk, newest && !more);
+		if (error != OK)
+			return error;
+	}
+	if (next_first > 0 && known && sequence + 1 < next_first)
+		segment_damage(walk->recovery, segment, from, "batches at the end are missing");
+	if (known && sequence >= spool->next_sequence)
+		spool->next_sequence = sequence + 1;
+	return OK;
+}
+
+static enum error
+walk_segment(struct recovery *recovery, struct segment *segment, bool newest, uint64_t next_first)
+{
+	struct walk walk = {.recovery = recovery, .segment = segment};
+
+	enum error error = open_segment(recovery, segment, &walk.reader);
+	if (error != OK)
+		return error == ERROR_NOT_FOUND ? OK : error;
+	error = walk_batches(&walk, newest, next_first);
+	/* What a process wrote and did not live to flush is about to be relied on. */
+	if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)
+		segment_damage(recovery, segment, 0, "segment can't be flushed");
+	reader_close(&walk.reader);
+	return error;
+}
+
+static enum error
+walk_segments(struct recovery *recovery)
+{
+	struct spool *spool = recovery->spool;
+
+	for (size_t i = 0; i < spool->segment_count; i++) {
+		struct segment *segment = &spool->segments[i];
+		bool newest = i + 1 == spool->segment_count;
+		if (segment->flags & SEGMENT_SEALED)
+			continue;
+		enum error error = walk_segment(
+			recovery, segment, newest, newest ? 0 : segment[1].first_sequence);
+		if (error != OK)
+			return error;
+	}
+	return OK;
+}
+
+/* I3, as far as it is cheap: the message record whole, the head of its content. */
+static bool
+entry_is_sound(struct reader *reader, const struct index_entry *entry)
+{
+	struct found_record message, content;
+	struct message_prefix prefix;
+
+	return reader_record_at(reader, entry->message_offset, &message) &&
+	       message.record.type == RECORD_MESSAGE &&
+	       message.record.queue_id == entry->queue_id &&
+	       message.record.size == entry->message_size &&
+	       message_prefix_at(reader, &message, &prefix) &&
+	       reader_payload_is_sound(reader, &message) &&
+	       prefix.content.segment == entry->message_segment &&
+	       prefix.content.offset == entry->content_offset &&
+	       prefix.content.size == entry->content_size &&
+	       reader_record_at(reader, entry->content_offset, &content) &&
+	       content.record.type == RECORD_CONTENT &&
+	       content.record.queue_id == entry->queue_id &&
+	       content.record.size == entry->content_size &&
+	       content.record.crc == prefix.content_crc;
+}
+
+static void
+check_entry(struct recovery *recovery, struct segment *segment, struct reader *reader,
+	struct index_entry *entry)
+{
+	bool sound = segment && reader->env && entry->message_segment == entry->content_segment &&
+		     entry->message_generation == segment->generation &&
+		     entry->content_generation == segment->generation &&
+		     entry_is_sound(reader, entry);
+
+	entry->flags &= ~(uint32_t)ENTRY_DAMAGED;
+	if (sound)
+		return;
+	entry->flags |= ENTRY_DAMAGED;
+	if (segment)
+		segment->flags |= SEGMENT_KEEP;
+	recovery_damage(recovery, LOGFILE_SEGMENT, entry->message_segment, entry->message_offset,
+		"damaged message");
+}
+
+/* The entries lie in order of their place, so that each segment is opened once. */
+static enum error
+check_state(struct recovery *recovery)
+{
+	struct spool *spool = recovery->spool;
+	struct ordered_entry *entries;
+	struct reader reader = {0};
+	struct segment *segment = NULL;
+	size_t count;
+
+	enum error error = recovery_order_entries(recovery, BY_PLACE, &entries, &count);
+	for (size_t i = 0; i < count && error == OK; i++) {
+		struct index_entry *entry = index_at(&spool->index, entries[i].number);
+		if (i == 0 || entries[i].major != entries[i - 1].major) {
+			reader_close(&reader);
+			segment = segment_find(spool, entry->message_segment);
+			error = segment ? open_segment(recovery, segment, &reader) : OK;
+			if (error == ERROR_NOT_FOUND)
+				error = OK;
+		}
+		if (error == OK)
+			check_entry(recovery, segment, &reader, entry);
+	}
+	reader_close(&reader);
+	memory_put(spool->env->memory, entries);
+	return error;
+}
+
+enum error
+recover_segments(struct recovery *recovery)
+{
+	enum error error = check_state(recovery);
+
+	return error == OK ? walk_segments(recovery) : error;
+}

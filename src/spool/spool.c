@@ -1,0 +1,561 @@
+/*
+ * The spool as others see it: open, add, commit, prepare, read. Promises what spool.h says of each
+ * answer; the order of flushes in spool_commit is what those promises rest on:
+ *
+ *   1. a journal that can be relied on (a new one after a failure, W5);
+ *   2. the segment: for a new one header, folder, SEGMENT_OPEN (I1); then the batch and its flush
+ * (W4);
+ *   3. the journal's batch and its flush: results, VOID of a batch that failed, SEGMENT_FREE;
+ *   4. files whose SEGMENT_FREE is flushed are removed (I6).
+ */
+#include "spool/spool_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define PENDING_BYTES_MIN 65536
+#define SEGMENT_BYTES_MAX (UINT64_C(1) << 32)
+#define JOURNAL_BYTES_MIN 65536
+#define FILL_RETRY_US     (10 * US_PER_S) /* after a full disk */
+#define US_PER_SECOND     ((uint64_t)US_PER_S)
+
+static enum error
+check_options(const struct spool_options *options)
+{
+	if (options->segment_bytes < LOGFILE_SLICE_BYTES ||
+		options->segment_bytes > SEGMENT_BYTES_MAX ||
+		options->segment_bytes % LOGFILE_SLICE_BYTES != 0 ||
+		options->journal_bytes < JOURNAL_BYTES_MIN ||
+		options->journal_bytes > SEGMENT_BYTES_MAX ||
+		options->journal_bytes % LOGFILE_BLOCK_MAX != 0 || options->spare_segments < 1 ||
+		options->spare_segments > SPOOL_SPARES_MAX)
+		return ERROR_LIMIT;
+	return OK;
+}
+
+static enum error
+take_lock(struct spool *spool)
+{
+	struct env *env = spool->env;
+
+	int fd = env->disk->openat(
+		env->world, spool->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_from_errno(-fd);
+	spool->lock_fd = fd;
+	int locked = env->disk->lock(env->world, fd);
+	return locked == -EWOULDBLOCK ? ERROR_EXISTS : error_from_errno(-locked);
+}
+
+static enum error
+open_parts(struct spool *spool)
+{
+	uint64_t pending = spool->options.journal_bytes / 4;
+
+	batch_image_init(&spool->pending, spool->env,
+		(size_t)(pending > PENDING_BYTES_MIN ? pending : PENDING_BYTES_MIN));
+	spool->added =
+		memory_try(spool->env->memory, SPOOL_BATCH_MESSAGES * sizeof(struct index_entry *));
+	if (!spool->added)
+		return ERROR_NO_MEMORY;
+	return batch_init(&spool->batch, spool->env);
+}
+
+/* Begins one more pre-written segment if one is wanted. */
+static enum error
+spares_begin(struct spool *spool)
+{
+	if (spool->spare_count >= spool->options.spare_segments ||
+		spool->next_segment == UINT32_MAX)
+		return OK;
+	enum error error = spare_begin(
+		spool, LOGFILE_SEGMENT, spool->next_segment, &spool->spares[spool->spare_count]);
+	if (error == OK || error == ERROR_EXISTS)
+		spool->next_segment++;
+	if (error == OK)
+		spool->spare_count++;
+	return error;
+}
+
+/* So that the first mail does not wait for it. A full disk is no reason not to start. */
+static void
+prepare_first(struct spool *spool)
+{
+	if (spares_begin(spool) != OK)
+		return;
+	if (spare_finish(spool, &spool->spares[0]) != OK) {
+		spare_drop(spool, LOGFILE_SEGMENT, &spool->spares[0]);
+		spool->spare_count = 0;
+	}
+}
+
+enum error
+spool_open(struct env *env, int dir_fd, const struct spool_options *options,
+	const struct spool_visitor *visitor, struct spool **ret_spool)
+{
+	struct spool *spool;
+
+	enum error error = check_options(options);
+	if (error != OK)
+		return error;
+	spool = memory_get(env->memory, sizeof *spool);
+	*spool = (struct spool){.env = env,
+		.dir_fd = dir_fd,
+		.lock_fd = NO_FD,
+		.options = *options,
+		.next_sequence = 1,
+		.active.fd = NO_FD,
+		.journal_spare.fd = NO_FD,
+		.journal.fd = NO_FD};
+	spool->block = logfile_block(env, dir_fd);
+	index_init(&spool->index, env->memory);
+	error = open_parts(spool);
+	if (error == OK)
+		error = take_lock(spool);
+	if (error == OK)
+		error = spool_recover(spool, visitor);
+	if (error != OK) {
+		spool_close(&spool);
+		return error;
+	}
+	prepare_first(spool);
+	spool->flushes = 0;
+	*ret_spool = spool;
+	return OK;
+}
+
+static void
+close_fd(struct spool *spool, int *fd)
+{
+	if (*fd != NO_FD)
+		spool->env->disk->close(spool->env->world, *fd);
+	*fd = NO_FD;
+}
+
+void
+spool_close(struct spool **spool)
+{
+	struct spool *closing = *spool;
+
+	if (!closing)
+		return;
+	close_fd(closing, &closing->active.fd);
+	for (uint32_t i = 0; i < closing->spare_count; i++)
+		close_fd(closing, &closing->spares[i].fd);
+	close_fd(closing, &closing->journal_spare.fd);
+	journal_close(closing);
+	close_fd(closing, &closing->lock_fd);
+	batch_done(&closing->batch);
+	batch_image_done(&closing->pending);
+	index_done(&closing->index);
+	memory_put(closing->env->memory, closing->segments);
+	memory_put(closing->env->memory, closing->added);
+	memory_put(closing->env->memory, closing);
+	*spool = NULL;
+}
+
+uint64_t
+spool_next_id(struct spool *spool)
+{
+	wall_us now = env_wall(spool->env);
+	uint64_t id = spool->last_id + 1;
+
+	if (now > 0 && (uint64_t)now > id)
+		id = (uint64_t)now;
+	spool->last_id = id;
+	return id;
+}
+
+static uint64_t
+message_bytes(uint64_t content_bytes, uint64_t payload_bytes)
+{
+	return record_bytes(content_bytes) + record_bytes(MESSAGE_PREFIX_BYTES + payload_bytes);
+}
+
+uint64_t
+spool_message_max(const struct spool *spool)
+{
+	/* Two records; each may be padded. */
+	uint64_t overhead = message_bytes(0, 0) + 2 * RECORD_ALIGN;
+
+	return spool->options.segment_bytes - spool->block - BATCH_HEAD_BYTES - overhead;
+}
+
+bool
+spool_has_room(const struct spool *spool, uint64_t content_bytes, uint64_t payload_bytes)
+{
+	const struct active *active = &spool->active;
+	uint64_t max = spool_message_max(spool);
+
+	if (content_bytes > max || payload_bytes > max - content_bytes)
+		return false;
+	if (spool->batch.count == 0)
+		return true;
+	return spool->added_count < SPOOL_BATCH_MESSAGES &&
+	       logfile_round_up(spool->batch.bytes + message_bytes(content_bytes, payload_bytes),
+		       active->header.block) <= active->header.size - active->end;
+}
+
+/* The first message decides where the batch will stand; nothing is written yet. */
+static enum error
+begin_batch(struct spool *spool, uint64_t bytes)
+{
+	if (spool->batch.count > 0)
+		return OK;
+	enum error error = segment_plan(spool, BATCH_HEAD_BYTES + bytes);
+	if (error == OK)
+		batch_begin(&spool->batch, &spool->active.header.key, spool->active.header.block,
+			spool->active.end);
+	return error;
+}
+
+static enum error
+add_content(struct spool *spool, uint64_t queue_id, uint32_t flags, const struct iovec *pieces,
+	int count, struct message_prefix *ret_prefix)
+{
+	struct record like = {.type = RECORD_CONTENT, .flags = flags, .queue_id = queue_id}, record;
+	struct batch_payload payload = {.pieces = pieces, .count = count};
+	uint64_t offset;
+
+	enum error error = batch_add(&spool->batch, &like, &payload, &offset, &record);
+	if (error != OK)
+		return error;
+	*ret_prefix = (struct message_prefix){
+		.content = {spool->active.header.number, spool->active.header.generation, offset,
+			record.size, queue_id},
+		.content_crc = record.crc,
+		.content_flags = flags,
+	};
+	return OK;
+}
+
+static enum error
+add_message(struct spool *spool, const struct message_prefix *prefix, struct slice envelope,
+	struct spool_reference *ret_message)
+{
+	uint64_t queue_id = prefix->content.queue_id, offset;
+	struct record like = {.type = RECORD_MESSAGE, .queue_id = queue_id}, record;
+	uint8_t bytes[MESSAGE_PREFIX_BYTES];
+	struct iovec piece = {(void *)(uintptr_t)envelope.ptr, envelope.len};
+	struct batch_payload payload = {slice_of(bytes, sizeof bytes), &piece, 1};
+
+	message_prefix_encode(prefix, bytes);
+	enum error error = batch_add(&spool->batch, &like, &payload, &offset, &record);
+	if (error != OK)
+		return error;
+	*ret_message = (struct spool_reference){
+		prefix->content.segment, prefix->content.generation, offset, record.size, queue_id};
+	return OK;
+}
+
+static uint64_t
+pieces_bytes(const struct iovec *pieces, int count)
+{
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < count; i++)
+		bytes += pieces[i].iov_len;
+	return bytes;
+}
+
+enum error
+spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *content,
+	int content_pieces, uint32_t content_flags, struct slice payload,
+	struct spool_reference *ret_message, struct spool_reference *ret_content)
+{
+	uint64_t content_bytes = pieces_bytes(content, content_pieces);
+	struct message_prefix prefix;
+	struct index_entry *entry;
+
+	if (queue_id > SPOOL_ID_MAX || !spool_has_room(spool, content_bytes, payload.len))
+		return ERROR_LIMIT;
+	enum error error = begin_batch(spool, message_bytes(content_bytes, payload.len));
+	if (error == OK)
+		error = index_add(&spool->index, queue_id, &entry);
+	if (error != OK)
+		return error;
+	struct batch_mark mark = batch_mark(&spool->batch);
+	error = add_content(spool, queue_id, content_flags, content, content_pieces, &prefix);
+	if (error == OK)
+		error = add_message(spool, &prefix, payload, ret_message);
+	if (error != OK) {
+		batch_rewind(&spool->batch, mark);
+		index_remove(&spool->index, entry);
+		return error;
+	}
+	entry->flags = ENTRY_PENDING;
+	entry_set_message(entry, ret_message);
+	entry_set_content(entry, &prefix.content);
+	spool->added[spool->added_count++] = entry;
+	spool_see_id(spool, queue_id);
+	*ret_content = prefix.content;
+	return OK;
+}
+
+static bool
+reference_is(const struct spool_reference *a, const struct spool_reference *b)
+{
+	return a->segment == b->segment && a->generation == b->generation &&
+	       a->offset == b->offset && a->size == b->size && a->queue_id == b->queue_id;
+}
+
+enum error
+spool_add_result(struct spool *spool, const struct spool_result *result)
+{
+	struct index_entry *entry = index_find(&spool->index, result->message.queue_id);
+
+	if (!entry || (entry->flags & ENTRY_PENDING))
+		return ERROR_NOT_FOUND;
+	struct spool_reference known = entry_message(entry);
+	if (!reference_is(&known, &result->message))
+		return ERROR_NOT_FOUND;
+	if (result->recipient >= SPOOL_RECIPIENTS_MAX)
+		return ERROR_LIMIT;
+	bool is_mark =
+		result->kind == SPOOL_RECIPIENT_DELIVERED || result->kind == SPOOL_RECIPIENT_FAILED;
+	/*
+	 * The index knows it at once, so that a new journal's state covers it whenever that is
+	 * written. Only a mark may lack memory; one that is made for a record that then finds no
+	 * room is true all the same.
+	 */
+	enum error error = is_mark ? entry_apply(&spool->index, entry, result) : OK;
+	if (error == OK)
+		error = journal_add_result(spool, result);
+	if (error != OK)
+		return error;
+	spool->pending_results++;
+	if (result->kind == SPOOL_DONE) {
+		segment_count_entry(spool, entry, false);
+		index_remove(&spool->index, entry);
+		return OK;
+	}
+	return is_mark ? OK : entry_apply(&spool->index, entry, result);
+}
+
+/* What a caller is told of messages that will not be taken up. */
+static enum error
+message_error(enum error error)
+{
+	return error == ERROR_NO_SPACE ? ERROR_NO_SPACE : ERROR_IO;
+}
+
+static void
+settle_added(struct spool *spool, bool durable)
+{
+	for (uint32_t i = 0; i < spool->added_count; i++) {
+		struct index_entry *entry = spool->added[i];
+		entry->flags &= ~(uint32_t)ENTRY_PENDING;
+		if (durable)
+			segment_count_entry(spool, entry, true);
+		else
+			index_remove(&spool->index, entry);
+	}
+	spool->added_count = 0;
+	spool->batch.count = 0;
+}
+
+/* W5: nothing is added to this segment any more; that its last batch does not count is for the
+ * journal. */
+static void
+give_segment_up(struct spool *spool, bool *ret_must_void)
+{
+	struct segment *segment = segment_find(spool, spool->active.header.number);
+
+	segment_seal(spool);
+	/* Without memory for the record only a new journal's state can say it. */
+	if (segment && journal_add_void(spool, segment) != OK)
+		spool->journal.broken = true;
+	*ret_must_void = true;
+}
+
+static enum error
+commit_messages(struct spool *spool, bool *ret_must_void)
+{
+	struct active *active = &spool->active;
+
+	enum error error = segment_start(spool);
+	if (error != OK) {
+		settle_added(spool, false);
+		return error;
+	}
+	error = batch_write(&spool->batch, active->fd, spool->next_sequence);
+	if (error == OK)
+		error = spool_flush(spool, active->fd);
+	if (error != OK) {
+		give_segment_up(spool, ret_must_void);
+		settle_added(spool, false);
+		return error;
+	}
+	active->end += batch_disk_bytes(&spool->batch);
+	spool->next_sequence++;
+	settle_added(spool, true);
+	return OK;
+}
+
+struct spool_commit
+spool_commit(struct spool *spool)
+{
+	struct spool_commit answer = {OK, OK, 0};
+	bool must_void = false, has_messages = spool->added_count > 0;
+	enum error error = OK;
+
+	spool->flushes = 0;
+	if (spool->journal.broken)
+		error = journal_start(spool);
+	if (error != OK) {
+		settle_added(spool, false);
+		answer.messages = has_messages ? message_error(error) : OK;
+		answer.results = spool->pending_results > 0 ? error : OK;
+		answer.flushes = spool->flushes;
+		return answer;
+	}
+	if (has_messages)
+		error = commit_messages(spool, &must_void);
+	answer.messages = error == OK ? OK : message_error(error);
+	segment_collect(spool);
+	error = journal_flush(spool);
+	if (error == OK)
+		segment_remove_freed(spool);
+	else if (must_void)
+		answer.messages = ERROR_UNKNOWN;
+	answer.results = spool->pending_results > 0 ? error : OK;
+	answer.flushes = spool->flushes;
+	return answer;
+}
+
+/* When the next slice may be written, if `bytes` were written now. */
+static void
+pace(struct spool *spool, mono_us now, uint64_t bytes)
+{
+	uint64_t rate = spool->options.fill_bytes_per_s;
+
+	if (rate > 0)
+		spool->next_fill_at = now + (mono_us)(bytes * US_PER_SECOND / rate);
+}
+
+static bool
+spare_is_ready(const struct spare *spare)
+{
+	return spare->filled >= spare->size && spare->flushed;
+}
+
+/* The first spare that is not ready, begun if need be; NULL: all are, or none can be made now. */
+static struct spare *
+next_spare(struct spool *spool, enum logfile_kind *ret_kind)
+{
+	*ret_kind = LOGFILE_SEGMENT;
+	for (uint32_t i = 0; i < spool->options.spare_segments; i++) {
+		if (i == spool->spare_count && spares_begin(spool) != OK)
+			return NULL;
+		if (i < spool->spare_count && !spare_is_ready(&spool->spares[i]))
+			return &spool->spares[i];
+	}
+	*ret_kind = LOGFILE_JOURNAL;
+	if (spool->journal_spare.fd == NO_FD && spool->next_journal < UINT32_MAX &&
+		spare_begin(spool, LOGFILE_JOURNAL, spool->next_journal, &spool->journal_spare) ==
+			OK)
+		spool->next_journal++;
+	if (spool->journal_spare.fd == NO_FD || spare_is_ready(&spool->journal_spare))
+		return NULL;
+	return &spool->journal_spare;
+}
+
+/* What can't be filled (the disk is full) gives its space back. */
+static void
+spare_give_up(struct spool *spool, enum logfile_kind kind, struct spare *spare)
+{
+	spare_drop(spool, kind, spare);
+	if (kind != LOGFILE_SEGMENT)
+		return;
+	if (spare == &spool->spares[0])
+		spool->spares[0] = spool->spares[1];
+	spool->spare_count--;
+}
+
+bool
+spool_prepare(struct spool *spool)
+{
+	enum logfile_kind kind;
+	mono_us now = env_monotonic(spool->env);
+
+	if (now < spool->retry_fill_at)
+		return false;
+	if (now < spool->next_fill_at)
+		return true;
+	struct spare *spare = next_spare(spool, &kind);
+	if (!spare)
+		return false;
+	uint64_t before = spare->filled;
+	enum error error = logfile_fill(spool->env, spare->fd, &spare->filled, spare->size);
+	pace(spool, now, spare->filled - before);
+	if (error == OK && spare->filled == spare->size)
+		error = spare_finish(spool, spare);
+	if (error == OK)
+		return true;
+	spare_give_up(spool, kind, spare);
+	spool->retry_fill_at = now + FILL_RETRY_US;
+	return false;
+}
+
+enum error
+spool_open_segment(struct env *env, int dir_fd, uint32_t segment, int *ret_fd)
+{
+	return logfile_open(env, dir_fd, LOGFILE_SEGMENT, segment, ret_fd);
+}
+
+/* The record's head: keyed, at its place, and the one that the reference names (I3). */
+static enum error
+read_record_head(
+	struct env *env, int fd, const struct spool_reference *reference, struct record *ret_record)
+{
+	struct logfile_header header;
+	uint8_t head[RECORD_HEAD_BYTES];
+	uint64_t offset = reference->offset - RECORD_HEAD_BYTES;
+	struct record record;
+
+	enum error error = logfile_read_header(env, fd, LOGFILE_SEGMENT, &header);
+	if (error != OK)
+		return error == ERROR_NOT_FOUND ? ERROR_DAMAGED : error;
+	if (header.number != reference->segment || header.generation != reference->generation ||
+		reference->offset < header.block)
+		return ERROR_DAMAGED;
+	error = logfile_read(env, fd, head, sizeof head, offset);
+	if (error == OK)
+		error = record_head_decode(
+			slice_of(head, sizeof head), &header.key, offset, &record);
+	if (error != OK)
+		return error;
+	if (record.queue_id != reference->queue_id || record.size != reference->size ||
+		(record.type != RECORD_CONTENT && record.type != RECORD_MESSAGE) ||
+		(record.type == RECORD_MESSAGE && record.size < MESSAGE_PREFIX_BYTES))
+		return ERROR_DAMAGED;
+	*ret_record = record;
+	return OK;
+}
+
+enum error
+spool_read_record(struct env *env, int segment_fd, const struct spool_reference *reference,
+	struct buffer *ret_payload)
+{
+	struct record record;
+	uint8_t prefix[MESSAGE_PREFIX_BYTES];
+
+	enum error error = read_record_head(env, segment_fd, reference, &record);
+	if (error != OK)
+		return error;
+	size_t own = record.type == RECORD_MESSAGE ? sizeof prefix : 0, before = ret_payload->len;
+	size_t rest = (size_t)record.size - own;
+	error = logfile_read(env, segment_fd, prefix, own, reference->offset);
+	if (error != OK)
+		return error;
+	uint8_t *bytes = rest > 0 ? buffer_reserve(ret_payload, rest) : NULL;
+	if (rest > 0 && !bytes)
+		return buffer_error(ret_payload);
+	error = logfile_read(env, segment_fd, bytes, rest, reference->offset + own);
+	uint32_t crc = crc32c(crc32c(0, slice_of(prefix, own)), slice_of(bytes, rest));
+	if (error == OK && crc != record.crc)
+		error = ERROR_DAMAGED;
+	if (error != OK)
+		ret_payload->len = before;
+	return error;
+}

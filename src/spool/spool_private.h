@@ -1,0 +1,183 @@
+/* The inside of struct spool, for the files of this folder. */
+#ifndef SPOOL_SPOOL_PRIVATE_H
+#define SPOOL_SPOOL_PRIVATE_H
+
+#include "spool/batch.h"
+#include "spool/index.h"
+#include "spool/spool.h"
+
+#define SPOOL_SPARES_MAX     2
+#define SPOOL_GENERATION     1 /* files are never used again, so their bytes are the first */
+#define SPOOL_BATCH_MESSAGES (BATCH_RECORDS_MAX / 2)
+#define MESSAGE_PREFIX_BYTES 32 /* before the caller's payload of a message record */
+#define NO_FD                (-1)
+
+enum segment_flags {
+	SEGMENT_SEALED = 1, /* nothing is added any more */
+	SEGMENT_KEEP = 2,   /* damaged: the file stays for repair */
+	SEGMENT_FREEING =
+		4, /* SEGMENT_FREE is on its way; the file goes when that is flushed (I6) */
+};
+
+struct segment {
+	uint32_t number;
+	uint32_t generation;
+	uint32_t flags;
+	uint32_t live; /* references of live messages to it */
+	/* Recovery: what the journal says of it. */
+	uint64_t walk_offset;    /* messages before it are in the journal's state */
+	uint64_t first_sequence; /* of the batch there; 0: not known */
+	uint64_t void_from; /* batches from this sequence on were never acknowledged; 0: none */
+};
+
+/* A file that is being filled with zeros. */
+struct spare {
+	int fd;
+	uint32_t number;
+	uint64_t filled;
+	uint64_t size;
+	bool flushed;
+};
+
+enum active_state { ACTIVE_NONE, ACTIVE_PLANNED, ACTIVE_STARTED };
+
+/* The segment that takes batches. Planned: number and key are chosen, no file is touched yet. */
+struct active {
+	enum active_state state;
+	int fd; /* the only one open for writing (W5) */
+	struct logfile_header header;
+	uint64_t end; /* where the next batch starts */
+};
+
+struct journal {
+	int fd;
+	struct logfile_header header;
+	uint64_t end;
+	uint64_t sequence; /* of the next batch */
+	bool exists;
+	bool broken; /* a write or flush failed: what lies on the disk is unknown (W5) */
+};
+
+struct spool {
+	struct env *env;
+	int dir_fd;
+	int lock_fd;
+	struct spool_options options;
+	uint32_t block;
+	struct index index;
+	struct segment *segments; /* ascending numbers */
+	size_t segment_count;
+	size_t segment_capacity;
+	uint32_t next_segment;
+	uint32_t next_journal;
+	uint64_t next_sequence; /* of batches in segments */
+	uint64_t last_id;
+	struct active active;
+	struct spare spares[SPOOL_SPARES_MAX]; /* ascending numbers */
+	uint32_t spare_count;
+	struct spare journal_spare; /* fd NO_FD: none */
+	mono_us next_fill_at;       /* the rate's */
+	mono_us retry_fill_at;      /* after a failure */
+	struct batch batch;
+	struct index_entry **added; /* entries of the present batch */
+	uint32_t added_count;
+	struct journal journal;
+	struct batch_image pending; /* records for the journal's next batch */
+	uint32_t pending_results;
+	uint32_t flushes; /* of the present commit */
+};
+
+/* files.c: flushes and pre-written files */
+MUST_CHECK enum error spool_flush(struct spool *spool, int fd);
+MUST_CHECK enum error spool_flush_folder(struct spool *spool);
+MUST_CHECK enum error
+spare_begin(struct spool *spool, enum logfile_kind kind, uint32_t number, struct spare *ret_spare);
+MUST_CHECK enum error spare_finish(struct spool *spool, struct spare *spare);
+void spare_drop(struct spool *spool, enum logfile_kind kind, struct spare *spare);
+
+/* segment.c */
+struct segment *segment_find(const struct spool *spool, uint32_t number);
+MUST_CHECK enum error
+segment_add(struct spool *spool, uint32_t number, struct segment **ret_segment);
+/* Chooses the segment for the next batch: the present one when these bytes fit, else a new one. */
+MUST_CHECK enum error segment_plan(struct spool *spool, uint64_t batch_bytes);
+/* Makes a planned segment ready for its first batch (I1). */
+MUST_CHECK enum error segment_start(struct spool *spool);
+void segment_seal(struct spool *spool);
+/* SEGMENT_FREE for all that hold nothing live. */
+void segment_collect(struct spool *spool);
+/* Removes the files whose SEGMENT_FREE is flushed. */
+void segment_remove_freed(struct spool *spool);
+/* References of an entry that lives (+1) or lives no longer (-1). */
+void segment_count_entry(struct spool *spool, struct index_entry *entry, bool alive);
+
+/* journal.c */
+MUST_CHECK enum error journal_add_result(struct spool *spool, const struct spool_result *result);
+MUST_CHECK enum error
+journal_add_segment(struct spool *spool, uint32_t type, const struct segment *segment);
+MUST_CHECK enum error journal_add_void(struct spool *spool, const struct segment *segment);
+/* Writes and flushes what is pending; a new journal when the present one is full or broken. */
+MUST_CHECK enum error journal_flush(struct spool *spool);
+/* A new journal with the whole state: nothing is pending afterwards. */
+MUST_CHECK enum error journal_start(struct spool *spool);
+void journal_close(struct spool *spool);
+
+/* The end of a journal's state. */
+struct journal_end {
+	uint64_t messages; /* STATE records before it */
+	uint64_t next_sequence;
+	uint32_t next_segment;
+};
+
+/* The records of a journal: into the batch in the making, */
+MUST_CHECK enum error journal_image_segment(struct batch_image *image, const struct spool *spool,
+	uint32_t type, const struct segment *segment);
+MUST_CHECK enum error
+journal_image_state(struct batch_image *image, struct env *env, const struct index_entry *entry);
+MUST_CHECK enum error journal_image_end(struct batch_image *image, const struct journal_end *end);
+
+/* and out of the payload. */
+struct journal_segment {
+	uint32_t number;
+	uint32_t generation;
+	uint32_t flags;
+	uint64_t offset;
+	uint64_t sequence;
+	uint64_t id_floor;
+};
+MUST_CHECK enum error
+journal_decode_segment(struct slice payload, struct journal_segment *ret_segment);
+MUST_CHECK enum error
+journal_decode_result(uint64_t queue_id, struct slice payload, struct spool_result *ret_result);
+/* Fills an entry that is new but for its id. */
+MUST_CHECK enum error
+journal_decode_state(struct index *index, struct slice payload, struct index_entry *entry);
+MUST_CHECK enum error journal_decode_end(struct slice payload, struct journal_end *ret_end);
+
+/* How a result changes what is known of its message; DONE is the caller's. */
+MUST_CHECK enum error
+entry_apply(struct index *index, struct index_entry *entry, const struct spool_result *result);
+
+/* The part of a message record that is ours. */
+struct message_prefix {
+	struct spool_reference content;
+	uint32_t content_crc;
+	uint32_t content_flags;
+};
+void
+message_prefix_encode(const struct message_prefix *prefix, uint8_t ret_bytes[MESSAGE_PREFIX_BYTES]);
+MUST_CHECK enum error
+message_prefix_decode(struct slice bytes, uint64_t queue_id, struct message_prefix *ret_prefix);
+
+/* recover.c: fills index and segments from the disk, starts the new journal, removes what is dead.
+ */
+MUST_CHECK enum error spool_recover(struct spool *spool, const struct spool_visitor *visitor);
+
+static inline void
+spool_see_id(struct spool *spool, uint64_t queue_id)
+{
+	if (queue_id > spool->last_id)
+		spool->last_id = queue_id;
+}
+
+#endif
