@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -261,6 +262,8 @@ child_report_death(struct root_child *child)
 {
 	int status = child->exit_status;
 
+	if (child->role == ROLE_LOG) /* nobody would read it in the log */
+		fprintf(stderr, "veredus: the log process died (wait status %d) and is started again\n", status);
 	log_event(child->root->env, LOG_ERROR, "process_died", LOG_STRING("role", role_name(child->role)),
 		LOG_NUMBER("worker", child->worker), LOG_SLICE("name", child->name),
 		WIFSIGNALED(status) ? LOG_NUMBER("signal", WTERMSIG(status)) : LOG_NUMBER("exit", WEXITSTATUS(status)),
