@@ -1,0 +1,14 @@
+/*
+ * The commands of `veredus`: each gets its own name in argv[0] and its arguments behind it, as main
+ * does, and returns an exit code of sysexits.h. With --help each prints how it is used.
+ */
+#ifndef CMD_COMMAND_H
+#define CMD_COMMAND_H
+
+int cmd_serve(int argc, char **argv);
+int cmd_sandbox(int argc, char **argv);
+int cmd_send(int argc, char **argv);
+int cmd_queue(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+
+#endif
