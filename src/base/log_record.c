@@ -4,9 +4,8 @@
  * mail address can forge neither a log line nor a terminal command.
  */
 #include "base/log_record.h"
+#include "base/civil.h"
 #include "base/cursor.h"
-
-#include <time.h>
 
 #define LOG_SHORTENED "..."
 #define LOG_CUT       0x80 /* in the level's octet: fields were left out */
@@ -144,12 +143,9 @@ log_record_text(struct slice record, const char *key, struct slice *ret_value)
 void
 time_append_rfc3339(struct buffer *buffer, wall_us time)
 {
-	time_t seconds = (time_t)(time / US_PER_S);
-	struct tm utc;
+	struct civil_time t = civil_time_of(time);
 
-	gmtime_r(&seconds, &utc);
-	buffer_printf(buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-		utc.tm_min, utc.tm_sec, (int)(time % US_PER_S));
+	buffer_printf(buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond);
 }
 
 static bool

@@ -2,6 +2,7 @@
 #include "cmd/command.h"
 #include "cmd/tool.h"
 #include "conf/conf.h"
+#include "proc/rights.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,12 +13,15 @@
 
 static const char usage[] =
 	"usage: veredus check [-c FILE] [--show]\n"
+	"       veredus check --rights [--json]\n"
 	"\n"
 	"Reads a configuration (" VEREDUS_CONF ") and says what is wrong with it, with lines and\n"
 	"columns. Nothing is started.\n"
 	"\n"
 	"  -c, --config FILE   the configuration\n"
 	"      --show          print it with every default written out\n"
+	"      --rights        what each process of the server may do; no configuration is read\n"
+	"      --json          with --rights: an object for each process\n"
 	"\n"
 	"Exit code: 0 when the server would start with it, 78 when not.\n";
 
@@ -25,6 +29,8 @@ struct check {
 	struct env env;
 	const char *file;
 	bool show;
+	bool rights;
+	bool json;
 	struct arena arena;
 	struct conf conf;
 	struct conf_problems problems;
@@ -78,11 +84,31 @@ check_file(struct check *check)
 	return code;
 }
 
+static int
+print_rights(bool json)
+{
+	struct env env;
+	struct buffer text;
+
+	env_init_linux(&env);
+	buffer_init(&text, env.memory, SHOW_MAX);
+	proc_print_rights(&text, json);
+	enum error error = buffer_error(&text);
+	if (error == OK)
+		fwrite(text.ptr, 1, text.len, stdout);
+	buffer_done(&text);
+	env_done(&env);
+	if (error != OK)
+		return tool_fail(NAME, EX_SOFTWARE, "can't print it: %s", error_text(error));
+	return tool_finish(NAME, EX_OK);
+}
+
 int
 cmd_check(int argc, char **argv)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-		{"show", no_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"show", no_argument, NULL, 's'}, {"rights", no_argument, NULL, 'r'},
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct check check = {.file = VEREDUS_CONF};
 	int option;
 
@@ -94,6 +120,12 @@ cmd_check(int argc, char **argv)
 		case 's':
 			check.show = true;
 			break;
+		case 'r':
+			check.rights = true;
+			break;
+		case 'j':
+			check.json = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return tool_finish(NAME, EX_OK);
@@ -104,5 +136,7 @@ cmd_check(int argc, char **argv)
 	if (optind < argc)
 		return tool_misused(
 			NAME, "\"%s\" is too much; the file stands behind -c", argv[optind]);
-	return check_file(&check);
+	if (check.json && !check.rights)
+		return tool_misused(NAME, "--json goes with --rights");
+	return check.rights ? print_rights(check.json) : check_file(&check);
 }

@@ -5,6 +5,7 @@
 #include "cmd/command.h"
 #include "cmd/tool.h"
 #include "conf/suggest.h"
+#include "proc/child.h"
 
 #include <stdio.h>
 #include <sysexits.h>
@@ -15,8 +16,17 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+static int
+run_session(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	return child_main(&role_session);
+}
+
 /* In the order in which help shows them. */
 static const struct command commands[] = {
+	{"serve", "run the mail server", cmd_serve},
+	{"sandbox", "try it out: a server on loopback that shows what it does", cmd_sandbox},
 	{"send", "send a message by SMTP", cmd_send},
 	{"queue", "show what waits for delivery", cmd_queue},
 	{"check", "check a configuration without starting anything", cmd_check},
@@ -25,6 +35,7 @@ static const struct command commands[] = {
 
 /* What the executable is when called by another name; ends with an empty row. */
 static const struct command private_names[] = {
+	{"veredus-session", NULL, run_session},
 	{NULL, NULL, NULL},
 };
 

@@ -6,7 +6,6 @@
 #include "ipc/log_ring.h"
 #include "task/task.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #define LOG_REST_US      (10 * US_PER_MS)
@@ -28,8 +27,7 @@ struct log_service {
 	struct task_group tasks;
 	struct watch wake;
 	int wake_fd;
-	int folder_fd;
-	int log_fd; /* -1: the file can't be opened */
+	int log_fd;
 	uint64_t lost_writes;
 	struct buffer log;
 	struct buffer announcements;
@@ -63,7 +61,7 @@ log_flush_to(struct log_service *service, int fd, struct buffer *buffer)
 	struct slice left = buffer_slice(buffer);
 
 	while (left.len > 0) {
-		ssize_t written = fd < 0 ? -1 : env->disk->write(env->world, fd, left.ptr, left.len);
+		ssize_t written = env->disk->write(env->world, fd, left.ptr, left.len);
 		if (written <= 0) {
 			service->lost_writes++;
 			break;
@@ -117,7 +115,7 @@ log_report_losses(struct log_service *service, struct log_source *source)
 	if (dropped > 0)
 		log_event(service->env, LOG_WARNING, "log_lost", LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", dropped));
-	if (service->lost_writes > 0 && service->log_fd >= 0) {
+	if (service->lost_writes > 0) {
 		log_event(service->env, LOG_ERROR, "log_write_failed", LOG_NUMBER("times", service->lost_writes));
 		service->lost_writes = 0;
 	}
@@ -202,7 +200,6 @@ log_service_new(struct env *env, const struct conf *conf, int wake_fd)
 	service->env = env;
 	service->conf = conf;
 	service->wake_fd = wake_fd;
-	service->folder_fd = -1;
 	service->log_fd = STDERR_FILENO;
 	service->own.write = log_own_record;
 	list_init(&service->sources);
@@ -214,22 +211,9 @@ log_service_new(struct env *env, const struct conf *conf, int wake_fd)
 }
 
 void
-log_service_set_folder(struct log_service *service, int folder_fd)
+log_service_set_file(struct log_service *service, int file_fd)
 {
-	struct env *env = service->env;
-	struct slice path = service->conf->log.file;
-	size_t slash = path.len;
-	struct arena arena;
-
-	service->folder_fd = folder_fd;
-	while (slash > 0 && path.ptr[slash - 1] != '/')
-		slash--;
-	arena_init(&arena, env->memory, 4096);
-	char *name = arena_text(&arena, slice_from(path, slash));
-	service->log_fd = name
-		? env->disk->openat(env->world, folder_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, 0640)
-		: -1;
-	arena_done(&arena);
+	service->log_fd = file_fd;
 }
 
 void
@@ -284,11 +268,8 @@ log_service_free(struct log_service **service_pointer)
 		source_close(service, list_entry(link, struct log_source, link));
 	watch_close(&service->wake);
 	env->net->close(env->world, service->wake_fd);
-	if (service->folder_fd >= 0) {
-		env->disk->close(env->world, service->folder_fd);
-		if (service->log_fd >= 0)
-			env->disk->close(env->world, service->log_fd);
-	}
+	if (service->log_fd != STDERR_FILENO)
+		env->disk->close(env->world, service->log_fd);
 	buffer_done(&service->log);
 	buffer_done(&service->announcements);
 	memory_put(env->memory, service);

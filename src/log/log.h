@@ -14,8 +14,8 @@ struct log_service;
 /* `wake_fd` is what the rings' writers signal; the service owns it from here on. */
 struct log_service *log_service_new(struct env *env, const struct conf *conf, int wake_fd);
 
-/* Where the log file lies; owned from here on. Needed only when the configuration names a file. */
-void log_service_set_folder(struct log_service *service, int folder_fd);
+/* The log file, open for appending; owned from here on. Needed only when the configuration names a file. */
+void log_service_set_file(struct log_service *service, int file_fd);
 
 /* A process' ring; owned from here on. One that it replaces is drained first. */
 void log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker, int memory_fd);

@@ -160,7 +160,8 @@ index_add(struct index *index, uint64_t queue_id, struct index_entry **ret_entry
 	return OK;
 }
 
-/* Whether `slot` lies in the run that starts at `home` and ends before `hole`, on the ring. */
+/* Whether `home` lies behind `hole` and not behind `slot`, on the ring: then what is in `slot` is
+ * found as it is. */
 static bool
 slot_is_between(uint32_t hole, uint32_t home, uint32_t slot)
 {

@@ -227,6 +227,23 @@ remove_unused(struct recovery *recovery)
 	}
 }
 
+/* A journal that is not read again: gone, or out of the way for whoever repairs damage. */
+static void
+retire_journal(struct recovery *recovery, uint32_t number)
+{
+	struct spool *spool = recovery->spool;
+	struct env *env = spool->env;
+	char name[LOGFILE_NAME_BYTES], aside[LOGFILE_NAME_BYTES + sizeof "damaged-"];
+
+	logfile_name(LOGFILE_JOURNAL, number, name);
+	snprintf(aside, sizeof aside, "damaged-%s", name);
+	/* If it stays under its name, the next start finds a newer one and tries this again. */
+	if (recovery->keep_journals)
+		env->disk->renameat(env->world, spool->dir_fd, name, spool->dir_fd, aside);
+	else
+		env->disk->unlinkat(env->world, spool->dir_fd, name, 0);
+}
+
 static void
 remove_superseded(struct recovery *recovery)
 {
@@ -234,8 +251,7 @@ remove_superseded(struct recovery *recovery)
 	enum error ignored = OK;
 
 	for (size_t i = 0; i < recovery->journals.count; i++)
-		ignored = logfile_remove(
-			spool->env, spool->dir_fd, LOGFILE_JOURNAL, recovery->journals.numbers[i]);
+		retire_journal(recovery, recovery->journals.numbers[i]);
 	for (size_t i = 0; i < recovery->segments.count; i++) {
 		if (number_list_has(&recovery->freed, recovery->segments.numbers[i]))
 			ignored = logfile_remove(spool->env, spool->dir_fd, LOGFILE_SEGMENT,

@@ -16,6 +16,7 @@
 #define PENDING_BYTES_MIN 65536
 #define SEGMENT_BYTES_MAX (UINT64_C(1) << 32)
 #define JOURNAL_BYTES_MIN 65536
+#define FILL_RETRY_US     (10 * US_PER_S) /* after a full disk */
 #define US_PER_SECOND     ((uint64_t)US_PER_S)
 
 static enum error
@@ -310,21 +311,25 @@ spool_add_result(struct spool *spool, const struct spool_result *result)
 		return ERROR_NOT_FOUND;
 	if (result->recipient >= SPOOL_RECIPIENTS_MAX)
 		return ERROR_LIMIT;
-	enum error error = journal_add_result(spool, result);
+	bool is_mark =
+		result->kind == SPOOL_RECIPIENT_DELIVERED || result->kind == SPOOL_RECIPIENT_FAILED;
+	/*
+	 * The index knows it at once, so that a new journal's state covers it whenever that is
+	 * written. Only a mark may lack memory; one that is made for a record that then finds no
+	 * room is true all the same.
+	 */
+	enum error error = is_mark ? entry_apply(&spool->index, entry, result) : OK;
+	if (error == OK)
+		error = journal_add_result(spool, result);
 	if (error != OK)
 		return error;
 	spool->pending_results++;
-	/*
-	 * Known at once, so that a new journal's state covers it whenever that is written. A mark
-	 * that finds no memory is in the journal all the same: only the next journal would not know
-	 * it, so say it.
-	 */
-	error = entry_apply(&spool->index, entry, result);
 	if (result->kind == SPOOL_DONE) {
 		segment_count_entry(spool, entry, false);
 		index_remove(&spool->index, entry);
+		return OK;
 	}
-	return error;
+	return is_mark ? OK : entry_apply(&spool->index, entry, result);
 }
 
 /* What a caller is told of messages that will not be taken up. */
@@ -473,6 +478,8 @@ spool_prepare(struct spool *spool)
 	enum logfile_kind kind;
 	mono_us now = env_monotonic(spool->env);
 
+	if (now < spool->retry_fill_at)
+		return false;
 	if (now < spool->next_fill_at)
 		return true;
 	struct spare *spare = next_spare(spool, &kind);
@@ -486,6 +493,7 @@ spool_prepare(struct spool *spool)
 	if (error == OK)
 		return true;
 	spare_give_up(spool, kind, spare);
+	spool->retry_fill_at = now + FILL_RETRY_US;
 	return false;
 }
 
@@ -540,8 +548,8 @@ spool_read_record(struct env *env, int segment_fd, const struct spool_reference 
 	error = logfile_read(env, segment_fd, prefix, own, reference->offset);
 	if (error != OK)
 		return error;
-	uint8_t *bytes = buffer_reserve(ret_payload, rest);
-	if (!bytes)
+	uint8_t *bytes = rest > 0 ? buffer_reserve(ret_payload, rest) : NULL;
+	if (rest > 0 && !bytes)
 		return buffer_error(ret_payload);
 	error = logfile_read(env, segment_fd, bytes, rest, reference->offset + own);
 	uint32_t crc = crc32c(crc32c(0, slice_of(prefix, own)), slice_of(bytes, rest));

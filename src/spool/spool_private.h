@@ -76,7 +76,8 @@ struct spool {
 	struct spare spares[SPOOL_SPARES_MAX]; /* ascending numbers */
 	uint32_t spare_count;
 	struct spare journal_spare; /* fd NO_FD: none */
-	mono_us next_fill_at;
+	mono_us next_fill_at;       /* the rate's */
+	mono_us retry_fill_at;      /* after a failure */
 	struct batch batch;
 	struct index_entry **added; /* entries of the present batch */
 	uint32_t added_count;

@@ -1,0 +1,71 @@
+/*
+ * `veredus serve -c FILE`: checks the file, then becomes veredus-core as root. The private programs lie beside this one (a build folder) or in
+ * libexec.
+ */
+#include "cmd/command.h"
+#include "conf/conf.h"
+#include "proc/rights.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define SERVE_DEFAULT_FILE VEREDUS_CONF
+
+static bool
+find_private_program(const char *own, const char *name, char ret_path[PATH_MAX])
+{
+	const char *slash = strrchr(own, '/');
+
+	if (slash && (size_t)snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - own), own, name) < PATH_MAX && access(ret_path, X_OK) == 0)
+		return true;
+	return (size_t)snprintf(ret_path, PATH_MAX, "%s/%s", VEREDUS_LIBEXEC, name) < PATH_MAX && access(ret_path, X_OK) == 0;
+}
+
+int
+serve_exec(const char *conf_file)
+{
+	char own[PATH_MAX], core[PATH_MAX], lookup[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
+
+	if (len < 0) {
+		fprintf(stderr, "veredus: can't find the own program through /proc: %s\n", strerror(errno));
+		return EX_OSERR;
+	}
+	own[len] = 0;
+	if (!find_private_program(own, program_name(PROGRAM_CORE), core) || !find_private_program(own, program_name(PROGRAM_LOOKUP), lookup)) {
+		fprintf(stderr, "veredus: %s and %s are neither beside %s nor in %s: the installation is incomplete\n",
+			program_name(PROGRAM_CORE), program_name(PROGRAM_LOOKUP), own, VEREDUS_LIBEXEC);
+		return EX_OSFILE;
+	}
+	execl(core, "veredus-root", conf_file, core, own, lookup, (char *)NULL);
+	fprintf(stderr, "veredus: can't start %s: %s\n", core, strerror(errno));
+	return EX_OSERR;
+}
+
+int
+cmd_serve(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+	const char *conf_file = SERVE_DEFAULT_FILE;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
+		if (option == 'c') {
+			conf_file = optarg;
+		} else {
+			fprintf(option == 'h' ? stdout : stderr, "usage: veredus serve [-c FILE]\n    default: %s\n", SERVE_DEFAULT_FILE);
+			return option == 'h' ? EX_OK : EX_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "veredus serve: unexpected \"%s\"\n", argv[optind]);
+		return EX_USAGE;
+	}
+	return serve_exec(conf_file); /* root reads the file itself, and says what is wrong with it */
+}

@@ -1,0 +1,303 @@
+/*
+ * Order of a life: START (who, which configuration, where to log), whatever else root has (peers, rings, listeners, folders), GO: then rights
+ * are given up and work begins. Nothing from outside is read before that. STOP ends it in good order; root's end ends it at once, since
+ * nobody would restart what it talks to.
+ */
+#include "proc/child.h"
+#include "ipc/log_ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define CONF_VIEW_MAX CONF_TEXT_MAX
+#define FIRST_SYSTEM_LOGIN_UID 1000 /* mail is never delivered as a daemon's account */
+
+struct child {
+	struct child_task *task;
+	struct env *env;
+	const struct role_functions *functions;
+	struct channel root;
+	struct arena arena;
+	struct conf conf;
+	struct log_writer log;
+	struct sandbox sandbox;
+	struct role_context context;
+	char home[256];
+	void *state;
+	uint32_t workers;
+	bool working;
+};
+
+static unsigned
+conf_reader_of(enum role role)
+{
+	static const unsigned readers[ROLE_COUNT] = {
+		[ROLE_ROOT] = CONF_READER_ROOT,
+		[ROLE_SESSION] = CONF_READER_SESSION,
+		[ROLE_QUEUE] = CONF_READER_QUEUE,
+		[ROLE_DELIVER] = CONF_READER_DELIVER,
+		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
+		[ROLE_ADMIN] = CONF_READER_ADMIN,
+		[ROLE_LOG] = CONF_READER_LOG,
+	};
+
+	return readers[role];
+}
+
+/* For what goes wrong before there is a log, or with it. */
+static void
+complain(const struct child *child, const char *what, enum error error)
+{
+	fprintf(stderr, "veredus-%s: %s: %s\n", role_name(child->functions->role), what, error_text(error));
+}
+
+static enum error
+read_configuration(struct child *child, int memory_fd)
+{
+	struct env *env = child->env;
+	struct conf_problems problems;
+	struct buffer text;
+	enum error error = OK;
+	uint8_t piece[1024];
+	ssize_t got;
+
+	buffer_init(&text, env->memory, CONF_VIEW_MAX);
+	while ((got = env->disk->pread(env->world, memory_fd, piece, sizeof piece, (off_t)text.len)) > 0)
+		buffer_append(&text, slice_of(piece, (size_t)got));
+	error = got < 0 ? ERROR_IO : buffer_error(&text);
+	conf_problems_init(&problems, env->memory);
+	if (error == OK)
+		error = conf_parse_view(
+			env, &child->arena, conf_reader_of(child->functions->role), buffer_slice(&text), &child->conf, &problems);
+	conf_problems_done(&problems);
+	buffer_done(&text);
+	env->disk->close(env->world, memory_fd);
+	return error;
+}
+
+/* "system:alice": mail for a system user, as that user. */
+static bool
+is_system_deliverer(struct slice name)
+{
+	return slice_has_prefix(name, SLICE("system:"));
+}
+
+static enum error
+find_user(struct child *child, struct slice name)
+{
+	struct env *env = child->env;
+	char *text = arena_text(&child->arena, name);
+	struct user *user = &child->sandbox.user;
+
+	if (name.len == 0)
+		return OK;
+	if (!text)
+		return ERROR_FORMAT;
+	int result = env->users->find(env->world, text, user);
+	if (result < 0)
+		return error_from_errno(-result);
+	if (is_system_deliverer(child->context.name) && user->uid < FIRST_SYSTEM_LOGIN_UID)
+		return ERROR_DENIED;
+	child->sandbox.becomes_user = geteuid() == 0;
+	memcpy(child->home, user->home, sizeof child->home);
+	return OK;
+}
+
+static enum error
+take_start(struct child *child, struct ipc_message *message)
+{
+	struct env *env = child->env;
+	int conf_fd = message->fds[0], log_fd = message->fds[1], log_wake_fd = message->fds[2];
+	struct slice name;
+
+	child->context = (struct role_context){.env = env,
+		.conf = &child->conf,
+		.worker = message->start.worker,
+		.log_wake_fd = log_wake_fd,
+		.wake_fd = message->fds[3],
+		.root = &child->root,
+		.sandbox = &child->sandbox};
+	if (!arena_copy(&child->arena, message->start.name, &name))
+		return ERROR_NO_MEMORY;
+	child->context.name = name;
+	enum error error = log_writer_open(&child->log, env, log_fd, log_wake_fd);
+	env->net->close(env->world, log_fd);
+	if (error == OK)
+		env->log = &child->log.sink;
+	if (error == OK)
+		error = find_user(child, message->start.run_as);
+	if (error == OK)
+		error = read_configuration(child, conf_fd);
+	if (error != OK)
+		return error;
+	if (is_system_deliverer(name))
+		child->context.home = slice_text(child->home);
+	child->state = child->functions->new(&child->context);
+	return OK;
+}
+
+/* Everything that root has for us up to GO; folders are what Landlock will allow. */
+static enum error
+take_orders(struct child *child)
+{
+	struct ipc_message message;
+
+	for (;;) {
+		enum error error = channel_receive(&child->root, MONO_NEVER, &message);
+		if (error != OK)
+			return error;
+		if (message.kind == IPC_GO) {
+			child->workers = message.go.workers;
+			return OK;
+		}
+		if (message.kind == IPC_STOP)
+			return ERROR_CLOSED;
+		if (message.kind == IPC_FOLDER && child->sandbox.rights->folders != FOLDER_NONE)
+			sandbox_allow_folder(&child->sandbox, message.fds[0], child->sandbox.rights->folders);
+		child->functions->message(child->state, &message);
+	}
+}
+
+static enum error
+give_up_rights(struct child *child)
+{
+	const struct role_functions *functions = child->functions;
+	const char *what = "prepare";
+	enum error error = OK;
+
+	if (child->task->sandboxed)
+		error = sandbox_become_user(&child->sandbox, &what);
+	if (error == OK && functions->prepare)
+		error = functions->prepare(child->state, &child->context);
+	if (error == OK && child->task->sandboxed)
+		error = sandbox_close(&child->sandbox, &what);
+	if (error != OK)
+		log_event(child->env, LOG_ERROR, "sandbox_failed", LOG_STRING("role", role_name(functions->role)), LOG_STRING("step", what),
+			LOG_STRING("error", error_text(error)));
+	return error;
+}
+
+static enum error
+begin_work(struct child *child)
+{
+	struct ipc_message ready = {.kind = IPC_READY, .ready = {.worker = child->context.worker}};
+	enum error error = give_up_rights(child);
+
+	if (error == OK)
+		error = child->functions->go(child->state, child->workers);
+	if (error == OK)
+		error = channel_send(&child->root, &ready, MONO_NEVER);
+	child->working = error == OK;
+	return error;
+}
+
+/* Until STOP (OK) or root's end. */
+static enum error
+work(struct child *child, int64_t *ret_grace_us)
+{
+	struct ipc_message message;
+
+	for (;;) {
+		enum error error = channel_receive(&child->root, MONO_NEVER, &message);
+		if (error != OK)
+			return error;
+		if (message.kind == IPC_STOP) {
+			*ret_grace_us = (int64_t)message.stop.grace_ms * US_PER_MS;
+			return OK;
+		}
+		child->functions->message(child->state, &message);
+		channel_relax(&child->root);
+	}
+}
+
+static int
+child_live(struct child *child)
+{
+	struct ipc_message message;
+	int64_t grace_us = 0;
+	enum error error = channel_receive(&child->root, MONO_NEVER, &message);
+
+	if (error == OK && message.kind != IPC_START)
+		error = ERROR_FORMAT;
+	if (error == OK)
+		error = take_start(child, &message);
+	if (error != OK) {
+		if (error != ERROR_CLOSED)
+			complain(child, "can't start", error);
+		return error == ERROR_NOT_FOUND || error == ERROR_DENIED ? EX_NOUSER : EX_SOFTWARE;
+	}
+	error = take_orders(child);
+	if (error == OK)
+		error = begin_work(child);
+	if (error == OK)
+		error = work(child, &grace_us);
+	/* Root is gone, or cannot be understood any more: end at once, as after a power cut. */
+	if (error != OK && child->task->sandboxed)
+		return EX_UNAVAILABLE;
+	if (child->working)
+		child->functions->stop(child->state, grace_us);
+	child->functions->free(&child->state);
+	return error == OK ? EX_OK : EX_UNAVAILABLE;
+}
+
+static void
+child_done(struct child *child)
+{
+	struct env *env = child->env;
+
+	channel_close(&child->root);
+	if (child->log.shared) {
+		env->log = NULL;
+		log_writer_close(&child->log);
+		env->net->close(env->world, child->context.log_wake_fd);
+	}
+	arena_done(&child->arena);
+	memory_put(env->memory, child);
+}
+
+void
+child_run(void *arg)
+{
+	struct child_task *task = arg;
+	struct child *child = memory_get(task->env.memory, sizeof *child);
+	enum role role = task->functions->role;
+
+	child->task = task;
+	child->env = &task->env;
+	child->functions = task->functions;
+	child->sandbox.rights = process_rights_of(role);
+	child->sandbox.chroot = child->sandbox.rights->chroot && geteuid() == 0;
+	arena_init(&child->arena, child->env->memory, CONF_ARENA_MAX);
+	if (channel_open(&child->root, child->env->loop, task->root_fd, role, ROLE_ROOT) == OK)
+		task->exit_code = child_live(child);
+	else
+		task->exit_code = EX_OSERR;
+	if (task->sandboxed)
+		_exit(task->exit_code); /* what the process still holds is the kernel's to take back */
+	child_done(child);
+}
+
+int
+child_main(const struct role_functions *functions)
+{
+	struct child_task task = {.functions = functions, .root_fd = CHILD_ROOT_FD, .sandboxed = true, .exit_code = EX_SOFTWARE};
+	struct loop_options options = {.watchdog_us = functions->role == ROLE_SESSION ? 50 * US_PER_MS : 0};
+	struct task_group group;
+
+	if (fcntl(CHILD_ROOT_FD, F_GETFD) < 0) {
+		fprintf(stderr, "veredus-%s is started by veredus serve, not by hand\n", role_name(functions->role));
+		return EX_USAGE;
+	}
+	umask(077);
+	env_init_linux(&task.env);
+	loop_new(&task.env, &options);
+	task_group_init(&group, task.env.loop);
+	if (task_start(&group, role_name(functions->role), child_run, &task) != OK)
+		return EX_OSERR;
+	loop_run(task.env.loop);
+	return task.exit_code;
+}

@@ -1,0 +1,61 @@
+/* log: everybody's log rings, and the log file if there is one. */
+#include "log/log.h"
+#include "proc/child.h"
+
+#include <unistd.h>
+
+struct log_role {
+	struct env *env;
+	struct log_service *service;
+};
+
+static void *
+new_log(struct role_context *context)
+{
+	struct env *env = context->env;
+	struct log_role *role = memory_get(env->memory, sizeof *role);
+
+	role->env = env;
+	env->net->close(env->world, context->wake_fd); /* what wakes it is the counter of all log rings */
+	role->service = log_service_new(env, context->conf, dup(context->log_wake_fd));
+	return role;
+}
+
+static void
+log_message(void *state, struct ipc_message *message)
+{
+	struct log_role *role = state;
+
+	if (message->kind == IPC_FOLDER)
+		log_service_set_file(role->service, message->fds[0]);
+	else if (message->kind == IPC_LOG_RING)
+		log_service_add_ring(role->service, message->log_ring.role, message->log_ring.worker, message->fds[0]);
+	else
+		ipc_close_fds(role->env, message);
+}
+
+static enum error
+log_go(void *state, uint32_t workers)
+{
+	(void)workers;
+	return log_service_go(((struct log_role *)state)->service);
+}
+
+static void
+log_stop(void *state, int64_t grace_us)
+{
+	(void)grace_us;
+	log_service_stop(((struct log_role *)state)->service);
+}
+
+static void
+log_free(void **state)
+{
+	struct log_role *role = *state;
+
+	log_service_free(&role->service);
+	memory_put(role->env->memory, role);
+	*state = NULL;
+}
+
+const struct role_functions role_log = {ROLE_LOG, new_log, log_message, NULL, log_go, log_stop, log_free};

@@ -1,0 +1,109 @@
+/* lookup: channels to sessions. The folders of the account files are opened for Landlock alone: files in them are replaced by rename. */
+#include "lookup/lookup.h"
+#include "proc/child.h"
+
+#include <fcntl.h>
+
+struct lookup_role {
+	struct env *env;
+	struct lookup_service *service;
+};
+
+static bool
+stop_listing(void *arg, const char *name, uid_t uid)
+{
+	(void)arg;
+	(void)name;
+	(void)uid;
+	return false;
+}
+
+static void *
+new_lookup(struct role_context *context)
+{
+	struct env *env = context->env;
+	struct lookup_role *role = memory_get(env->memory, sizeof *role);
+
+	role->env = env;
+	role->service = lookup_service_new(env, context->conf);
+	env->net->close(env->world, context->wake_fd); /* nobody wakes it but through its channels */
+	/* Sources of users are libraries that libc loads at the first question: no code is mapped after the filter is on. */
+	for (size_t i = 0; i < context->conf->domain_count; i++)
+		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM) {
+			env->users->list(env->world, stop_listing, NULL);
+			break;
+		}
+	return role;
+}
+
+static void
+allow_folder_of(struct role_context *context, struct slice path)
+{
+	struct env *env = context->env;
+	size_t len = path.len;
+	struct arena arena;
+
+	while (len > 1 && path.ptr[len - 1] != '/')
+		len--;
+	arena_init(&arena, env->memory, 8192);
+	char *folder = arena_text(&arena, slice_sub(path, 0, len));
+	/* What is not there can't be read either; it is reported when the table is. */
+	int fd = folder ? env->disk->openat(env->world, AT_FDCWD, folder, O_PATH | O_DIRECTORY, 0) : -1;
+	if (fd >= 0)
+		sandbox_allow_folder(context->sandbox, fd, FOLDER_READ);
+	arena_done(&arena);
+}
+
+static enum error
+lookup_prepare(void *state, struct role_context *context)
+{
+	const struct conf *conf = context->conf;
+	struct slice last = slice_of(NULL, 0);
+
+	(void)state;
+	allow_folder_of(context, SLICE("/etc/"));
+	for (size_t i = 0; i < conf->domain_count; i++) {
+		struct slice file = conf->domains[i].accounts_file;
+		if (conf->domains[i].accounts != CONF_ACCOUNTS_FILE || slice_equal(file, last))
+			continue;
+		allow_folder_of(context, file);
+		last = file;
+	}
+	return OK;
+}
+
+static void
+lookup_message(void *state, struct ipc_message *message)
+{
+	struct lookup_role *role = state;
+
+	if (message->kind == IPC_PEER)
+		lookup_service_add_session(role->service, message->peer.worker, message->fds[0]);
+}
+
+static enum error
+lookup_go(void *state, uint32_t workers)
+{
+	(void)workers;
+	return lookup_service_go(((struct lookup_role *)state)->service);
+}
+
+static void
+lookup_stop(void *state, int64_t grace_us)
+{
+	(void)grace_us;
+	lookup_service_stop(((struct lookup_role *)state)->service);
+}
+
+static void
+lookup_free(void **state)
+{
+	struct lookup_role *role = *state;
+
+	lookup_service_free(&role->service);
+	memory_put(role->env->memory, role);
+	*state = NULL;
+}
+
+const struct role_functions role_lookup = {
+	ROLE_LOOKUP, new_lookup, lookup_message, lookup_prepare, lookup_go, lookup_stop, lookup_free};

@@ -1,0 +1,56 @@
+/* session: listeners, the ring and the channel to queue, the channel to lookup. */
+#include "proc/child.h"
+#include "session/session.h"
+
+static void *
+new_session(struct role_context *context)
+{
+	return session_worker_new(context->env, context->conf, context->worker, context->wake_fd);
+}
+
+static void
+session_message(void *state, struct ipc_message *message)
+{
+	struct session_worker *worker = state;
+
+	switch (message->kind) {
+	case IPC_LISTENER:
+		session_worker_add_listener(worker, message->listener.name, message->fds[0]);
+		return;
+	case IPC_RING:
+		session_worker_set_ring(worker, message->fds[0], message->fds[1]);
+		return;
+	case IPC_PEER:
+		if (message->peer.role == ROLE_QUEUE)
+			session_worker_set_queue(worker, message->fds[0]);
+		else
+			session_worker_set_lookup(worker, message->fds[0]);
+		return;
+	default:
+		return; /* the schema lets root send nothing else to a session that carries descriptors */
+	}
+}
+
+static enum error
+session_go(void *state, uint32_t workers)
+{
+	return session_worker_go(state, workers);
+}
+
+static void
+session_stop(void *state, int64_t grace_us)
+{
+	session_worker_stop(state, grace_us);
+}
+
+static void
+session_free(void **state)
+{
+	struct session_worker *worker = *state;
+
+	session_worker_free(&worker);
+	*state = NULL;
+}
+
+const struct role_functions role_session = {
+	ROLE_SESSION, new_session, session_message, NULL, session_go, session_stop, session_free};

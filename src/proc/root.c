@@ -1,0 +1,233 @@
+/*
+ * The life of a server: set up, start in stages (what keeps mail before what takes it), say where it listens, repair what dies, end in the
+ * opposite order (nothing new comes in, then what is under way is finished, the log last).
+ */
+#include "net/listener.h"
+#include "proc/root_private.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define START_US          (60 * US_PER_S) /* for a recovery of millions of messages, with room */
+#define SESSION_GRACE_US  (5 * US_PER_S)
+#define QUEUE_GRACE_US    (10 * US_PER_S)
+#define KILL_AFTER_US     (2 * US_PER_S)
+
+void
+root_stop(struct root *root)
+{
+	root->stopping = true;
+	task_event_signal(&root->changed);
+}
+
+static void
+start_role(struct root *root, enum role role)
+{
+	list_for_each(link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->role == role && root_start_child(child) != OK)
+			root->start_failed = true;
+	}
+}
+
+static bool
+role_is_ready(const struct root *root, enum role role)
+{
+	list_for_each(link, &root->children) {
+		const struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->role == role && child->restarts && !child->ready)
+			return false;
+	}
+	return true;
+}
+
+/* May wait. False when the start has failed or was called off. */
+static bool
+await_ready(struct root *root, enum role role)
+{
+	mono_us deadline = loop_deadline(root->env->loop, START_US);
+
+	while (!role_is_ready(root, role)) {
+		if (root->start_failed || root->stopping)
+			return false;
+		if (task_event_wait(root->env->loop, &root->changed, deadline) != OK) {
+			log_event(root->env, LOG_ERROR, "start_timed_out", LOG_STRING("role", role_name(role)));
+			root->start_failed = true;
+		}
+	}
+	return true;
+}
+
+/* May wait. */
+static bool
+start_all(struct root *root)
+{
+	static const enum role stages[] = {ROLE_LOG, ROLE_QUEUE, ROLE_DELIVER, ROLE_LOOKUP, ROLE_ADMIN, ROLE_SESSION};
+
+	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+		start_role(root, stages[i]);
+		/* All that starts after the log and the queue only talks to them: no need to wait in between. */
+		if ((stages[i] == ROLE_LOG || stages[i] == ROLE_LOOKUP) && !await_ready(root, stages[i]))
+			return false;
+	}
+	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+		if (!await_ready(root, stages[i]))
+			return false;
+	return true;
+}
+
+static bool
+role_is_running(const struct root *root, enum role role)
+{
+	list_for_each(link, &root->children) {
+		const struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->role == role && child->pid != 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+kill_role(struct root *root, enum role role)
+{
+	list_for_each(link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->role == role && child->pid != 0)
+			root->options->spawner->kill(root->options->spawner, child);
+	}
+}
+
+/* May wait. */
+static void
+end_role(struct root *root, enum role role, int64_t grace_us)
+{
+	struct loop *loop = root->env->loop;
+	mono_us deadline = loop_deadline(loop, grace_us + KILL_AFTER_US);
+
+	list_for_each(link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->role == role)
+			root_tell_stop(child, grace_us);
+	}
+	while (role_is_running(root, role)) {
+		if (task_event_wait(loop, &root->changed, deadline) == OK)
+			continue;
+		log_event(root->env, LOG_WARNING, "process_killed", LOG_STRING("role", role_name(role)));
+		kill_role(root, role);
+		deadline = loop_deadline(loop, KILL_AFTER_US);
+	}
+}
+
+/* May wait. */
+static void
+end_all(struct root *root)
+{
+	root->stopping = true;
+	end_role(root, ROLE_SESSION, SESSION_GRACE_US);
+	end_role(root, ROLE_QUEUE, QUEUE_GRACE_US);
+	end_role(root, ROLE_DELIVER, 0);
+	end_role(root, ROLE_LOOKUP, 0);
+	end_role(root, ROLE_ADMIN, 0);
+	log_event(root->env, LOG_INFO, "stopped", LOG_NUMBER("pid", getpid()));
+	end_role(root, ROLE_LOG, 0);
+	task_group_cancel(&root->tasks);
+	task_group_wait(&root->tasks);
+}
+
+static void
+announce_listeners(struct root *root)
+{
+	uint8_t storage[256];
+	struct buffer line;
+
+	list_for_each(link, &root->listeners) {
+		struct root_listener *listener = list_entry(link, struct root_listener, link);
+		struct endpoint endpoint;
+		if (listener->role != ROLE_SESSION || listener_endpoint(root->env, listener->fd, &endpoint) != OK)
+			continue;
+		buffer_init_fixed(&line, storage, sizeof storage);
+		endpoint_append(&line, &endpoint);
+		log_event(root->env, LOG_INFO, "listening", LOG_SLICE("name", listener->name), LOG_SLICE("address", buffer_slice(&line)));
+		printf("listening smtp %.*s\n", SLICE_ARGS(buffer_slice(&line)));
+	}
+	fflush(stdout);
+}
+
+/* A kernel without one of these still runs Veredus, but nobody should have to guess. */
+static void
+report_sandbox(struct root *root)
+{
+	struct sandbox_support support = sandbox_probe();
+	bool whole = support.landlock >= 2 && support.seccomp;
+
+	log_event(root->env, whole ? LOG_INFO : LOG_WARNING, "sandbox", LOG_NUMBER("landlock", support.landlock),
+		LOG_STRING("seccomp", support.seccomp ? "yes" : "no"),
+		LOG_STRING("effect", whole ? "processes are confined" : "this kernel lacks a part: processes are confined less than they could be"));
+}
+
+static int
+root_open_log(struct root *root)
+{
+	struct env *env = root->env;
+
+	root->log_wake_fd = env->poll->wake_create(env->world);
+	if (root->log_wake_fd < 0 || log_ring_memory_new(&root->log_ring_fd) != OK ||
+		log_writer_open(&root->log, env, root->log_ring_fd, root->log_wake_fd) != OK) {
+		fprintf(stderr, "veredus: no memory for the log\n");
+		return EX_OSERR;
+	}
+	env->log = &root->log.sink;
+	return EX_OK;
+}
+
+static void
+root_done(struct root *root)
+{
+	struct env *env = root->env;
+
+	root_take_down(root);
+	env->log = NULL;
+	log_writer_close(&root->log);
+	if (root->log_ring_fd >= 0)
+		env->net->close(env->world, root->log_ring_fd);
+	if (root->log_wake_fd >= 0)
+		env->net->close(env->world, root->log_wake_fd);
+	arena_done(&root->arena);
+	memory_put(env->memory, root);
+}
+
+int
+root_run(struct env *env, const struct conf *conf, const struct root_options *options)
+{
+	struct root *root = memory_get(env->memory, sizeof *root);
+
+	*root = (struct root){.env = env, .conf = conf, .options = options, .log_ring_fd = -1, .log_wake_fd = -1, .as_root = geteuid() == 0};
+	list_init(&root->children);
+	list_init(&root->folders);
+	list_init(&root->listeners);
+	task_group_init(&root->tasks, env->loop);
+	task_event_init(&root->changed);
+	arena_init(&root->arena, env->memory, SIZE_MAX);
+	if (options->created)
+		options->created(options->created_arg, root);
+	int code = root_open_log(root);
+	if (code == EX_OK)
+		code = root_set_up(root);
+	if (code == EX_OK) {
+		log_event(env, LOG_INFO, "starting", LOG_STRING("version", VEREDUS_VERSION), LOG_NUMBER("pid", getpid()),
+			LOG_NUMBER("workers", root->workers));
+		report_sandbox(root);
+		root->started = start_all(root);
+		if (root->started)
+			announce_listeners(root);
+		else if (!root->stopping)
+			code = EX_SOFTWARE;
+		while (root->started && !root->stopping)
+			if (task_event_wait(env->loop, &root->changed, MONO_NEVER) != OK)
+				break;
+		end_all(root);
+	}
+	root_done(root);
+	return code;
+}

@@ -1,0 +1,373 @@
+/*
+ * The life of one child's place: start, connect, listen to it, and when its process ends start another, after a pause that doubles with each
+ * quick death. What it had acknowledged is on disk or in the memory of the others; nothing here has to be repaired.
+ */
+#include "proc/root_private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define BACK_OFF_FIRST_US (100 * US_PER_MS)
+#define BACK_OFF_MAX_US   (10 * US_PER_S)
+#define BACK_OFF_FORGET_US (30 * US_PER_S) /* a child that lived so long starts again at once */
+#define EXIT_WAIT_US      (2 * US_PER_S)   /* from a closed channel to the end of the process */
+
+struct root_child *
+root_add_child(struct root *root, enum role role, uint32_t worker, struct slice name, struct slice run_as, bool restarts)
+{
+	struct root_child *child = memory_get(root->env->memory, sizeof *child);
+
+	child->root = root;
+	child->role = role;
+	child->worker = worker;
+	name = slice_sub(name, 0, ROOT_NAME_MAX);
+	if (name.len > 0)
+		memcpy(child->name_storage, name.ptr, name.len);
+	child->name = slice_of(child->name_storage, name.len);
+	child->run_as = run_as;
+	child->restarts = restarts;
+	child->channel.fd = -1;
+	child->wake_fd = -1;
+	child->log_ring_fd = -1;
+	task_event_init(&child->exited);
+	list_append(&root->children, &child->link);
+	return child;
+}
+
+struct root_child *
+root_find_child(struct root *root, enum role role, struct slice name)
+{
+	list_for_each(link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->role == role && slice_equal(child->name, name))
+			return child;
+	}
+	return NULL;
+}
+
+void
+root_free_child(struct root_child *child)
+{
+	struct env *env = child->root->env;
+
+	if (child->log_ring_fd >= 0)
+		env->net->close(env->world, child->log_ring_fd);
+	list_remove(&child->link);
+	memory_put(env->memory, child);
+}
+
+enum role
+root_child_role(const struct root_child *child)
+{
+	return child->role;
+}
+
+uint32_t
+root_child_worker(const struct root_child *child)
+{
+	return child->worker;
+}
+
+void
+root_child_exited(struct root_child *child, int status)
+{
+	child->pid = 0;
+	child->exit_status = status;
+	task_event_signal(&child->exited);
+	task_event_signal(&child->root->changed);
+}
+
+void
+root_pid_exited(struct root *root, pid_t pid, int status)
+{
+	list_for_each(link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->pid == pid) {
+			root_child_exited(child, status);
+			return;
+		}
+	}
+}
+
+/* The ring that the log reads even if the process dies in its first millisecond. */
+static enum error
+child_make_log_ring(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct root_child *log = root_find_child(root, ROLE_LOG, SLICE(""));
+
+	if (child->log_ring_fd >= 0)
+		return OK;
+	enum error error = log_ring_memory_new(&child->log_ring_fd);
+	if (error != OK || !log || !log->connected || log == child)
+		return error;
+	struct ipc_message message = {.kind = IPC_LOG_RING,
+		.log_ring = {.role = child->role, .worker = child->worker},
+		.fds = {child->log_ring_fd},
+		.fd_count = 1};
+	return channel_try_send(&log->channel, &message);
+}
+
+/* The process with its channel. */
+static enum error
+child_bring_up(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct env *env = root->env;
+	int fds[2];
+
+	child->ready = child->connected = child->told_to_stop = false;
+	child->started_at = env_monotonic(env);
+	enum error error = child_make_log_ring(child);
+	if (error != OK)
+		return error;
+	child->wake_fd = env->poll->wake_create(env->world);
+	if (child->wake_fd < 0)
+		return ERROR_NO_DESCRIPTORS;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+		return error_from_errno(errno);
+	int result = root->options->spawner->start(root->options->spawner, child, fds[1], &child->pid);
+	if (result < 0) {
+		close(fds[0]);
+		return error_from_errno(-result);
+	}
+	return channel_open(&child->channel, env->loop, fds[0], ROLE_ROOT, child->role);
+}
+
+/* Without root's rights mail reaches one system user only: the one who started all this. */
+static bool
+is_own_login(struct root *root, struct slice login)
+{
+	struct env *env = root->env;
+	struct user user;
+	char name[ROOT_NAME_MAX + 1];
+
+	login = slice_sub(login, 0, ROOT_NAME_MAX);
+	memcpy(name, login.ptr, login.len);
+	name[login.len] = 0;
+	return env->users->find(env->world, name, &user) == 0 && user.uid == geteuid();
+}
+
+/* So many system users' deliverers live at once; the one not asked for longest makes room. */
+static void
+make_room_for_deliverer(struct root *root)
+{
+	struct root_child *oldest = NULL;
+	unsigned count = 0;
+
+	list_for_each(link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->restarts || child->told_to_stop)
+			continue;
+		count++;
+		if (!oldest || child->asked < oldest->asked)
+			oldest = child;
+	}
+	if (count >= SYSTEM_DELIVERERS_MAX)
+		root_tell_stop(oldest, 0);
+}
+
+static void
+serve_need_deliver(struct root *root, struct root_child *queue, struct slice user)
+{
+	struct root_child *child = root_find_child(root, ROLE_DELIVER, user);
+	struct ipc_message refusal = {.kind = IPC_NO_DELIVER, .no_deliver = {.user = user}};
+	struct slice login = slice_from(user, sizeof "system:" - 1);
+	enum error error = OK;
+
+	if (!slice_has_prefix(user, SLICE("system:")) || login.len == 0)
+		return;
+	if (child) {
+		/* On its way up or down: when it ends, what waits is refused, and the next try asks again. */
+		child->asked = ++root->requests;
+		return;
+	}
+	if (!root->as_root && !is_own_login(root, login)) {
+		refusal.no_deliver.reason = SLICE("not running as root: mail can be delivered as the caller only");
+	} else {
+		make_room_for_deliverer(root);
+		child = root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests & 4095), user, slice_of(NULL, 0), false);
+		child->run_as = slice_from(child->name, sizeof "system:" - 1);
+		child->asked = root->requests;
+		error = root_start_child(child);
+		if (error == OK)
+			return;
+		root_free_child(child);
+		refusal.no_deliver.reason = slice_text(error_text(error));
+	}
+	error = channel_try_send(&queue->channel, &refusal);
+	if (error != OK)
+		log_event(root->env, LOG_ERROR, "refusal_not_sent", LOG_SLICE("user", user), LOG_STRING("error", error_text(error)));
+}
+
+/* May wait: what the child says, until its channel ends. */
+static void
+child_listen(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct ipc_message message;
+	enum error error;
+
+	while ((error = channel_receive(&child->channel, MONO_NEVER, &message)) == OK) {
+		if (message.kind == IPC_READY) {
+			child->ready = true;
+			task_event_signal(&root->changed);
+		} else if (message.kind == IPC_NEED_DELIVER) {
+			serve_need_deliver(root, child, message.need_deliver.user);
+		}
+		channel_relax(&child->channel);
+	}
+	if (error == ERROR_FORMAT)
+		log_event(root->env, LOG_ERROR, "process_broke_the_rules", LOG_STRING("role", role_name(child->role)),
+			LOG_NUMBER("worker", child->worker));
+}
+
+/* May wait: the process has closed its channel, or broke it; a moment later it must be gone. */
+static void
+child_await_exit(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct loop *loop = root->env->loop;
+	mono_us deadline = loop_deadline(loop, EXIT_WAIT_US);
+
+	while (child->pid != 0) {
+		if (task_event_wait(loop, &child->exited, deadline) == OK)
+			continue;
+		root->options->spawner->kill(root->options->spawner, child);
+		deadline = MONO_NEVER;
+		if (task_is_cancelled(loop))
+			return;
+	}
+}
+
+static void
+child_take_apart(struct root_child *child)
+{
+	struct env *env = child->root->env;
+
+	child->connected = child->ready = false;
+	channel_close(&child->channel);
+	if (child->wake_fd >= 0)
+		env->net->close(env->world, child->wake_fd);
+	child->wake_fd = -1;
+}
+
+static void
+child_report_death(struct root_child *child)
+{
+	int status = child->exit_status;
+
+	if (child->role == ROLE_LOG) /* nobody would read it in the log */
+		fprintf(stderr, "veredus: the log process died (wait status %d) and is started again\n", status);
+	log_event(child->root->env, LOG_ERROR, "process_died", LOG_STRING("role", role_name(child->role)),
+		LOG_NUMBER("worker", child->worker), LOG_SLICE("name", child->name),
+		WIFSIGNALED(status) ? LOG_NUMBER("signal", WTERMSIG(status)) : LOG_NUMBER("exit", WEXITSTATUS(status)),
+		LOG_NUMBER("lived_ms", (env_monotonic(child->root->env) - child->started_at) / US_PER_MS));
+}
+
+/* May wait. */
+static void
+child_pause(struct root_child *child)
+{
+	struct loop *loop = child->root->env->loop;
+
+	if (env_monotonic(child->root->env) - child->started_at >= BACK_OFF_FORGET_US)
+		child->back_off_us = 0;
+	if (child->back_off_us > 0 && task_sleep(loop, loop_deadline(loop, child->back_off_us)) != OK)
+		return;
+	child->back_off_us = child->back_off_us ? child->back_off_us * 2 : BACK_OFF_FIRST_US;
+	if (child->back_off_us > BACK_OFF_MAX_US)
+		child->back_off_us = BACK_OFF_MAX_US;
+}
+
+/* A deliverer for a system user that could not come, or has gone: the queue must not wait for it. */
+static void
+child_refuse_deliveries(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct root_child *queue = root_find_child(root, ROLE_QUEUE, SLICE(""));
+	bool no_user = WIFEXITED(child->exit_status) && WEXITSTATUS(child->exit_status) == EX_NOUSER;
+	struct ipc_message message = {.kind = IPC_NO_DELIVER,
+		.no_deliver = {.user = child->name,
+			.reason = no_user ? SLICE("no such system user, or not one who gets mail") : SLICE("the deliverer could not be started")}};
+
+	if (!queue || !queue->connected)
+		return;
+	enum error error = channel_try_send(&queue->channel, &message);
+	if (error != OK)
+		log_event(root->env, LOG_ERROR, "refusal_not_sent", LOG_SLICE("user", child->name), LOG_STRING("error", error_text(error)));
+}
+
+static void
+child_run_once(struct root_child *child)
+{
+	struct root *root = child->root;
+	enum error error = child_bring_up(child);
+
+	if (error == OK)
+		error = root_wire_child(child);
+	if (error != OK && error != ERROR_CLOSED) {
+		log_event(root->env, LOG_ERROR, "process_not_started", LOG_STRING("role", role_name(child->role)),
+			LOG_STRING("error", error_text(error)));
+		if (child->pid != 0)
+			root->options->spawner->kill(root->options->spawner, child);
+	}
+	if (error == OK)
+		child_listen(child);
+	child_await_exit(child);
+}
+
+static void
+child_run(void *arg)
+{
+	struct root_child *child = arg;
+	struct root *root = child->root;
+
+	do {
+		child_run_once(child);
+		bool was_ready = child->ready;
+		child_take_apart(child);
+		if (!child->told_to_stop && !root->stopping) {
+			child_report_death(child);
+			root->start_failed |= !root->started && !was_ready && child->restarts;
+			if (child->restarts)
+				child_pause(child);
+		}
+		task_event_signal(&root->changed);
+	} while (child->restarts && !root->stopping && !root->start_failed && !task_is_cancelled(root->env->loop));
+	if (child->restarts)
+		return;
+	if (!child->told_to_stop)
+		child_refuse_deliveries(child);
+	root_free_child(child);
+}
+
+enum error
+root_start_child(struct root_child *child)
+{
+	return task_start(&child->root->tasks, role_name(child->role), child_run, child);
+}
+
+void
+root_tell_stop(struct root_child *child, int64_t grace_us)
+{
+	struct root *root = child->root;
+	struct ipc_message stop = {.kind = IPC_STOP, .stop = {.grace_ms = (uint32_t)(grace_us / US_PER_MS)}};
+
+	child->told_to_stop = true;
+	if (child->pid == 0)
+		return;
+	if (!child->connected || channel_try_send(&child->channel, &stop) != OK)
+		root->options->spawner->kill(root->options->spawner, child);
+}
+
+pid_t
+root_child_pid(const struct root_child *child)
+{
+	return child->pid;
+}

@@ -1,0 +1,189 @@
+/*
+ * veredus-core as root: signals through a descriptor, children by fork and exec with nothing but their channel. A child gets an empty environment
+ * (sanitizers' settings apart), no descriptor but 0, 1, 2 and its channel, no blocked signals, and dies with its parent.
+ */
+#include "proc/child.h"
+#include "proc/root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define ENVIRONMENT_KEPT_MAX 8
+
+struct core {
+	struct env env;
+	struct root_spawner spawner;
+	const char *const *programs;
+	const char *conf_file;
+	struct conf conf;
+	struct root *root;
+	int signal_fd;
+	struct watch signals;
+	struct task_group tasks;
+	int exit_code;
+};
+
+/* Between fork and exec: system calls only. */
+static void __attribute__((noreturn))
+child_exec(const char *program, const char *name, int child_fd, pid_t parent)
+{
+	char *arguments[] = {(char *)(uintptr_t)name, NULL};
+	char *environment[ENVIRONMENT_KEPT_MAX + 1] = {NULL};
+	size_t kept = 0;
+	sigset_t none;
+
+	for (char **variable = environ; *variable && kept < ENVIRONMENT_KEPT_MAX; variable++)
+		if (strncmp(*variable, "ASAN_", 5) == 0 || strncmp(*variable, "UBSAN_", 6) == 0 || strncmp(*variable, "LSAN_", 5) == 0)
+			environment[kept++] = *variable;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Ctrl-C goes to the whole group of the terminal: root ends the others in order. */
+	sigaction(SIGINT, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	if (getppid() == parent && dup2(child_fd, CHILD_ROOT_FD) == CHILD_ROOT_FD && close_range(CHILD_ROOT_FD + 1, ~0u, 0) == 0)
+		execve(program, arguments, environment);
+	_exit(EX_OSERR);
+}
+
+static int
+spawn_process(struct root_spawner *spawner, struct root_child *child, int child_fd, pid_t *ret_pid)
+{
+	static const char *const names[ROLE_COUNT] = {
+		[ROLE_SESSION] = "veredus-session",
+		[ROLE_QUEUE] = "veredus-queue",
+		[ROLE_DELIVER] = "veredus-deliver",
+		[ROLE_LOOKUP] = "veredus-lookup",
+		[ROLE_ADMIN] = "veredus-admin",
+		[ROLE_LOG] = "veredus-log",
+	};
+	struct core *core = (struct core *)((char *)spawner - offsetof(struct core, spawner));
+	enum role role = root_child_role(child);
+	const char *program = core->programs[process_rights_of(role)->program];
+	pid_t parent = getpid();
+	pid_t pid = fork();
+
+	if (pid == 0)
+		child_exec(program, names[role], child_fd, parent);
+	int error = errno;
+	close(child_fd);
+	if (pid < 0)
+		return -error;
+	*ret_pid = pid;
+	return 0;
+}
+
+static void
+kill_process(struct root_spawner *spawner, struct root_child *child)
+{
+	(void)spawner;
+	kill(root_child_pid(child), SIGKILL);
+}
+
+static void
+reap(struct core *core)
+{
+	int status;
+
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+		root_pid_exited(core->root, pid, status);
+}
+
+static void
+signals_run(void *arg)
+{
+	struct core *core = arg;
+	struct signalfd_siginfo info;
+
+	for (;;) {
+		ssize_t got = read(core->signal_fd, &info, sizeof info);
+		if (got < 0 && errno == EAGAIN && watch_wait(&core->signals, POLL_READABLE, MONO_NEVER) == OK)
+			continue;
+		if (got != sizeof info)
+			return;
+		if (info.ssi_signo == SIGCHLD)
+			reap(core);
+		else if (info.ssi_signo != SIGHUP)
+			root_stop(core->root);
+	}
+}
+
+static void
+take_root(void *arg, struct root *root)
+{
+	((struct core *)arg)->root = root;
+}
+
+static void
+root_task(void *arg)
+{
+	struct core *core = arg;
+	struct root_options options = {
+		.spawner = &core->spawner, .conf_file = core->conf_file, .created = take_root, .created_arg = core};
+
+	core->exit_code = root_run(&core->env, &core->conf, &options);
+	loop_stop(core->env.loop);
+}
+
+static enum error
+watch_signals(struct core *core)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	core->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (core->signal_fd < 0)
+		return error_from_errno(errno);
+	return watch_open(&core->signals, core->env.loop, core->signal_fd, POLL_READABLE);
+}
+
+static enum error
+load_configuration(struct core *core, struct arena *arena)
+{
+	struct conf_problems problems;
+	struct buffer text;
+
+	conf_problems_init(&problems, core->env.memory);
+	enum error error = conf_load(&core->env, arena, AT_FDCWD, core->conf_file, &core->conf, &problems);
+	if (error != OK) {
+		buffer_init(&text, core->env.memory, 65536);
+		conf_problems_format(&problems, &text);
+		fprintf(stderr, "%s", buffer_text(&text));
+		buffer_done(&text);
+	}
+	conf_problems_done(&problems);
+	return error;
+}
+
+int
+root_main(const char *conf_file, const char *const programs[3])
+{
+	struct core core = {.spawner = {spawn_process, kill_process}, .programs = programs, .conf_file = conf_file, .exit_code = EX_OSERR};
+	struct loop_options options = {.watchdog_us = 0};
+	struct arena arena;
+
+	umask(077);
+	env_init_linux(&core.env);
+	arena_init(&arena, core.env.memory, CONF_ARENA_MAX);
+	if (load_configuration(&core, &arena) != OK)
+		return EX_CONFIG;
+	loop_new(&core.env, &options);
+	task_group_init(&core.tasks, core.env.loop);
+	if (watch_signals(&core) == OK && task_start(&core.tasks, "root", root_task, &core) == OK &&
+		task_start(&core.tasks, "signals", signals_run, &core) == OK)
+		loop_run(core.env.loop);
+	return core.exit_code;
+}

@@ -1,0 +1,92 @@
+/* What the files of root share: root.c the life of the whole, root_child.c the life of one child, root_wire.c who is connected with whom. */
+#ifndef PROC_ROOT_PRIVATE_H
+#define PROC_ROOT_PRIVATE_H
+
+#include "base/log_record.h"
+#include "proc/sandbox.h"
+#include "ipc/channel.h"
+#include "ipc/log_ring.h"
+#include "proc/root.h"
+
+#define RING_BLOCKS      1024 /* 64 MiB a session worker; pages are used when they are touched */
+#define ROOT_NAME_MAX    320
+#define SYSTEM_DELIVERERS_MAX 64
+
+/* An open folder or socket that children get. */
+struct root_folder {
+	struct list link;
+	enum role role;    /* who gets it */
+	struct slice name; /* and of which name, for deliverers */
+	struct slice path;
+	int fd;
+};
+
+struct root_listener {
+	struct list link;
+	enum role role;
+	struct slice name;
+	int fd;
+};
+
+struct root_child {
+	struct list link;
+	struct root *root;
+	enum role role;
+	uint32_t worker;
+	struct slice name;   /* of a deliverer */
+	struct slice run_as; /* empty: nobody else */
+	bool restarts;       /* else it comes when asked for: a system user's deliverer */
+	pid_t pid;           /* 0: not running */
+	struct channel channel;
+	bool connected;      /* its channel works and it had START: others may be connected to it */
+	bool ready;
+	bool told_to_stop;
+	int exit_status;
+	int log_ring_fd;     /* as long as the child's place exists */
+	int wake_fd;         /* of the present process; -1 */
+	mono_us started_at;
+	int64_t back_off_us;
+	uint64_t asked;      /* order of the last request, for system users' deliverers */
+	struct task_event exited;
+	uint8_t name_storage[ROOT_NAME_MAX];
+};
+
+struct root {
+	struct env *env;
+	const struct conf *conf;
+	const struct root_options *options;
+	struct arena arena;
+	struct log_writer log;
+	int log_wake_fd;
+	int log_ring_fd;
+	struct list children;
+	struct list folders;
+	struct list listeners;
+	struct task_group tasks;
+	struct task_event changed; /* a child became ready or ended, or root shall stop */
+	uint32_t workers;
+	uint64_t requests;
+	bool as_root;
+	bool stopping;
+	bool started;    /* all were ready once: from here on a death is repaired, not fatal */
+	bool start_failed;
+};
+
+/* root_child.c */
+struct root_child *root_add_child(struct root *root, enum role role, uint32_t worker, struct slice name, struct slice run_as, bool restarts);
+MUST_CHECK enum error root_start_child(struct root_child *child);
+/* STOP; its end is seen by root->changed. */
+void root_tell_stop(struct root_child *child, int64_t grace_us);
+void root_free_child(struct root_child *child);
+struct root_child *root_find_child(struct root *root, enum role role, struct slice name);
+
+/* root_wire.c */
+/* May wait: gives a child that has just come to life everything: START, peers, rings, folders, listeners, GO. */
+MUST_CHECK enum error root_wire_child(struct root_child *child);
+
+/* root_setup.c */
+/* Folders, sockets and the list of children, from the configuration. Exit code; 0 is good. */
+int root_set_up(struct root *root);
+void root_take_down(struct root *root);
+
+#endif

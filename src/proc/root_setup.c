@@ -1,0 +1,290 @@
+/*
+ * From the configuration to folders, sockets and the list of children. Everything that can be wrong about the machine (a port in use, a folder
+ * that belongs to somebody else, a user who does not exist) is found here, before anything runs, and said with what to do about it.
+ */
+#include "mailbox/template.h"
+#include "net/listener.h"
+#include "proc/root_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define WORKERS_MAX 64
+
+static int __attribute__((format(printf, 3, 4)))
+problem(const struct root *root, int exit_code, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s: ", root->options->conf_file);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return exit_code;
+}
+
+static char *
+text_of(struct root *root, struct slice slice)
+{
+	return arena_text(&root->arena, slice);
+}
+
+/* The user who shall own a folder: nobody in particular unless we are root. */
+static int
+find_owner(struct root *root, struct slice name, struct user *ret_user)
+{
+	struct env *env = root->env;
+	char *text = text_of(root, name);
+
+	*ret_user = (struct user){.uid = geteuid(), .gid = getegid()};
+	if (!root->as_root || name.len == 0)
+		return EX_OK;
+	if (!text || env->users->find(env->world, text, ret_user) < 0)
+		return problem(root, EX_CONFIG, "there is no user \"%.*s\": make one (adduser --system --group %.*s) or name another",
+			SLICE_ARGS(name), SLICE_ARGS(name));
+	return EX_OK;
+}
+
+/* Opens a folder, made now if only its last component is missing. */
+static int
+open_folder(struct root *root, const char *path, const struct user *owner, mode_t mode, int *ret_fd)
+{
+	struct env *env = root->env;
+	struct stat stat;
+
+	bool made = mkdir(path, mode) == 0;
+	if (!made && errno != EEXIST)
+		return problem(root, EX_CANTCREAT, "can't make the folder %s: %s", path, strerror(errno));
+	int fd = env->disk->openat(env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return problem(root, EX_NOPERM, "can't open the folder %s: %s", path, strerror(-fd));
+	if (made && root->as_root && fchown(fd, owner->uid, owner->gid) < 0) {
+		close(fd);
+		return problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path, strerror(errno));
+	}
+	if (fstat(fd, &stat) < 0) {
+		close(fd);
+		return problem(root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(errno));
+	}
+	if (root->as_root && stat.st_uid != owner->uid) {
+		close(fd);
+		return problem(root, EX_NOPERM, "the folder %s belongs to user %u, not to user %u: chown it, or change the configuration", path,
+			stat.st_uid, owner->uid);
+	}
+	*ret_fd = fd;
+	return EX_OK;
+}
+
+static void
+add_folder(struct root *root, enum role role, struct slice name, struct slice path, int fd)
+{
+	struct root_folder *folder = memory_get(root->env->memory, sizeof *folder);
+
+	*folder = (struct root_folder){.role = role, .name = name, .path = path, .fd = fd};
+	list_append(&root->folders, &folder->link);
+}
+
+static int
+set_up_folder(struct root *root, enum role role, struct slice name, struct slice path, struct slice owner_name, mode_t mode)
+{
+	struct user owner;
+	char *text = text_of(root, path);
+	int fd;
+
+	list_for_each(link, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		if (folder->role == role && slice_equal(folder->name, name) && slice_equal(folder->path, path))
+			return EX_OK;
+	}
+	int code = find_owner(root, owner_name, &owner);
+	if (code == EX_OK)
+		code = text ? open_folder(root, text, &owner, mode, &fd) : EX_OSERR;
+	if (code == EX_OK)
+		add_folder(root, role, name, path, fd);
+	return code;
+}
+
+static struct slice
+parent_of(struct slice path)
+{
+	size_t len = path.len;
+
+	while (len > 1 && path.ptr[len - 1] != '/')
+		len--;
+	return slice_sub(path, 0, len > 1 ? len - 1 : 1);
+}
+
+/* The deliverer for an owner of virtual mailboxes, with the folder that the template starts with. */
+static int
+set_up_owner(struct root *root, struct slice owner, struct slice template)
+{
+	const char *what;
+
+	if (mailbox_template_check(template, &what) != OK)
+		return problem(root, EX_CONFIG, "the mailbox template \"%.*s\" can't be used: %s", SLICE_ARGS(template), what);
+	if (!root_find_child(root, ROLE_DELIVER, owner))
+		root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests), owner, root->as_root ? owner : slice_of(NULL, 0), true);
+	return set_up_folder(root, ROLE_DELIVER, owner, mailbox_template_root(template), owner, 0750);
+}
+
+static int
+set_up_mailboxes(struct root *root)
+{
+	const struct conf *conf = root->conf;
+	int code = EX_OK;
+
+	for (size_t i = 0; code == EX_OK && i < conf->domain_count; i++)
+		if (conf->domains[i].owner == CONF_OWNER_USER)
+			code = set_up_owner(root, conf->domains[i].owner_user, conf->domains[i].mailbox_template);
+	for (size_t i = 0; code == EX_OK && i < conf->route_count; i++)
+		if (conf->routes[i].to == CONF_TO_MAILDIR)
+			code = set_up_owner(root, conf->routes[i].owner_user, conf->routes[i].mailbox_template);
+	return code;
+}
+
+/* Root opens it, so that it may lie in a folder where the log process can make nothing, /var/log for one. */
+static int
+set_up_log_file(struct root *root)
+{
+	struct env *env = root->env;
+	struct slice path = root->conf->log.file;
+	char *text = text_of(root, path);
+	struct user owner;
+	int code = find_owner(root, root->conf->user, &owner);
+
+	if (code != EX_OK)
+		return code;
+	int fd = text ? env->disk->openat(env->world, AT_FDCWD, text, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, 0640) : -ENOMEM;
+	if (fd < 0)
+		return problem(root, EX_CANTCREAT, "can't open the log file %.*s: %s", SLICE_ARGS(path), strerror(-fd));
+	if (root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
+		close(fd);
+		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s", SLICE_ARGS(path), strerror(errno));
+	}
+	add_folder(root, ROLE_LOG, slice_of(NULL, 0), path, fd);
+	return EX_OK;
+}
+
+static int
+set_up_state(struct root *root)
+{
+	const struct conf *conf = root->conf;
+	int code = set_up_folder(root, ROLE_QUEUE, slice_of(NULL, 0), conf->spool, conf->user, 0700);
+
+	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;
+}
+
+static int
+bind_listener(struct root *root, enum role role, struct slice name, struct slice address, int type)
+{
+	struct endpoint endpoint;
+	int fd, why = 0;
+
+	if (endpoint_parse(address, &endpoint) != OK)
+		return problem(root, EX_CONFIG, "\"%.*s\" is no address to listen on", SLICE_ARGS(address));
+	if (listener_bind(&endpoint, type, &fd, &why) != OK)
+		return problem(root, why == EACCES || why == EPERM ? EX_NOPERM : EX_UNAVAILABLE, "can't listen on %.*s: %s%s",
+			SLICE_ARGS(address), strerror(why),
+			why == EADDRINUSE ? " (another server runs there; ss -ltnp tells which)"
+					  : why == EACCES ? " (ports below 1024 need root)" : "");
+	struct root_listener *listener = memory_get(root->env->memory, sizeof *listener);
+	*listener = (struct root_listener){.role = role, .name = name, .fd = fd};
+	list_append(&root->listeners, &listener->link);
+	return EX_OK;
+}
+
+static int
+set_up_listeners(struct root *root)
+{
+	const struct conf *conf = root->conf;
+	int code = EX_OK;
+
+	for (size_t i = 0; i < conf->listener_count; i++)
+		for (size_t j = 0; code == EX_OK && j < conf->listeners[i].address_count; j++)
+			code = bind_listener(root, ROLE_SESSION, conf->listeners[i].name, conf->listeners[i].addresses[j], SOCK_STREAM);
+	return code;
+}
+
+/* In a folder that only its users enter: the socket's own mode is no protection everywhere. */
+static int
+set_up_control(struct root *root)
+{
+	struct slice path = root->conf->control;
+	struct buffer address;
+	char *parent = text_of(root, parent_of(path));
+
+	if (parent && mkdir(parent, 0750) < 0 && errno != EEXIST)
+		return problem(root, EX_CANTCREAT, "can't make the folder %s for the control socket: %s", parent, strerror(errno));
+	buffer_init(&address, root->env->memory, 4096);
+	buffer_append_text(&address, "unix:");
+	buffer_append(&address, path);
+	int code = bind_listener(root, ROLE_ADMIN, SLICE("control"), buffer_slice(&address), SOCK_SEQPACKET);
+	buffer_done(&address);
+	return code;
+}
+
+static uint32_t
+count_cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof set, &set) < 0)
+		return 1;
+	int count = CPU_COUNT(&set);
+	return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (uint32_t)count;
+}
+
+int
+root_set_up(struct root *root)
+{
+	struct slice none = slice_of(NULL, 0), user = root->as_root ? root->conf->user : none;
+	struct user ignored;
+	int code = find_owner(root, root->conf->user, &ignored);
+
+	root->workers = root->options->workers ? root->options->workers : count_cores();
+	root_add_child(root, ROLE_LOG, 0, none, user, true);
+	root_add_child(root, ROLE_QUEUE, 0, none, user, true);
+	if (code == EX_OK)
+		code = set_up_mailboxes(root);
+	root_add_child(root, ROLE_LOOKUP, 0, none, user, true);
+	root_add_child(root, ROLE_ADMIN, 0, none, user, true);
+	for (uint32_t worker = 0; worker < root->workers; worker++)
+		root_add_child(root, ROLE_SESSION, worker, none, user, true);
+	if (code == EX_OK)
+		code = set_up_state(root);
+	if (code == EX_OK)
+		code = set_up_listeners(root);
+	if (code == EX_OK)
+		code = set_up_control(root);
+	return code;
+}
+
+void
+root_take_down(struct root *root)
+{
+	struct env *env = root->env;
+	char *control = text_of(root, root->conf->control);
+
+	list_for_each_safe(link, next, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		env->disk->close(env->world, folder->fd);
+		memory_put(env->memory, folder);
+	}
+	list_for_each_safe(link, next, &root->listeners) {
+		struct root_listener *listener = list_entry(link, struct root_listener, link);
+		env->net->close(env->world, listener->fd);
+		if (listener->role == ROLE_ADMIN && control)
+			unlink(control);
+		memory_put(env->memory, listener);
+	}
+	list_for_each_safe(link, next, &root->children)
+		root_free_child(list_entry(link, struct root_child, link));
+}

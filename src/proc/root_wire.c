@@ -1,0 +1,233 @@
+/*
+ * Who is connected with whom: one table. A child that comes to life is connected with all living counterparts; they get their ends at any
+ * time and drop what they had with its predecessor.
+ */
+#include "ipc/ring.h"
+#include "proc/root_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WIRE_US (10 * US_PER_S)
+
+struct pair {
+	enum role a;
+	enum role b;
+	bool ring; /* a is the session, b the queue */
+};
+
+static const struct pair pairs[] = {
+	{ROLE_SESSION, ROLE_QUEUE, true},
+	{ROLE_LOOKUP, ROLE_SESSION, false},
+	{ROLE_QUEUE, ROLE_DELIVER, false},
+	{ROLE_ADMIN, ROLE_QUEUE, false},
+};
+
+static enum error
+tell(struct root_child *child, const struct ipc_message *message)
+{
+	return channel_send(&child->channel, message, loop_deadline(child->root->env->loop, WIRE_US));
+}
+
+/* What a role may see of the configuration, as a memfd. */
+static enum error
+conf_view_new(struct root *root, enum role role, int *ret_fd)
+{
+	static const unsigned readers[ROLE_COUNT] = {
+		[ROLE_SESSION] = CONF_READER_SESSION,
+		[ROLE_QUEUE] = CONF_READER_QUEUE,
+		[ROLE_DELIVER] = CONF_READER_DELIVER,
+		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
+		[ROLE_ADMIN] = CONF_READER_ADMIN,
+		[ROLE_LOG] = CONF_READER_LOG,
+	};
+	struct env *env = root->env;
+	struct buffer text;
+	int fd = memfd_create("veredus-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return error_from_errno(errno);
+	buffer_init(&text, env->memory, CONF_TEXT_MAX);
+	conf_print(root->conf, readers[role], &text);
+	enum error error = buffer_error(&text);
+	struct iovec piece = {text.ptr, text.len};
+	if (error == OK && text.len > 0 && env->disk->pwritev(env->world, fd, &piece, 1, 0) != (ssize_t)text.len)
+		error = ERROR_NO_MEMORY;
+	if (error == OK && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		error = error_from_errno(errno);
+	buffer_done(&text);
+	if (error != OK)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return error;
+}
+
+static enum error
+send_start(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct ipc_message message = {.kind = IPC_START,
+		.start = {.worker = child->worker, .run_as = child->run_as, .name = child->name},
+		.fds = {-1, child->log_ring_fd, root->log_wake_fd, child->wake_fd},
+		.fd_count = 4};
+	enum error error = conf_view_new(root, child->role, &message.fds[0]);
+
+	if (error != OK)
+		return error;
+	error = tell(child, &message);
+	close(message.fds[0]);
+	return error;
+}
+
+static enum error
+send_peer(struct root_child *to, const struct root_child *about, int fd)
+{
+	struct ipc_message message = {.kind = IPC_PEER,
+		.peer = {.role = about->role, .worker = about->worker, .name = about->name},
+		.fds = {fd},
+		.fd_count = 1};
+
+	return tell(to, &message);
+}
+
+static enum error
+send_ring(struct root_child *to, const struct root_child *session, int memory_fd, int other_wake_fd)
+{
+	struct ipc_message message = {
+		.kind = IPC_RING, .ring = {.worker = session->worker}, .fds = {memory_fd, other_wake_fd}, .fd_count = 2};
+
+	return tell(to, &message);
+}
+
+static enum error
+connect_ring(struct root_child *session, struct root_child *queue)
+{
+	int memory_fd;
+	enum error error = ring_memory_new(RING_BLOCKS, &memory_fd);
+
+	if (error != OK)
+		return error;
+	error = send_ring(queue, session, memory_fd, session->wake_fd);
+	if (error == OK)
+		error = send_ring(session, session, memory_fd, queue->wake_fd);
+	close(memory_fd);
+	return error;
+}
+
+static enum error
+connect_pair(const struct pair *pair, struct root_child *a, struct root_child *b)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+		return error_from_errno(errno);
+	enum error error = send_peer(a, b, fds[0]);
+	if (error == OK)
+		error = send_peer(b, a, fds[1]);
+	close(fds[0]);
+	close(fds[1]);
+	if (error == OK && pair->ring)
+		error = connect_ring(a, b);
+	return error;
+}
+
+/* Connects the newcomer with one living child if the table says so. A counterpart that does not take it is dying: it will come again. */
+static enum error
+connect_children(struct root_child *child, struct root_child *other)
+{
+	enum error error = OK;
+
+	for (size_t i = 0; error == OK && i < sizeof pairs / sizeof *pairs; i++) {
+		if (pairs[i].a == child->role && pairs[i].b == other->role)
+			error = connect_pair(&pairs[i], child, other);
+		else if (pairs[i].b == child->role && pairs[i].a == other->role)
+			error = connect_pair(&pairs[i], other, child);
+	}
+	return error;
+}
+
+static enum error
+send_log_ring(struct root_child *log, enum role role, uint32_t worker, int ring_fd)
+{
+	struct ipc_message message = {
+		.kind = IPC_LOG_RING, .log_ring = {.role = role, .worker = worker}, .fds = {ring_fd}, .fd_count = 1};
+
+	return tell(log, &message);
+}
+
+/* The log gets everybody's ring; a newcomer's ring goes to the log. Rings outlive the processes, so each goes once to each log. */
+static enum error
+connect_log(struct root_child *child)
+{
+	struct root *root = child->root;
+	enum error error = OK;
+
+	if (child->role != ROLE_LOG)
+		return OK;
+	error = send_log_ring(child, ROLE_ROOT, 0, root->log_ring_fd);
+	list_for_each(link, &root->children) {
+		struct root_child *other = list_entry(link, struct root_child, link);
+		if (error == OK && other->role != ROLE_LOG && other->log_ring_fd >= 0)
+			error = send_log_ring(child, other->role, other->worker, other->log_ring_fd);
+	}
+	return error;
+}
+
+static enum error
+send_folders(struct root_child *child)
+{
+	struct root *root = child->root;
+	enum error error = OK;
+
+	list_for_each(link, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		if (error != OK || folder->role != child->role || !slice_equal(folder->name, child->name))
+			continue;
+		struct ipc_message message = {.kind = IPC_FOLDER, .folder = {.path = folder->path}, .fds = {folder->fd}, .fd_count = 1};
+		error = tell(child, &message);
+	}
+	return error;
+}
+
+static enum error
+send_listeners(struct root_child *child)
+{
+	struct root *root = child->root;
+	enum error error = OK;
+
+	list_for_each(link, &root->listeners) {
+		struct root_listener *listener = list_entry(link, struct root_listener, link);
+		if (error != OK || listener->role != child->role)
+			continue;
+		struct ipc_message message = {
+			.kind = IPC_LISTENER, .listener = {.name = listener->name}, .fds = {listener->fd}, .fd_count = 1};
+		error = tell(child, &message);
+	}
+	return error;
+}
+
+enum error
+root_wire_child(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct ipc_message go = {.kind = IPC_GO, .go = {.workers = root->workers}};
+	enum error error = send_start(child);
+
+	if (error == OK)
+		error = connect_log(child);
+	if (error == OK)
+		error = send_folders(child);
+	if (error == OK)
+		error = send_listeners(child);
+	child->connected = error == OK;
+	list_for_each(link, &root->children) {
+		struct root_child *other = list_entry(link, struct root_child, link);
+		if (error == OK && other != child && other->connected)
+			error = connect_children(child, other);
+	}
+	return error == OK ? tell(child, &go) : error;
+}
