@@ -16,6 +16,7 @@
 #define TURN_BYTES_MAX      (64u << 20)    /* envelopes of one turn */
 #define ENVELOPE_BYTES_MAX  (16u << 20)
 #define PREPARE_EVERY_US    (10 * US_PER_MS)
+#define RETRY_US            (200 * US_PER_MS)
 
 struct writer_ring {
 	struct ring_consumer ring;
@@ -295,8 +296,12 @@ gather_results(struct writer *writer)
 	/* They are freed only after the commit: their texts are read by it. */
 	for (uint32_t i = 0; i < waiting; i++) {
 		struct queued_result *slot = handoff_nth(&writer->results, i);
-		if (spool_add_result(writer->spool, &slot->result) != OK)
+		enum error error = spool_add_result(writer->spool, &slot->result);
+		if (error == ERROR_LIMIT || error == ERROR_NO_MEMORY) {
+			atomic_store(&writer->results_due, true); /* the batch is full: the rest goes into the next one */
 			break;
+		}
+		/* A message that is not alive any more needs no result. */
 		added++;
 	}
 	return added;
@@ -362,6 +367,19 @@ note_failed_commit(struct writer *writer, const struct spool_commit *commit)
 	writer->env.poll->wake_signal(writer->env.world, writer->committed.wake_fd);
 }
 
+/* What the journal did not take stays in the spool's next commit, which is tried again every RETRY_US. */
+static void
+store_results(struct writer *writer, size_t results)
+{
+	struct spool_commit commit = spool_commit(writer->spool);
+
+	writer->results_failed = commit.results != OK;
+	if (commit.results != OK)
+		note_failed_commit(writer, &commit);
+	for (size_t i = 0; i < results; i++)
+		handoff_free(&writer->results);
+}
+
 /* Messages first, and their answers: nobody waits for a result. Whether there was anything to do. */
 static bool
 writer_turn(struct writer *writer)
@@ -377,13 +395,8 @@ writer_turn(struct writer *writer)
 	if (commit.messages != OK || commit.results != OK)
 		note_failed_commit(writer, &commit);
 	size_t results = gather_results(writer);
-	if (results > 0) {
-		commit = spool_commit(writer->spool);
-		if (commit.results != OK)
-			note_failed_commit(writer, &commit);
-		for (size_t i = 0; i < results; i++)
-			handoff_free(&writer->results);
-	}
+	if (results > 0 || writer->results_failed)
+		store_results(writer, results);
 	return writer->turn->count + results > 0;
 }
 
@@ -417,8 +430,9 @@ writer_run(void *arg)
 		if (atomic_load(&writer->stopping))
 			return NULL;
 		bool more = spool_prepare(writer->spool);
+		int64_t timeout_us = writer->results_failed ? RETRY_US : more ? PREPARE_EVERY_US : -1;
 		if (writer_may_sleep(writer))
-			writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, more ? PREPARE_EVERY_US : -1);
+			writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, timeout_us);
 		writer_woke(writer);
 	}
 }

@@ -46,6 +46,7 @@ struct writer {
 	int wake_fd;     /* the thread's: sessions and the schedule signal it */
 	pthread_t thread;
 	bool running;
+	bool results_failed; /* the spool holds results that the journal did not take yet */
 	_Atomic bool stopping;
 	_Atomic bool results_due;
 };
