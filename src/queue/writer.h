@@ -47,6 +47,7 @@ struct writer {
 	pthread_t thread;
 	bool running;
 	_Atomic bool stopping;
+	_Atomic bool results_due;
 };
 
 /*
@@ -68,5 +69,8 @@ MUST_CHECK enum error writer_attach(struct writer *writer, uint32_t worker, int 
 void writer_detach(struct writer *writer, uint32_t worker);
 
 void writer_wake(struct writer *writer);
+
+/* The results in the line shall be stored now, not with whatever comes later. Wakes the thread. */
+void writer_store_results(struct writer *writer);
 
 #endif
