@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,7 @@ send_first_message(const char *address)
 		_exit(EX_OSERR);
 	printf("\nsending a first message to %s:\n", address);
 	fflush(stdout);
+	optind = 0; /* getopt starts anew: it has read the sandbox's own arguments */
 	int code = cmd_send(sizeof arguments / sizeof *arguments - 1, arguments);
 	fflush(stdout);
 	_exit(code);
