@@ -60,6 +60,29 @@ log_write(struct env *env, enum log_level level, const char *event, const struct
 	env->log->write(env->log, buffer_slice(&record));
 }
 
+static bool
+octet_is_plain(uint8_t octet)
+{
+	return octet > ' ' && octet < 0x7f && octet != '"' && octet != '\\' && octet != '=';
+}
+
+/*
+ * Names of events and fields stand in the line as they are. They are ours, but the process that wrote them may be somebody
+ * else's by now: one that could end a line or reach a terminal makes the record malformed.
+ */
+static struct slice
+record_take_name(struct cursor *cursor)
+{
+	struct slice name = cursor_take(cursor, cursor_take_u8(cursor));
+
+	for (size_t i = 0; i < name.len; i++)
+		if (!octet_is_plain(name.ptr[i]))
+			cursor->error = ERROR_FORMAT;
+	if (name.len == 0)
+		cursor->error = ERROR_FORMAT;
+	return name;
+}
+
 struct record_head {
 	enum log_level level;
 	bool cut;
@@ -76,7 +99,7 @@ record_take_head(struct cursor *cursor)
 	head.cut = level & LOG_CUT;
 	head.level = (enum log_level)(level & ~LOG_CUT);
 	head.time = (wall_us)cursor_take_u64(cursor);
-	head.event = cursor_take(cursor, cursor_take_u8(cursor));
+	head.event = record_take_name(cursor);
 	if (head.level >= LOG_LEVELS)
 		cursor->error = ERROR_FORMAT;
 	return head;
@@ -94,7 +117,7 @@ record_take_field(struct cursor *cursor)
 {
 	struct record_field field = {0};
 
-	field.key = cursor_take(cursor, cursor_take_u8(cursor));
+	field.key = record_take_name(cursor);
 	field.type = (enum log_field_type)cursor_take_u8(cursor);
 	if (field.type == LOG_FIELD_NUMBER)
 		field.number = (int64_t)cursor_take_u64(cursor);
@@ -148,12 +171,6 @@ time_append_rfc3339(struct buffer *buffer, wall_us time)
 	buffer_printf(buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond);
 }
 
-static bool
-octet_is_plain(uint8_t octet)
-{
-	return octet > ' ' && octet < 0x7f && octet != '"' && octet != '\\' && octet != '=';
-}
-
 /* Plain words stand as they are; all else in double quotes with \", \\ and \xHH. */
 static void
 line_append_value(struct buffer *line, struct slice text)
@@ -202,6 +219,8 @@ log_record_short(struct slice record, struct buffer *line)
 	struct cursor cursor = cursor_of(record);
 	struct record_head head = record_take_head(&cursor);
 
+	if (cursor.error != OK)
+		return cursor.error;
 	buffer_append(line, head.event);
 	line_append_fields(&head, &cursor, line);
 	return cursor.error != OK ? cursor.error : buffer_error(line);

@@ -106,8 +106,13 @@ channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *r
 		ssize_t len = env->net->receive_message(env->world, channel->fd, &header);
 		if (len > 0)
 			return channel_take(channel, len, &header, ret_message);
-		if (len == 0)
+		if (len == 0) {
+			/* The end, or an empty message, which may carry descriptors all the same: they would pile up here. */
+			struct ipc_message empty = {.fd_count = 0};
+			take_fds(&header, &empty);
+			ipc_close_fds(env, &empty);
 			return ERROR_CLOSED;
+		}
 		if (len != -EAGAIN)
 			return error_from_errno((int)-len);
 		enum error error = watch_wait(&channel->watch, POLL_READABLE, deadline);

@@ -210,6 +210,14 @@ decode_fields(struct slice bytes, struct envelope_recipient *recipients, struct 
 	return cursor.error;
 }
 
+/* The digits take the place of octets inside one line: a line end must not be among those. */
+static bool
+is_id_place(struct slice trace, size_t at)
+{
+	return trace.len >= QUEUE_ID_DIGITS && at <= trace.len - QUEUE_ID_DIGITS &&
+		is_line_text(slice_sub(trace, at, QUEUE_ID_DIGITS));
+}
+
 enum error
 envelope_decode(struct slice bytes, struct arena *arena, struct envelope *ret_envelope)
 {
@@ -224,8 +232,7 @@ envelope_decode(struct slice bytes, struct arena *arena, struct envelope *ret_en
 		return ERROR_LIMIT;
 	envelope.recipients = recipients;
 	error = decode_fields(bytes, recipients, &envelope);
-	if (error == OK && envelope.trace_id_at != SIZE_MAX &&
-		(envelope.trace.len < QUEUE_ID_DIGITS || envelope.trace_id_at > envelope.trace.len - QUEUE_ID_DIGITS))
+	if (error == OK && envelope.trace_id_at != SIZE_MAX && !is_id_place(envelope.trace, envelope.trace_id_at))
 		error = ERROR_FORMAT;
 	if (error == OK)
 		*ret_envelope = envelope;

@@ -52,6 +52,8 @@ ring_put(struct log_ring_shared *shared, uint32_t at, struct slice bytes)
 	size_t start = at % LOG_RING_BYTES;
 	size_t first = LOG_RING_BYTES - start < bytes.len ? LOG_RING_BYTES - start : bytes.len;
 
+	if (bytes.len == 0)
+		return;
 	memcpy(shared->bytes + start, bytes.ptr, first);
 	if (first < bytes.len)
 		memcpy(shared->bytes, bytes.ptr + first, bytes.len - first);
@@ -141,6 +143,7 @@ log_reader_take(struct log_reader *reader, uint8_t *storage, struct slice *ret_r
 	if (waiting > LOG_RING_BYTES || waiting < 4)
 		return ERROR_DAMAGED;
 	ring_get(shared, reader->head, (uint8_t *)&len, sizeof len);
+	atomic_signal_fence(memory_order_seq_cst); /* what is checked below is the copy: no second look at hostile memory */
 	if (len > LOG_RECORD_MAX || 4 + padded(len) > waiting)
 		return ERROR_DAMAGED;
 	ring_get(shared, reader->head + 4, storage, len);

@@ -72,7 +72,7 @@ ring_map(int memory_fd, struct ring_shared **ret_shared, size_t *ret_bytes, uint
 	struct ring_shared *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
 	if (shared == MAP_FAILED)
 		return error_from_errno(errno);
-	uint32_t blocks = shared->blocks;
+	uint32_t blocks = *(const volatile uint32_t *)&shared->blocks; /* once: the other side may write it between two looks */
 	if (shared->magic != RING_MAGIC || blocks > RING_BLOCKS_MAX || ring_memory_bytes(blocks) != bytes) {
 		munmap(shared, bytes);
 		return ERROR_FORMAT;
@@ -177,7 +177,9 @@ ring_take_completion(struct ring_producer *ring, struct ring_completion *ret_com
 		return ERROR_AGAIN;
 	if (waiting > RING_ENTRIES)
 		return ERROR_DAMAGED;
-	struct ring_completion completion = ring->shared->completions[ring->completed % RING_ENTRIES];
+	/* One copy through a volatile view, as in ring_peek_submission. */
+	const volatile struct ring_completion *entry = &ring->shared->completions[ring->completed % RING_ENTRIES];
+	struct ring_completion completion = {.token = entry->token, .status = entry->status, .queue_id = entry->queue_id};
 	if (completion.token >= RING_ENTRIES || completion.status >= RING_STATUSES)
 		return ERROR_DAMAGED;
 	ring->completed++;

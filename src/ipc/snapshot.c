@@ -88,7 +88,7 @@ snapshot_is_sound(const struct snapshot *snapshot)
 {
 	uint64_t last = SNAPSHOT_HEAD + ((uint64_t)snapshot->count + 1) * 4;
 
-	if (last > snapshot->mapped_bytes)
+	if (last > snapshot->mapped_bytes || offset_at(snapshot, 0) != last) /* the names begin where the table ends */
 		return false;
 	for (uint32_t i = 0; i <= snapshot->count; i++) {
 		uint32_t offset = offset_at(snapshot, i);

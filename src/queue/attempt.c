@@ -19,7 +19,7 @@ queue_put_result(struct queue_service *service, const struct spool_result *resul
 	struct queued_result *slot;
 
 	while ((slot = handoff_slot(&service->writer.results)) == NULL) {
-		handoff_wake(&service->writer.results, service->env);
+		writer_store_results(&service->writer);
 		enum error error = task_sleep(loop, loop_deadline(loop, PUT_RETRY_US));
 		if (error != OK)
 			task_yield(loop); /* also while stopping: a decided result is not thrown away */
@@ -30,6 +30,8 @@ queue_put_result(struct queue_service *service, const struct spool_result *resul
 		memcpy(slot->text, text.ptr, text.len);
 	slot->result.text = slice_of(slot->text, text.len);
 	handoff_put(&service->writer.results);
+	if (handoff_room(&service->writer.results) == service->writer.results.capacity / 2)
+		writer_store_results(&service->writer);
 	task_event_signal(&service->result_put);
 }
 

@@ -1,12 +1,12 @@
 /*
  * Start, intake, dispatch, end. Intake takes what the writer has made durable and puts it on the schedule; dispatch starts attempts for what is
- * due, a bounded number a turn; results go to the writer, which stores them with the next batch, or within RESULTS_WAIT_US if none comes.
+ * due, a bounded number a turn; results go to the writer, which stores them within RESULTS_WAIT_US.
  */
 #include "queue/queue_private.h"
 
 #include <errno.h>
 
-#define RESULTS_WAIT_US   (20 * US_PER_MS) /* SPOOL rule W4 */
+#define RESULTS_WAIT_US   (20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
 #define INTAKE_A_TURN     64
 #define JOURNAL_BYTES     (16u << 20)
 #define FILL_BYTES_PER_S  (100u << 20)
@@ -291,7 +291,7 @@ results_run(void *arg)
 		error = task_event_wait(loop, &service->result_put, MONO_NEVER);
 		if (error == OK)
 			error = task_sleep(loop, loop_deadline(loop, RESULTS_WAIT_US));
-		handoff_wake(&service->writer.results, service->env);
+		writer_store_results(&service->writer);
 	}
 }
 

@@ -16,6 +16,7 @@
 #define TURN_BYTES_MAX      (64u << 20)    /* envelopes of one turn */
 #define ENVELOPE_BYTES_MAX  (16u << 20)
 #define PREPARE_EVERY_US    (10 * US_PER_MS)
+#define RETRY_US            (200 * US_PER_MS)
 
 struct writer_ring {
 	struct ring_consumer ring;
@@ -280,18 +281,27 @@ gather(struct writer *writer)
 	writer->rings->next++;
 }
 
-/* Takes the results that fit; a result that can't be added stays first in the line. */
+/*
+ * Takes the results that fit; a result that can't be added stays first in the line. They wait until they are due: journalled with every
+ * batch, they would double the flushes of a server with few connections (docs/decisions.md).
+ */
 static size_t
 gather_results(struct writer *writer)
 {
 	uint32_t waiting = writer->results.capacity - handoff_room(&writer->results);
 	size_t added = 0;
 
+	if (!atomic_exchange(&writer->results_due, false) && !atomic_load(&writer->stopping))
+		return 0;
 	/* They are freed only after the commit: their texts are read by it. */
 	for (uint32_t i = 0; i < waiting; i++) {
 		struct queued_result *slot = handoff_nth(&writer->results, i);
-		if (spool_add_result(writer->spool, &slot->result) != OK)
+		enum error error = spool_add_result(writer->spool, &slot->result);
+		if (error == ERROR_LIMIT || error == ERROR_NO_MEMORY) {
+			atomic_store(&writer->results_due, true); /* the batch is full: the rest goes into the next one */
 			break;
+		}
+		/* A message that is not alive any more needs no result. */
 		added++;
 	}
 	return added;
@@ -357,39 +367,53 @@ note_failed_commit(struct writer *writer, const struct spool_commit *commit)
 	writer->env.poll->wake_signal(writer->env.world, writer->committed.wake_fd);
 }
 
-/* Whether there was anything to do. */
-static bool
-writer_turn(struct writer *writer)
+/* What the journal did not take stays in the spool's next commit, which is tried again every RETRY_US. */
+static void
+store_results(struct writer *writer, size_t results)
 {
-	rings_take_changes(writer);
-	gather(writer);
-	size_t results = gather_results(writer);
-	if (writer->turn->count == 0 && results == 0)
-		return false;
 	struct spool_commit commit = spool_commit(writer->spool);
-	if (commit.messages != OK || commit.results != OK)
+
+	writer->results_failed = commit.results != OK;
+	if (commit.results != OK)
 		note_failed_commit(writer, &commit);
 	for (size_t i = 0; i < results; i++)
 		handoff_free(&writer->results);
-	answer(writer, commit.messages);
-	return true;
+}
+
+/* Messages first, and their answers: nobody waits for a result. Whether there was anything to do. */
+static bool
+writer_turn(struct writer *writer)
+{
+	struct spool_commit commit = {OK, OK, 0};
+
+	rings_take_changes(writer);
+	gather(writer);
+	if (writer->turn->count > 0) {
+		commit = spool_commit(writer->spool);
+		answer(writer, commit.messages);
+	}
+	if (commit.messages != OK || commit.results != OK)
+		note_failed_commit(writer, &commit);
+	size_t results = gather_results(writer);
+	if (results > 0 || writer->results_failed)
+		store_results(writer, results);
+	return writer->turn->count + results > 0;
 }
 
 static bool
 writer_may_sleep(struct writer *writer)
 {
-	bool may_sleep = handoff_may_sleep(&writer->results);
+	bool may_sleep = true;
 
 	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
 		if (writer->rings->active[i].open)
 			may_sleep &= ring_consumer_may_sleep(&writer->rings->active[i].ring);
-	return may_sleep;
+	return may_sleep && !atomic_load(&writer->results_due) && !atomic_load(&writer->stopping);
 }
 
 static void
 writer_woke(struct writer *writer)
 {
-	handoff_woke(&writer->results);
 	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
 		if (writer->rings->active[i].open)
 			ring_consumer_woke(&writer->rings->active[i].ring);
@@ -406,10 +430,18 @@ writer_run(void *arg)
 		if (atomic_load(&writer->stopping))
 			return NULL;
 		bool more = spool_prepare(writer->spool);
+		int64_t timeout_us = writer->results_failed ? RETRY_US : more ? PREPARE_EVERY_US : -1;
 		if (writer_may_sleep(writer))
-			writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, more ? PREPARE_EVERY_US : -1);
+			writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, timeout_us);
 		writer_woke(writer);
 	}
+}
+
+void
+writer_store_results(struct writer *writer)
+{
+	atomic_store(&writer->results_due, true);
+	writer_wake(writer);
 }
 
 enum error

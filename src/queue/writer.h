@@ -46,7 +46,9 @@ struct writer {
 	int wake_fd;     /* the thread's: sessions and the schedule signal it */
 	pthread_t thread;
 	bool running;
+	bool results_failed; /* the spool holds results that the journal did not take yet */
 	_Atomic bool stopping;
+	_Atomic bool results_due;
 };
 
 /*
@@ -68,5 +70,8 @@ MUST_CHECK enum error writer_attach(struct writer *writer, uint32_t worker, int 
 void writer_detach(struct writer *writer, uint32_t worker);
 
 void writer_wake(struct writer *writer);
+
+/* The results in the line shall be stored now, not with whatever comes later. Wakes the thread. */
+void writer_store_results(struct writer *writer);
 
 #endif

@@ -56,9 +56,16 @@ fresh_add_segments(struct fresh *fresh)
 		if (segment->flags & SEGMENT_FREEING)
 			continue;
 		struct segment now = *segment;
-		now.walk_offset = spool->active.end;
-		now.first_sequence = spool->next_sequence;
+		if (!(segment->flags & SEGMENT_UNREAD)) {
+			bool active = !(segment->flags & SEGMENT_SEALED);
+			now.walk_offset = active ? spool->active.end : 0;
+			now.first_sequence = active ? spool->next_sequence : 0;
+		}
 		error = journal_image_segment(&fresh->image, spool, RECORD_SEGMENT_OPEN, &now);
+		if (error == OK && segment->void_from > 0) {
+			now.first_sequence = segment->void_from;
+			error = journal_image_segment(&fresh->image, spool, RECORD_VOID, &now);
+		}
 		if (error == OK)
 			error = fresh_write_full(fresh);
 	}
@@ -73,7 +80,7 @@ fresh_add_messages(struct fresh *fresh)
 
 	for (uint32_t i = 0; i < index_limit(index); i++) {
 		struct index_entry *entry = index_at(index, i);
-		if (!entry || (entry->flags & (ENTRY_PENDING | ENTRY_DONE | ENTRY_STUB)))
+		if (!entry || (entry->flags & ENTRY_PENDING))
 			continue;
 		enum error error = journal_image_state(&fresh->image, fresh->spool->env, entry);
 		if (error == OK)

@@ -8,6 +8,7 @@
 #include "base/cursor.h"
 
 #define STATE_FIXED_BYTES 72
+#define STATE_FLAGS       (ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE)
 #define DONE_WORDS_MAX    (SPOOL_RECIPIENTS_MAX / 64)
 
 static void
@@ -127,6 +128,7 @@ entry_apply(struct index *index, struct index_entry *entry, const struct spool_r
 }
 
 #define SEGMENT_PAYLOAD_BYTES 40
+#define JOURNAL_SEGMENT_FLAGS (SEGMENT_SEALED | SEGMENT_KEEP | SEGMENT_UNREAD)
 
 /* Of SEGMENT_OPEN, SEGMENT_FREE and VOID, which differ in what the sequence means. */
 static enum error
@@ -153,7 +155,7 @@ journal_image_segment(struct batch_image *image, const struct spool *spool, uint
 	struct journal_segment record = {
 		.number = segment->number,
 		.generation = segment->generation,
-		.flags = segment->flags & (SEGMENT_SEALED | SEGMENT_KEEP),
+		.flags = segment->flags & JOURNAL_SEGMENT_FLAGS,
 		.offset = segment->walk_offset,
 		.sequence = segment->first_sequence,
 		.id_floor = spool->last_id,
@@ -193,7 +195,7 @@ journal_decode_segment(struct slice payload, struct journal_segment *ret_segment
 	segment.id_floor = cursor_take_u64(&cursor);
 	if (cursor_end(&cursor) != OK || segment.sequence > INT64_MAX ||
 		segment.offset > INT64_MAX || segment.id_floor > SPOOL_ID_MAX ||
-		(segment.flags & ~(uint32_t)(SEGMENT_SEALED | SEGMENT_KEEP)) != 0)
+		(segment.flags & ~(uint32_t)JOURNAL_SEGMENT_FLAGS) != 0)
 		return ERROR_DAMAGED;
 	*ret_segment = segment;
 	return OK;
@@ -211,7 +213,7 @@ journal_image_state(struct batch_image *image, struct env *env, const struct ind
 	append_place(&bytes, &message);
 	append_place(&bytes, &content);
 	buffer_append_u32(&bytes, entry->attempts);
-	buffer_append_u32(&bytes, entry->flags & (ENTRY_HELD | ENTRY_DAMAGED));
+	buffer_append_u32(&bytes, entry->flags & STATE_FLAGS);
 	buffer_append_u64(&bytes, (uint64_t)entry->next_attempt_at);
 	buffer_append_u32(&bytes, words);
 	buffer_append_u32(&bytes, 0);
@@ -257,7 +259,7 @@ journal_decode_state(struct index *index, struct slice payload, struct index_ent
 	entry->next_attempt_at = (wall_us)cursor_take_u64(&cursor);
 	uint32_t words = cursor_take_u32(&cursor);
 	cursor_take_u32(&cursor);
-	if (cursor.error != OK || (entry->flags & ~(uint32_t)(ENTRY_HELD | ENTRY_DAMAGED)) != 0)
+	if (cursor.error != OK || (entry->flags & ~(uint32_t)STATE_FLAGS) != 0)
 		return ERROR_DAMAGED;
 	return take_done(index, &cursor, words, entry);
 }

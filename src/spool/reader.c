@@ -16,7 +16,7 @@ reader_open(
 	if (error != OK)
 		return error;
 	error = logfile_read_header(env, opened.fd, kind, &opened.header);
-	if (error == OK && opened.header.number != number)
+	if (error == ERROR_IO || (error == OK && opened.header.number != number))
 		error = ERROR_DAMAGED;
 	if (error != OK)
 		goto fail;

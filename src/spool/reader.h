@@ -17,7 +17,11 @@ struct reader {
 	size_t window_len;
 };
 
-/* Opens the file and reads its header; errors as logfile_open and logfile_read_header. */
+/*
+ * Opens the file and reads its header. ERROR_NOT_FOUND: no file, or its header was never written.
+ * ERROR_DAMAGED: a header that is not sound, not readable or not this file's. Anything else says
+ * nothing about the file.
+ */
 MUST_CHECK enum error reader_open(struct reader *reader, struct env *env, int dir_fd,
 	enum logfile_kind kind, uint32_t number);
 void reader_close(struct reader *reader);

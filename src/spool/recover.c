@@ -157,8 +157,7 @@ adopt_segment(struct recovery *recovery, uint32_t number)
 		reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number);
 	if (header == ERROR_NOT_FOUND)
 		return OK; /* never written to */
-	if (header == ERROR_UNSUPPORTED || header == ERROR_NO_MEMORY ||
-		header == ERROR_NO_DESCRIPTORS)
+	if (header != OK && header != ERROR_DAMAGED)
 		return header;
 	if (header == OK)
 		reader_close(&reader);
@@ -186,6 +185,8 @@ choose_segments(struct recovery *recovery)
 		struct segment *segment = &spool->segments[i];
 		if (number_list_has(&recovery->freed, segment->number))
 			continue;
+		segment->was_unread = (segment->flags & SEGMENT_UNREAD) != 0;
+		segment->flags &= ~(uint32_t)SEGMENT_UNREAD;
 		if (recovery->state_lost) {
 			segment->walk_offset = 0;
 			segment->first_sequence = 0;
@@ -261,7 +262,17 @@ remove_superseded(struct recovery *recovery)
 	segment_remove_freed(spool);
 }
 
-/* Only live messages stay in the index, and each segment learns how many it has. */
+/* A result whose message was not found: the message may be where nothing could be read. */
+static bool
+stub_may_stay(const struct segment *segment)
+{
+	return segment && segment->flags & SEGMENT_UNREAD && !(segment->flags & SEGMENT_SEALED);
+}
+
+/*
+ * Live messages stay in the index, and each segment learns how many it has. So do results for a
+ * segment that could not be read: without them its mail would be sent again when it can.
+ */
 static void
 settle_messages(struct recovery *recovery)
 {
@@ -271,11 +282,13 @@ settle_messages(struct recovery *recovery)
 		struct index_entry *entry = index_at(&spool->index, i);
 		if (!entry)
 			continue;
+		struct segment *segment = segment_find(spool, entry->message_segment);
 		if (!(entry->flags & (ENTRY_DONE | ENTRY_STUB))) {
 			segment_count_entry(spool, entry, true);
 			continue;
 		}
-		struct segment *segment = segment_find(spool, entry->message_segment);
+		if (entry->flags & ENTRY_STUB && stub_may_stay(segment))
+			continue;
 		if (!(entry->flags & ENTRY_DONE) && !(segment && segment->flags & SEGMENT_KEEP))
 			recovery_damage(recovery, LOGFILE_SEGMENT, entry->message_segment,
 				entry->message_offset, "a message with results is not there");
@@ -290,12 +303,13 @@ settle_segments(struct recovery *recovery)
 
 	for (size_t i = 0; i < spool->segment_count; i++) {
 		struct segment *segment = &spool->segments[i];
-		segment->flags |= SEGMENT_SEALED;
-		if (segment->live == 0 && !(segment->flags & SEGMENT_KEEP))
-			segment->flags |= SEGMENT_FREEING;
+		if (!(segment->flags & SEGMENT_UNREAD))
+			segment->flags |= SEGMENT_SEALED;
 		if (segment->flags & SEGMENT_KEEP)
 			recovery_damage(
 				recovery, LOGFILE_SEGMENT, segment->number, 0, "kept for repair");
+		if (segment->live == 0 && segment->flags == SEGMENT_SEALED)
+			segment->flags |= SEGMENT_FREEING;
 	}
 }
 

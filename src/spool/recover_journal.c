@@ -82,8 +82,7 @@ apply_segment(struct replay *replay, uint32_t type, struct slice payload)
 	struct segment *segment = segment_find(spool, record.number);
 	if (!segment)
 		return ERROR_DAMAGED;
-	if (segment->void_from == 0 || record.sequence < segment->void_from)
-		segment->void_from = record.sequence;
+	segment->void_from = record.sequence;
 	return OK;
 }
 
@@ -242,10 +241,10 @@ probe_journal(struct recovery *recovery, uint32_t number, enum journal_state *re
 	*ret_state = JOURNAL_INCOMPLETE;
 	enum error error =
 		reader_open(&replay.reader, spool->env, spool->dir_fd, LOGFILE_JOURNAL, number);
-	if (error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY || error == ERROR_NO_DESCRIPTORS)
-		return error;
-	if (error != OK)
+	if (error == ERROR_DAMAGED || error == ERROR_NOT_FOUND)
 		return OK;
+	if (error != OK)
+		return error;
 	error = replay_batches(&replay);
 	if (replay.has_end)
 		*ret_state = replay.has_hole ? JOURNAL_DAMAGED : JOURNAL_WHOLE;

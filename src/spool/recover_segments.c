@@ -27,7 +27,7 @@ segment_damage(
 	recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, offset, what);
 }
 
-/* Opens a segment that the journal calls open. ERROR_NOT_FOUND: reported as damage. */
+/* Opens a segment that the journal calls open. ERROR_NOT_FOUND: can't be, which is reported. */
 static enum error
 open_segment(struct recovery *recovery, struct segment *segment, struct reader *reader)
 {
@@ -35,19 +35,19 @@ open_segment(struct recovery *recovery, struct segment *segment, struct reader *
 
 	enum error error =
 		reader_open(reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, segment->number);
-	if (error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY || error == ERROR_NO_DESCRIPTORS)
+	if (error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY)
 		return error;
-	if (error != OK) {
-		segment_damage(recovery, segment, 0, "segment is missing or has no header");
-		return ERROR_NOT_FOUND;
+	if (error == OK && reader->header.generation == segment->generation) {
+		spool_see_id(spool, reader->header.id_floor);
+		return OK;
 	}
-	if (reader->header.generation != segment->generation) {
+	/* It may be back at the next start, from a copy or since the disk thinks better of it. */
+	segment->flags |= SEGMENT_UNREAD;
+	recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, 0,
+		error == OK ? "segment of another generation" : "segment can't be read");
+	if (error == OK)
 		reader_close(reader);
-		segment_damage(recovery, segment, 0, "segment of another generation");
-		return ERROR_NOT_FOUND;
-	}
-	spool_see_id(spool, reader->header.id_floor);
-	return OK;
+	return ERROR_NOT_FOUND;
 }
 
 static void
@@ -160,10 +160,8 @@ next_batch(struct walk *walk, uint64_t from, uint64_t sequence, struct found_bat
 	       (void_from == 0 || ret_batch->head.sequence < void_from);
 }
 
-/* `next_first`: sequence with which the next segment starts; 0: there is none, or it is not known.
- */
 static enum error
-walk_batches(struct walk *walk, bool newest, uint64_t next_first)
+walk_batches(struct walk *walk, bool may_be_torn)
 {
 	struct segment *segment = walk->segment;
 	struct spool *spool = walk->recovery->spool;
@@ -182,29 +180,38 @@ walk_batches(struct walk *walk, bool newest, uint64_t next_first)
 		sequence = next.head.sequence;
 		known = true;
 		more = next_batch(walk, from, sequence, &next);
-		enum error error = take_batch(walk, newest && !more);
+		enum error error = take_batch(walk, may_be_torn && !more);
 		if (error != OK)
 			return error;
 	}
-	if (next_first > 0 && known && sequence + 1 < next_first)
+	if (segment->void_from > 0 && known && sequence + 1 < segment->void_from)
 		segment_damage(walk->recovery, segment, from, "batches at the end are missing");
 	if (known && sequence >= spool->next_sequence)
 		spool->next_sequence = sequence + 1;
 	return OK;
 }
 
+/*
+ * Where the next segment begins, this one ended: what is missing before was acknowledged. Of the
+ * newest (then or now) the end is not known, and its last batch may be torn.
+ */
 static enum error
-walk_segment(struct recovery *recovery, struct segment *segment, bool newest, uint64_t next_first)
+walk_segment(struct recovery *recovery, struct segment *segment, bool newest)
 {
 	struct walk walk = {.recovery = recovery, .segment = segment};
+	bool is_open = newest || segment->was_unread;
 
+	if (!is_open && segment->void_from == 0)
+		segment->void_from = segment[1].first_sequence;
+	segment->flags &= ~(uint32_t)SEGMENT_UNREAD;
 	enum error error = open_segment(recovery, segment, &walk.reader);
 	if (error != OK)
 		return error == ERROR_NOT_FOUND ? OK : error;
-	error = walk_batches(&walk, newest, next_first);
+	error = walk_batches(&walk, is_open && segment->void_from == 0);
 	/* What a process wrote and did not live to flush is about to be relied on. */
 	if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)
-		segment_damage(recovery, segment, 0, "segment can't be flushed");
+		recovery_damage(
+			recovery, LOGFILE_SEGMENT, segment->number, 0, "segment can't be flushed");
 	reader_close(&walk.reader);
 	return error;
 }
@@ -216,11 +223,9 @@ walk_segments(struct recovery *recovery)
 
 	for (size_t i = 0; i < spool->segment_count; i++) {
 		struct segment *segment = &spool->segments[i];
-		bool newest = i + 1 == spool->segment_count;
 		if (segment->flags & SEGMENT_SEALED)
 			continue;
-		enum error error = walk_segment(
-			recovery, segment, newest, newest ? 0 : segment[1].first_sequence);
+		enum error error = walk_segment(recovery, segment, i + 1 == spool->segment_count);
 		if (error != OK)
 			return error;
 	}
@@ -262,9 +267,8 @@ check_entry(struct recovery *recovery, struct segment *segment, struct reader *r
 	entry->flags &= ~(uint32_t)ENTRY_DAMAGED;
 	if (sound)
 		return;
+	/* It stays in the index, and so its segment stays too. */
 	entry->flags |= ENTRY_DAMAGED;
-	if (segment)
-		segment->flags |= SEGMENT_KEEP;
 	recovery_damage(recovery, LOGFILE_SEGMENT, entry->message_segment, entry->message_offset,
 		"damaged message");
 }

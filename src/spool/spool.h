@@ -98,6 +98,10 @@ uint64_t spool_next_id(struct spool *spool);
 MUST_CHECK enum error spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *content, int content_pieces,
 	uint32_t content_flags, struct slice payload, struct spool_reference *ret_message, struct spool_reference *ret_content);
 
+/*
+ * ERROR_NOT_FOUND: no live message has this reference (it is done, or its batch is not committed). ERROR_LIMIT: the batch is full, commit
+ * first; or a recipient's number is 1,048,576 or more.
+ */
 MUST_CHECK enum error spool_add_result(struct spool *spool, const struct spool_result *result);
 
 /*

@@ -344,6 +344,76 @@ START_TEST(missing_segments_are_reported)
 }
 END_TEST
 
+/* The last batch of a segment that is not the newest was acknowledged before the next one began. */
+START_TEST(older_segments_have_no_torn_tails)
+{
+	struct fixture f;
+	struct snapshot s;
+	struct added added[5];
+
+	fixture_init(&f);
+	fixture_open(&f);
+	for (uint64_t i = 0; i < 5; i++)
+		added[i] = put(&f, i + 1, 400000);
+	ck_assert_uint_eq(added[1].content.segment, added[0].content.segment);
+	ck_assert_uint_ne(added[2].content.segment, added[1].content.segment);
+	spool_close(&f.spool);
+	snapshot_take(&f, &s);
+	const struct spool_reference *last = &added[1].content;
+	const uint64_t places[] = {last->offset + 70000, last->offset - 3,
+		last->offset - RECORD_HEAD_BYTES - BATCH_HEAD_BYTES + 1};
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		snapshot_restore(&f, &s);
+		flip_byte(&f, last, places[i]);
+		check_damaged(&f, 2, last->segment);
+	}
+	fixture_done(&f);
+}
+END_TEST
+
+/* Without them, mail that was delivered would be sent again once the file is back. */
+START_TEST(results_wait_for_a_segment_that_is_away)
+{
+	struct fixture f;
+	struct snapshot s;
+	struct added added[3];
+	char name[LOGFILE_NAME_BYTES];
+
+	fixture_init(&f);
+	fixture_open(&f);
+	for (uint64_t i = 0; i < 3; i++)
+		added[i] = put(&f, i + 1, 10);
+	add_result(&f, &added[0].message, SPOOL_DONE, 0, 0);
+	add_result(&f, &added[1].message, SPOOL_DEFERRED, 4, 5);
+	add_result(&f, &added[1].message, SPOOL_RECIPIENT_DELIVERED, 70, 0);
+	commit_ok(&f);
+	spool_close(&f.spool);
+	snapshot_take(&f, &s);
+	logfile_name(LOGFILE_SEGMENT, added[0].message.segment, name);
+	ck_assert_int_eq(unlinkat(f.dir_fd, name, 0), 0);
+	for (int round = 0; round < 3; round++) {
+		fixture_open(&f);
+		ck_assert_uint_eq(f.seen->count, (size_t)round);
+		ck_assert_uint_eq(f.seen->damage, 1);
+		put(&f, 10 + (uint64_t)round, 10);
+	}
+	spool_close(&f.spool);
+	write_file(&f, name, snapshot_bytes(&s, LOGFILE_SEGMENT, added[0].message.segment, NULL),
+		LOGFILE_SLICE_BYTES);
+	for (int round = 0; round < 2; round++) {
+		fixture_open(&f);
+		ck_assert_uint_eq(f.seen->damage, 0);
+		ck_assert_uint_eq(f.seen->count, 5);
+		ck_assert_ptr_null(find_seen(&f, 1));
+		ck_assert_uint_eq(find_seen(&f, 2)->attempts, 4);
+		ck_assert_uint_eq(find_seen(&f, 2)->done_count, 1);
+		ck_assert_uint_eq(find_seen(&f, 2)->done[0], 70);
+		ck_assert_ptr_nonnull(find_seen(&f, 3));
+	}
+	fixture_done(&f);
+}
+END_TEST
+
 /*
  * A sender who knows the format, and even the bytes of an older batch, sends them as content so
  * that they lie where batches and records begin; then the head before them is torn or damaged.
@@ -599,6 +669,7 @@ END_TEST
 UNIT_MAIN("spool/damage", torn_tails_are_dropped, lost_sectors_of_the_last_batch_are_dropped,
 	truncated_segments_end_where_they_end, damage_in_the_middle_is_reported,
 	damage_behind_the_state_is_reported, missing_segments_are_reported,
+	older_segments_have_no_torn_tails, results_wait_for_a_segment_that_is_away,
 	planted_batches_are_never_taken_up, torn_journal_batches_are_dropped,
 	an_incomplete_new_journal_is_passed_over, a_lost_journal_loses_no_mail,
 	later_versions_are_refused)

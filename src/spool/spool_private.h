@@ -15,6 +15,7 @@
 enum segment_flags {
 	SEGMENT_SEALED = 1, /* nothing is added any more */
 	SEGMENT_KEEP = 2,   /* damaged: the file stays for repair */
+	SEGMENT_UNREAD = 8, /* recovery could not read it; not sealed: the next one walks it */
 	SEGMENT_FREEING =
 		4, /* SEGMENT_FREE is on its way; the file goes when that is flushed (I6) */
 };
@@ -27,7 +28,9 @@ struct segment {
 	/* Recovery: what the journal says of it. */
 	uint64_t walk_offset;    /* messages before it are in the journal's state */
 	uint64_t first_sequence; /* of the batch there; 0: not known */
-	uint64_t void_from; /* batches from this sequence on were never acknowledged; 0: none */
+	uint64_t void_from; /* sequence of the first batch that does not count, all before it do; 0:
+			       not known */
+	bool was_unread;    /* an earlier recovery could not read it */
 };
 
 /* A file that is being filled with zeros. */
