@@ -1,9 +1,15 @@
-/* The subcommands of veredus: each is a main of its own, with argv[0] being its name. Exit codes are sysexits. */
+/*
+ * The commands of `veredus`: each gets its own name in argv[0] and its arguments behind it, as main
+ * does, and returns an exit code of sysexits.h. With --help each prints how it is used.
+ */
 #ifndef CMD_COMMAND_H
 #define CMD_COMMAND_H
 
 int cmd_serve(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
+int cmd_send(int argc, char **argv);
+int cmd_queue(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 
 /* Becomes the server with this configuration; returns an exit code when that fails. */
 int serve_exec(const char *conf_file);

@@ -15,7 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define SERVE_DEFAULT_FILE "/etc/veredus/veredus.conf"
+#define SERVE_DEFAULT_FILE VEREDUS_CONF
 
 static bool
 find_private_program(const char *own, const char *name, char ret_path[PATH_MAX])

@@ -1,4 +1,4 @@
-/* The word that somebody probably meant: private to this folder. */
+/* The word that somebody probably meant: of a configuration, of a command line. */
 #ifndef CONF_SUGGEST_H
 #define CONF_SUGGEST_H
 

@@ -1,7 +1,7 @@
 /*
- * One task: drain all rings, write, rest LOG_REST_US while there is traffic so that a burst of records costs one wake-up, and sleep on
- * the wake-up counter when there is none. Output that can't be written is counted and told about when writing works again. Announcements
- * end when nobody reads standard output any more.
+ * One task: drain all rings in the order of their records' times, write, rest LOG_REST_US while there is traffic so that a burst of records
+ * costs one wake-up, and sleep on the wake-up counter when there is none. Output that can't be written is counted and told about when writing
+ * works again. Announcements end when nobody reads standard output any more.
  */
 #include "log/log.h"
 #include "ipc/log_ring.h"
@@ -12,6 +12,8 @@
 
 #define LOG_REST_US      (10 * US_PER_MS)
 #define LOG_OUTPUT_BYTES 65536
+#define LOG_SHARE        1024 /* records of one process in a turn */
+#define LOG_LAST_TURNS   64   /* at the end: more than a full ring */
 
 struct log_source {
 	struct list link;
@@ -19,6 +21,11 @@ struct log_source {
 	uint32_t role;
 	uint32_t worker;
 	bool replaced; /* drained once more, then closed */
+	bool damaged;
+	unsigned taken;     /* in this turn */
+	uint32_t malformed; /* not told yet */
+	struct slice waiting; /* its next record, in `storage`; empty: look into the ring */
+	uint8_t storage[LOG_RECORD_MAX];
 };
 
 struct log_service {
@@ -141,16 +148,17 @@ log_own_record(struct log_sink *sink, struct slice record)
 }
 
 static void
-log_report_losses(struct log_service *service, struct log_source *source, uint32_t malformed)
+log_report_losses(struct log_service *service, struct log_source *source)
 {
 	uint32_t dropped = log_reader_dropped(&source->reader);
 
 	if (dropped > 0)
 		log_event(service->env, LOG_WARNING, "log_lost", LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", dropped));
-	if (malformed > 0)
+	if (source->malformed > 0)
 		log_event(service->env, LOG_ERROR, "log_malformed", LOG_STRING("role", role_name((enum role)source->role)),
-			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", malformed));
+			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", source->malformed));
+	source->malformed = 0;
 }
 
 static void
@@ -161,39 +169,68 @@ source_close(struct log_service *service, struct log_source *source)
 	memory_put(service->env->memory, source);
 }
 
-/* Whether there was anything. */
+/* Whether the source has a record for this turn. One whose records all claim to be old, or that writes all the time, has its share too. */
 static bool
-source_drain(struct log_service *service, struct log_source *source)
+source_look(struct log_source *source)
 {
-	uint8_t storage[LOG_RECORD_MAX];
-	struct slice record;
-	uint32_t malformed = 0;
-	size_t taken = 0;
 	enum error error = OK;
 
-	/* As much as a ring holds: who writes all the time must not keep the log from the others. */
-	while (taken < LOG_RING_BYTES && (error = log_reader_take(&source->reader, storage, &record)) == OK) {
-		malformed += log_take_record(service, record) != OK;
-		taken += sizeof(uint32_t) + record.len;
+	while (error == OK && source->waiting.len == 0 && !source->damaged && source->taken < LOG_SHARE) {
+		error = log_reader_take(&source->reader, source->storage, &source->waiting);
+		source->damaged = error == ERROR_DAMAGED;
+		if (error == OK && source->waiting.len == 0) {
+			source->malformed++;
+			source->taken++;
+		}
 	}
-	log_report_losses(service, source, malformed);
-	if (error == ERROR_DAMAGED) {
-		log_event(service->env, LOG_ERROR, "log_ring_damaged", LOG_STRING("role", role_name((enum role)source->role)),
-			LOG_NUMBER("worker", source->worker));
-		source_close(service, source);
-	} else if (source->replaced) {
-		source_close(service, source);
-	}
-	return taken > 0;
+	return source->waiting.len > 0 && source->taken < LOG_SHARE;
 }
 
+/* The source with the oldest record; NULL when all are empty or have had their share. */
+static struct log_source *
+oldest_source(struct log_service *service)
+{
+	struct log_source *oldest = NULL;
+
+	list_for_each(link, &service->sources) {
+		struct log_source *source = list_entry(link, struct log_source, link);
+		if (source_look(source) &&
+			(!oldest || log_record_time(source->waiting) < log_record_time(oldest->waiting)))
+			oldest = source;
+	}
+	return oldest;
+}
+
+/* Whether it had anything in this turn. */
+static bool
+source_settle(struct log_service *service, struct log_source *source)
+{
+	bool any = source->taken > 0;
+
+	log_report_losses(service, source);
+	if (source->damaged)
+		log_event(service->env, LOG_ERROR, "log_ring_damaged", LOG_STRING("role", role_name((enum role)source->role)),
+			LOG_NUMBER("worker", source->worker));
+	source->taken = 0;
+	if (source->damaged || (source->replaced && !any))
+		source_close(service, source);
+	return any;
+}
+
+/* Writes all that waits, in the order of its times, so that cause stands before effect. Whether there was anything. */
 static bool
 log_drain(struct log_service *service)
 {
+	struct log_source *source;
 	bool any = false;
 
+	while ((source = oldest_source(service)) != NULL) {
+		source->malformed += log_take_record(service, source->waiting) != OK;
+		source->waiting.len = 0;
+		source->taken++;
+	}
 	list_for_each_safe(link, next, &service->sources)
-		any |= source_drain(service, list_entry(link, struct log_source, link));
+		any |= source_settle(service, list_entry(link, struct log_source, link));
 	log_flush(service);
 	log_flush(service); /* what the first one had to say about itself */
 	return any;
@@ -224,7 +261,8 @@ log_run(void *arg)
 		if (error != OK)
 			break;
 	}
-	log_drain(service);
+	for (int turn = 0; turn < LOG_LAST_TURNS && log_drain(service); turn++)
+		continue;
 }
 
 struct log_service *

@@ -1,0 +1,142 @@
+/* `veredus check`: reads a configuration as the server would, and starts nothing. */
+#include "cmd/command.h"
+#include "cmd/tool.h"
+#include "conf/conf.h"
+#include "proc/rights.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#define NAME     "check"
+#define SHOW_MAX (64u << 20) /* octets of the canonical text */
+
+static const char usage[] =
+	"usage: veredus check [-c FILE] [--show]\n"
+	"       veredus check --rights [--json]\n"
+	"\n"
+	"Reads a configuration (" VEREDUS_CONF ") and says what is wrong with it, with lines and\n"
+	"columns. Nothing is started.\n"
+	"\n"
+	"  -c, --config FILE   the configuration\n"
+	"      --show          print it with every default written out\n"
+	"      --rights        what each process of the server may do; no configuration is read\n"
+	"      --json          with --rights: an object for each process\n"
+	"\n"
+	"Exit code: 0 when the server would start with it, 78 when not.\n";
+
+struct check {
+	struct env env;
+	const char *file;
+	bool show;
+	bool rights;
+	bool json;
+	struct arena arena;
+	struct conf conf;
+	struct conf_problems problems;
+};
+
+static const char *
+plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static int
+print_result(struct check *check)
+{
+	const struct conf *conf = &check->conf;
+	struct buffer text;
+
+	if (!check->show) {
+		printf("%s: good: %zu listener%s, %zu domain%s, %zu route%s\n", check->file,
+			conf->listener_count, plural(conf->listener_count), conf->domain_count,
+			plural(conf->domain_count), conf->route_count, plural(conf->route_count));
+		return tool_finish(NAME, EX_OK);
+	}
+	buffer_init(&text, check->env.memory, SHOW_MAX);
+	conf_print(conf, CONF_READERS_ALL, &text);
+	enum error error = buffer_error(&text);
+	if (error == OK)
+		fwrite(text.ptr, 1, text.len, stdout);
+	buffer_done(&text);
+	if (error != OK)
+		return tool_fail(NAME, EX_SOFTWARE, "can't print it: %s", error_text(error));
+	return tool_finish(NAME, EX_OK);
+}
+
+static int
+check_file(struct check *check)
+{
+	env_init_linux(&check->env);
+	arena_init(&check->arena, check->env.memory, CONF_ARENA_MAX);
+	conf_problems_init(&check->problems, check->env.memory);
+	enum error error = conf_load(
+		&check->env, &check->arena, AT_FDCWD, check->file, &check->conf, &check->problems);
+	int code = EX_CONFIG;
+	if (error == OK)
+		code = print_result(check);
+	else
+		tool_print_problems(&check->env, check->file, &check->problems, error);
+	conf_problems_done(&check->problems);
+	arena_done(&check->arena);
+	env_done(&check->env);
+	return code;
+}
+
+static int
+print_rights(bool json)
+{
+	struct env env;
+	struct buffer text;
+
+	env_init_linux(&env);
+	buffer_init(&text, env.memory, SHOW_MAX);
+	proc_print_rights(&text, json);
+	enum error error = buffer_error(&text);
+	if (error == OK)
+		fwrite(text.ptr, 1, text.len, stdout);
+	buffer_done(&text);
+	env_done(&env);
+	if (error != OK)
+		return tool_fail(NAME, EX_SOFTWARE, "can't print it: %s", error_text(error));
+	return tool_finish(NAME, EX_OK);
+}
+
+int
+cmd_check(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+		{"show", no_argument, NULL, 's'}, {"rights", no_argument, NULL, 'r'},
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	struct check check = {.file = VEREDUS_CONF};
+	int option;
+
+	while ((option = tool_option(NAME, argc, argv, ":c:h", options)) != -1) {
+		switch (option) {
+		case 'c':
+			check.file = optarg;
+			break;
+		case 's':
+			check.show = true;
+			break;
+		case 'r':
+			check.rights = true;
+			break;
+		case 'j':
+			check.json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return tool_finish(NAME, EX_OK);
+		default:
+			return EX_USAGE;
+		}
+	}
+	if (optind < argc)
+		return tool_misused(
+			NAME, "\"%s\" is too much; the file stands behind -c", argv[optind]);
+	if (check.json && !check.rights)
+		return tool_misused(NAME, "--json goes with --rights");
+	return check.rights ? print_rights(check.json) : check_file(&check);
+}

@@ -1,0 +1,110 @@
+/* Output goes through stdio: a command's process has nothing else to do while it writes. */
+#include "cmd/tool.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#define PROBLEMS_MAX (1u << 20) /* octets: CONF_PROBLEMS_MAX of them, with long paths */
+
+static void __attribute__((format(printf, 2, 0)))
+complain(const char *command, const char *format, va_list arguments)
+{
+	fflush(stdout);
+	fprintf(stderr, "veredus %s: ", command);
+	vfprintf(stderr, format, arguments);
+	fputc('\n', stderr);
+}
+
+int
+tool_fail(const char *command, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	complain(command, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+int
+tool_misused(const char *command, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	complain(command, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "See `veredus help %s`.\n", command);
+	return EX_USAGE;
+}
+
+int
+tool_option(const char *command, int argc, char **argv, const char *letters,
+	const struct option *options)
+{
+	opterr = 0;
+	int option = getopt_long(argc, argv, letters, options, NULL);
+	if (option == ':')
+		tool_misused(command, "%s needs a value", argv[optind - 1]);
+	else if (option == '?')
+		tool_misused(command, "there is no option %s", argv[optind - 1]);
+	return option == ':' ? '?' : option;
+}
+
+enum error
+tool_run(struct env *env, const char *name, task_body *body, void *arg)
+{
+	struct loop *loop = loop_new(env, &(struct loop_options){0});
+	struct task_group tasks;
+
+	task_group_init(&tasks, loop);
+	enum error error = task_start(&tasks, name, body, arg);
+	if (error == OK)
+		loop_run(loop);
+	loop_free(&loop);
+	return error;
+}
+
+void
+tool_append_harmless(struct buffer *buffer, struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t octet = text.ptr[i];
+		if (octet >= ' ' && octet <= '~')
+			buffer_append_octet(buffer, octet);
+		else
+			buffer_printf(buffer, "\\x%02x", octet);
+	}
+}
+
+void
+tool_print(struct slice text)
+{
+	fwrite(text.ptr, 1, text.len, stdout);
+	fputc('\n', stdout);
+}
+
+void
+tool_print_problems(
+	struct env *env, const char *file, const struct conf_problems *problems, enum error error)
+{
+	struct buffer text;
+
+	buffer_init(&text, env->memory, PROBLEMS_MAX);
+	conf_problems_format(problems, &text);
+	if (buffer_error(&text) == OK && text.len > 0)
+		fwrite(text.ptr, 1, text.len, stderr);
+	else
+		fprintf(stderr, "%s: %s\n", file, error_text(error));
+	buffer_done(&text);
+}
+
+int
+tool_finish(const char *command, int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	return tool_fail(command, EX_IOERR, "writing to the standard output failed");
+}
