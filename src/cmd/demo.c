@@ -48,7 +48,7 @@ send_first_message(const char *address)
 	char *arguments[] = {name, server, where, from, sender, to, recipient, subject, text, verbose, NULL};
 	FILE *body = tmpfile();
 
-	snprintf(where, sizeof where, "%s", address);
+	snprintf(where, sizeof where, "%.100s", address);
 	if (!body || fprintf(body, demo_body, address, address) < 0 || fflush(body) != 0 || lseek(fileno(body), 0, SEEK_SET) < 0 ||
 		dup2(fileno(body), STDIN_FILENO) < 0)
 		_exit(EX_OSERR);
