@@ -166,6 +166,8 @@ send_content(struct world *world, struct acceptance *a, uint32_t seed, uint64_t 
 			room[i] = octet(seed, at + i);
 		world->accept->ops->fill(a, size);
 		at += size;
+		if (piece < SIZE_MAX) /* else it all comes in one turn */
+			task_yield(world->loop);
 	}
 	return OK;
 }
