@@ -23,6 +23,7 @@
 struct writer_ring {
 	struct ring_consumer ring;
 	bool open;
+	bool broken; /* its rules were: nothing more is taken, and it is closed after the turn, whose batch may refer to its memory */
 };
 
 /* Changes come from the other thread under the mutex; the rings themselves are the writer thread's. */
@@ -78,7 +79,7 @@ ring_close(struct writer *writer, struct writer_ring *ring)
 	int wake_fd = ring->ring.session_wake_fd;
 	ring_consumer_close(&ring->ring);
 	writer->env.net->close(writer->env.world, wake_fd);
-	ring->open = false;
+	ring->open = ring->broken = false;
 }
 
 void
@@ -219,6 +220,21 @@ gather_message(struct writer *writer, struct writer_ring *ring, const struct rin
 }
 
 static void
+ring_break(struct writer *writer, struct writer_ring *ring)
+{
+	ring->broken = true;
+	atomic_fetch_add(&writer->troubles.damaged_rings, 1);
+}
+
+static void
+rings_close_broken(struct writer *writer)
+{
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
+		if (writer->rings->active[i].broken)
+			ring_close(writer, &writer->rings->active[i]);
+}
+
+static void
 gather_one(struct writer *writer, uint32_t worker, const struct ring_submission *submission)
 {
 	struct writer_turn *turn = writer->turn;
@@ -233,10 +249,8 @@ gather_one(struct writer *writer, uint32_t worker, const struct ring_submission 
 	message->answer.status = RING_FAILED;
 	atomic_fetch_add(&writer->troubles.refused_messages, 1);
 	atomic_store(&writer->troubles.last_error, (uint32_t)error);
-	if (error == ERROR_DAMAGED) {
-		atomic_fetch_add(&writer->troubles.damaged_rings, 1);
-		ring_close(writer, ring);
-	}
+	if (error == ERROR_DAMAGED)
+		ring_break(writer, ring);
 }
 
 /* A message that finds the turn's batch or memory taken is the next turn's first: it must not fail for coming late. */
@@ -258,13 +272,11 @@ gather_from(struct writer *writer, uint32_t worker)
 	struct writer_ring *ring = &writer->rings->active[worker];
 	struct ring_submission submission;
 
-	if (!ring->open)
+	if (!ring->open || ring->broken)
 		return false;
 	enum error error = ring_peek_submission(&ring->ring, &submission);
-	if (error == ERROR_DAMAGED) {
-		atomic_fetch_add(&writer->troubles.damaged_rings, 1);
-		ring_close(writer, ring);
-	}
+	if (error == ERROR_DAMAGED)
+		ring_break(writer, ring);
 	if (error != OK)
 		return false;
 	if (writer->turn->count > 0 && !turn_has_room(writer, &submission)) {
@@ -415,6 +427,7 @@ writer_turn(struct writer *writer)
 	gather(writer);
 	if (writer->turn->count > 0)
 		answer(writer, writer_commit(writer));
+	rings_close_broken(writer);
 	size_t results = gather_results(writer);
 	if (results > 0 || results_are_overdue(writer))
 		writer_commit(writer);
