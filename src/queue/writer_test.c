@@ -7,7 +7,7 @@
 
 #include "descriptors.h"
 #include "ipc/envelope.h"
-#include "ipc/ring.h"
+#include "queue/session_test.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BLOCKS  16
 #define TRACE   "Received: by mx.example.org id 0000000000000\r\n"
 #define WAIT_MS 5000
 
@@ -32,12 +31,6 @@ struct gate {
 	bool written, flushed;
 	_Atomic bool full; /* no file grows any more */
 	_Atomic int flush_error;
-};
-
-struct session {
-	struct ring_producer ring;
-	int wake_fd;
-	uint32_t worker;
 };
 
 struct world {
@@ -198,33 +191,13 @@ add_session(struct world *world)
 
 	session->worker = world->session_count++;
 	session->wake_fd = world->env.poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&session->ring, &world->env, memory_fd, world->writer_wake_fd));
 	ck_assert_ok(
 		writer_attach(&world->writer, session->worker, memory_fd, dup(session->wake_fd)));
 	close(memory_fd);
 	return session;
-}
-
-static uint8_t
-octet(uint64_t seed, uint64_t at)
-{
-	return (uint8_t)(at * 31 + (at >> 8) * 17 + seed);
-}
-
-static void
-append(struct session *session, uint32_t *last, uint64_t *at, struct slice bytes)
-{
-	for (size_t i = 0; i < bytes.len; i++, (*at)++) {
-		if (*at > 0 && *at % RING_BLOCK_BYTES == 0) {
-			uint32_t next;
-			ck_assert_ok(ring_block_take(&session->ring, &next));
-			ring_block_link(&session->ring, *last, next);
-			*last = next;
-		}
-		ring_block_ptr(&session->ring, *last)[*at % RING_BLOCK_BYTES] = bytes.ptr[i];
-	}
 }
 
 static struct envelope_recipient recipients[] = {
@@ -240,28 +213,6 @@ sample_envelope(uint64_t content_bytes)
 		.content_size = content_bytes,
 		.trace = SLICE(TRACE),
 		.trace_id_at = sizeof TRACE - 1 - 2 - QUEUE_ID_DIGITS};
-}
-
-/* Queues a message with these bytes as its envelope, to be published. Blocks are never given back:
- * a test has enough. */
-static void
-submit_raw(struct session *session, uint32_t token, uint64_t content_bytes, struct slice envelope)
-{
-	struct ring_submission submission = {.token = token, .content_bytes = content_bytes};
-	uint64_t at = 0;
-	uint32_t last;
-
-	ck_assert_ok(ring_block_take(&session->ring, &last));
-	submission.first_block = last;
-	while (at < content_bytes) {
-		uint8_t next = octet(token, at);
-		append(session, &last, &at, slice_of(&next, 1));
-	}
-	while (at % 8 != 0)
-		append(session, &last, &at, SLICE("\0"));
-	append(session, &last, &at, envelope);
-	submission.envelope_bytes = (uint32_t)envelope.len;
-	ring_submit(&session->ring, &submission);
 }
 
 static void
@@ -284,24 +235,6 @@ submit(struct session *session, uint32_t token, uint64_t content_bytes)
 	struct envelope envelope = sample_envelope(content_bytes);
 
 	submit_envelope(session, token, content_bytes, &envelope);
-}
-
-/* The next answer; waits for it asleep, as a session does. */
-static struct ring_completion
-answer_of(struct world *world, struct session *session)
-{
-	struct ring_completion answer;
-
-	for (int i = 0; i < WAIT_MS / 10; i++) {
-		enum error error = ring_take_completion(&session->ring, &answer);
-		if (error == OK)
-			return answer;
-		ck_assert_int_eq(error, ERROR_AGAIN);
-		if (ring_producer_may_sleep(&session->ring))
-			world->env.poll->wake_wait(NULL, session->wake_fd, 10 * US_PER_MS);
-		ring_producer_woke(&session->ring);
-	}
-	ck_abort_msg("no answer");
 }
 
 static struct committed_message *
@@ -368,7 +301,7 @@ START_TEST(the_id_stands_in_the_trace)
 	struct session *session = add_session(&world);
 	submit(session, 5, 100000);
 	ring_publish(&session->ring);
-	struct ring_completion answer = answer_of(&world, session);
+	struct ring_completion answer = answer_of(session);
 	ck_assert_uint_eq(answer.status, RING_DURABLE);
 	queue_id_print(answer.queue_id, digits);
 	struct committed_message *message = committed(&world);
@@ -416,7 +349,7 @@ START_TEST(nonsense_fails_alone)
 	submit(session, 5, 10);
 	ring_publish(&session->ring);
 	for (uint32_t token = 0; token < 6; token++) {
-		struct ring_completion answer = answer_of(&world, session);
+		struct ring_completion answer = answer_of(session);
 		ck_assert_uint_eq(answer.token, token);
 		ck_assert_uint_eq(answer.status, expected[token]);
 	}
@@ -440,7 +373,8 @@ START_TEST(a_hostile_ring_is_dropped_and_the_others_go_on)
 		       *wild = add_session(&world);
 	submit(hostile, 0, 10); /* an honest one first, in the same turn perhaps */
 	ring_submit(&hostile->ring,
-		&(struct ring_submission){.token = 1, .first_block = BLOCKS, .content_bytes = 1});
+		&(struct ring_submission){
+			.token = 1, .first_block = SESSION_BLOCKS, .content_bytes = 1});
 	ring_publish(&hostile->ring);
 	for (uint32_t i = 0; i <= RING_ENTRIES; i++) /* more than there is room for */
 		ring_submit(&wild->ring, &(struct ring_submission){.token = 1});
@@ -448,7 +382,7 @@ START_TEST(a_hostile_ring_is_dropped_and_the_others_go_on)
 	for (uint32_t token = 0; token < 10; token++) {
 		submit(good, token, 10);
 		ring_publish(&good->ring);
-		uint32_t status = answer_of(&world, good).status;
+		uint32_t status = answer_of(good).status;
 		ck_assert_msg(status == RING_DURABLE, "%s",
 			error_text((enum error)atomic_load(&world.writer.troubles.last_error)));
 	}
@@ -458,7 +392,7 @@ START_TEST(a_hostile_ring_is_dropped_and_the_others_go_on)
 	/* A new ring for the same worker works. */
 	int memory_fd;
 	ring_producer_close(&hostile->ring);
-	ck_assert_ok(ring_memory_new(BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&hostile->ring, &world.env, memory_fd, world.writer_wake_fd));
 	ck_assert_ok(
@@ -466,7 +400,7 @@ START_TEST(a_hostile_ring_is_dropped_and_the_others_go_on)
 	close(memory_fd);
 	submit(hostile, 3, 10);
 	ring_publish(&hostile->ring);
-	ck_assert_uint_eq(answer_of(&world, hostile).status, RING_DURABLE);
+	ck_assert_uint_eq(answer_of(hostile).status, RING_DURABLE);
 	world_done(&world);
 }
 END_TEST
@@ -478,7 +412,8 @@ scribble(void *arg)
 	struct session *session = arg;
 
 	for (uint32_t i = 0; i < 200000; i++)
-		((volatile uint8_t *)ring_block_ptr(&session->ring, i % BLOCKS))[i % 50000]++;
+		((volatile uint8_t *)ring_block_ptr(
+			&session->ring, i % SESSION_BLOCKS))[i % 50000]++;
 	return NULL;
 }
 
@@ -495,8 +430,8 @@ START_TEST(a_peer_that_writes_all_the_time_harms_itself)
 		submit(good, token, 100);
 		ring_publish(&hostile->ring);
 		ring_publish(&good->ring);
-		ck_assert_uint_eq(answer_of(&world, good).status, RING_DURABLE);
-		ck_assert_uint_lt(answer_of(&world, hostile).status, RING_STATUSES);
+		ck_assert_uint_eq(answer_of(good).status, RING_DURABLE);
+		ck_assert_uint_lt(answer_of(hostile).status, RING_STATUSES);
 	}
 	pthread_join(thread, NULL);
 	for (struct committed_message *m; (m = handoff_first(&world.writer.committed)) != NULL;) {
@@ -532,11 +467,11 @@ submit_once(struct session *session, uint64_t content_bytes)
 }
 
 static uint32_t
-submit_again(struct world *world, struct session *session, const struct ring_submission *submission)
+submit_again(struct session *session, const struct ring_submission *submission)
 {
 	ring_submit(&session->ring, submission);
 	ring_publish(&session->ring);
-	return answer_of(world, session).status;
+	return answer_of(session).status;
 }
 
 START_TEST(failures_of_the_disk_are_told_and_pass)
@@ -548,21 +483,21 @@ START_TEST(failures_of_the_disk_are_told_and_pass)
 	struct session *session = add_session(&world);
 	struct ring_submission same = submit_once(session, 60000);
 	ring_publish(&session->ring);
-	ck_assert_uint_eq(answer_of(&world, session).status, RING_DURABLE);
+	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
 	/* What is pre-written is used up first; then there is no space, and no other word for it.
 	 */
 	atomic_store(&world.gate.full, true);
-	while (durable < 500 && (status = submit_again(&world, session, &same)) == RING_DURABLE)
+	while (durable < 500 && (status = submit_again(session, &same)) == RING_DURABLE)
 		durable++;
 	ck_assert_uint_eq(status, RING_NO_SPACE);
-	ck_assert_uint_eq(submit_again(&world, session, &same), RING_NO_SPACE);
+	ck_assert_uint_eq(submit_again(session, &same), RING_NO_SPACE);
 	atomic_store(&world.gate.full, false);
-	ck_assert_uint_eq(submit_again(&world, session, &same), RING_DURABLE);
+	ck_assert_uint_eq(submit_again(session, &same), RING_DURABLE);
 	atomic_store(&world.gate.flush_error, -EIO);
-	status = submit_again(&world, session, &same);
+	status = submit_again(session, &same);
 	ck_assert(status == RING_FAILED || status == RING_UNKNOWN);
 	atomic_store(&world.gate.flush_error, 0);
-	ck_assert_uint_eq(submit_again(&world, session, &same), RING_DURABLE);
+	ck_assert_uint_eq(submit_again(session, &same), RING_DURABLE);
 	ck_assert_uint_ge(atomic_load(&world.writer.troubles.failed_commits), 3);
 	for (uint32_t i = 0; i < durable + 2; i++) {
 		committed(&world);
@@ -616,7 +551,7 @@ START_TEST(results_are_stored)
 	for (uint32_t i = 0; i < 3; i++) {
 		submit(session, i, 10);
 		ring_publish(&session->ring);
-		answer_of(&world, session);
+		answer_of(session);
 		messages[i] = committed(&world)->message;
 		handoff_free(&world.writer.committed);
 	}
@@ -663,7 +598,7 @@ START_TEST(results_survive_a_failed_flush)
 	struct session *session = add_session(&world);
 	submit(session, 0, 10);
 	ring_publish(&session->ring);
-	answer_of(&world, session);
+	answer_of(session);
 	atomic_store(&world.gate.flush_error, -EIO);
 	put_result(&world,
 		(struct spool_result){.kind = SPOOL_DONE, .message = committed(&world)->message});
@@ -701,9 +636,9 @@ START_TEST(a_stalled_schedule_stops_intake_without_spinning)
 	struct session *session = add_session(&world);
 	struct ring_submission same = submit_once(session, 10);
 	ring_publish(&session->ring);
-	ck_assert_uint_eq(answer_of(&world, session).status, RING_DURABLE);
+	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
 	for (uint32_t i = 1; i < world.writer.committed.capacity; i++)
-		ck_assert_uint_eq(submit_again(&world, session, &same), RING_DURABLE);
+		ck_assert_uint_eq(submit_again(session, &same), RING_DURABLE);
 	for (int i = 0; i < WAIT_MS && handoff_room(&world.writer.committed) > 0; i++)
 		usleep(1000);
 	ck_assert_uint_eq(handoff_room(&world.writer.committed), 0);
@@ -714,7 +649,7 @@ START_TEST(a_stalled_schedule_stops_intake_without_spinning)
 	ck_assert_int_eq(ring_take_completion(&session->ring, &answer), ERROR_AGAIN);
 	ck_assert_int_lt(thread_time(world.writer.thread) - before, 50000);
 	handoff_free(&world.writer.committed);
-	ck_assert_uint_eq(answer_of(&world, session).status, RING_DURABLE);
+	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
 	world_done(&world);
 }
 END_TEST
@@ -751,7 +686,7 @@ START_TEST(many_large_envelopes_are_all_taken)
 	ring_publish(&session->ring);
 	gate_set(&world.gate, false);
 	for (uint32_t i = 0; i <= MESSAGES; i++)
-		ck_assert_uint_eq(answer_of(&world, session).status, RING_DURABLE);
+		ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
 	memory_free(&memory);
 	world_done(&world);
 }
