@@ -98,7 +98,7 @@ channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *r
 		channel->received = memory_try(env->memory, IPC_MESSAGE_MAX);
 	if (!channel->received)
 		return ERROR_NO_MEMORY;
-	for (;;) {
+	for (bool reset = false;;) {
 		union control control;
 		struct iovec piece = {channel->received, IPC_MESSAGE_MAX};
 		struct msghdr header = {
@@ -112,6 +112,11 @@ channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *r
 			take_fds(&header, &empty);
 			ipc_close_fds(env, &empty);
 			return ERROR_CLOSED;
+		}
+		if (len == -ECONNRESET && !reset) {
+			/* It ended before it read all of ours. What it said before that is still here, and still true. */
+			reset = true;
+			continue;
 		}
 		if (len != -EAGAIN)
 			return error_from_errno((int)-len);

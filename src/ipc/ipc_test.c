@@ -3,6 +3,7 @@
 #include "ipc/log_ring.h"
 #include "ipc/ring.h"
 #include "ipc/snapshot.h"
+#include "descriptors.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -117,6 +118,7 @@ static void break_trace(struct envelope *e) { e->trace = SLICE("Received: x\n.\r
 static void end_trace_early(struct envelope *e) { e->trace = SLICE("Received: x\r\nhalf a line 0000000000000"); }
 static void misplace_id(struct envelope *e) { e->trace_id_at = 30; }
 static void shorten_trace(struct envelope *e) { e->trace = SLICE("short\r\n"); e->trace_id_at = 0; }
+static void id_over_line_end(struct envelope *e) { e->trace_id_at = 20; }
 static void empty_recipient(struct envelope *e) { e->recipient_count = 1; e->recipients = (const struct envelope_recipient[]){{SLICE_INIT("")}}; }
 
 START_TEST(envelopes_are_checked)
@@ -127,6 +129,7 @@ START_TEST(envelopes_are_checked)
 	ck_assert_int_eq(decode_changed(end_trace_early), ERROR_FORMAT);
 	ck_assert_int_eq(decode_changed(misplace_id), ERROR_FORMAT);
 	ck_assert_int_eq(decode_changed(shorten_trace), ERROR_FORMAT);
+	ck_assert_int_eq(decode_changed(id_over_line_end), ERROR_FORMAT);
 	ck_assert_int_eq(decode_changed(empty_recipient), ERROR_FORMAT);
 }
 END_TEST
@@ -289,10 +292,10 @@ receive_bad(void *arg)
 	talk->received++;
 }
 
+/* Sends what no channel would. */
 static void
-check_refused(const void *bytes, size_t len, int fd)
+send_raw(struct talk *talk, const void *bytes, size_t len, int fd)
 {
-	struct talk talk;
 	struct iovec piece = {(void *)(uintptr_t)bytes, len};
 	union {
 		struct cmsghdr header;
@@ -300,7 +303,6 @@ check_refused(const void *bytes, size_t len, int fd)
 	} control = {.bytes = {0}};
 	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1};
 
-	talk_init(&talk);
 	if (fd >= 0) {
 		header.msg_control = &control;
 		header.msg_controllen = sizeof control;
@@ -308,12 +310,75 @@ check_refused(const void *bytes, size_t len, int fd)
 		*c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
 		memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	}
-	ck_assert_int_eq(sendmsg(talk.queue.fd, &header, 0), (ssize_t)len);
+	ck_assert_int_eq(sendmsg(talk->queue.fd, &header, 0), (ssize_t)len);
+}
+
+static void
+check_refused(const void *bytes, size_t len, int fd)
+{
+	struct talk talk;
+
+	talk_init(&talk);
+	send_raw(&talk, bytes, len, fd);
 	ck_assert_ok(task_start(&talk.group, "receive", receive_bad, &talk));
 	loop_run(talk.loop);
 	ck_assert_int_eq(talk.received, 1);
 	talk_done(&talk);
 }
+
+static void
+receive_empty(void *arg)
+{
+	struct talk *talk = arg;
+	struct ipc_message message;
+
+	ck_assert_int_eq(channel_receive(&talk->deliver, MONO_NEVER, &message), ERROR_CLOSED);
+	talk->received++;
+}
+
+/* It reads like the end of the connection; what comes along must not stay open. */
+START_TEST(an_empty_message_leaves_no_descriptor)
+{
+	struct talk talk;
+
+	talk_init(&talk);
+	int before = descriptors_open();
+	send_raw(&talk, "", 0, STDERR_FILENO);
+	ck_assert_ok(task_start(&talk.group, "receive", receive_empty, &talk));
+	loop_run(talk.loop);
+	ck_assert_int_eq(talk.received, 1);
+	ck_assert_int_eq(descriptors_open(), before);
+	talk_done(&talk);
+}
+END_TEST
+
+static void
+hear_last_words(void *arg)
+{
+	struct talk *talk = arg;
+	struct ipc_message segment_gone = {.kind = IPC_SEGMENT_GONE}, result = {.kind = IPC_RESULT}, message;
+
+	ck_assert_ok(channel_send(&talk->queue, &segment_gone, MONO_NEVER)); /* never read: the end is a reset */
+	for (result.result.status = 1; result.result.status <= 3; result.result.status++)
+		ck_assert_ok(channel_send(&talk->deliver, &result, MONO_NEVER));
+	channel_close(&talk->deliver);
+	for (uint32_t i = 1; i <= 3; i++) {
+		ck_assert_ok(channel_receive(&talk->queue, MONO_NEVER, &message));
+		ck_assert_uint_eq(message.result.status, i);
+	}
+	ck_assert_int_eq(channel_receive(&talk->queue, MONO_NEVER, &message), ERROR_CLOSED);
+}
+
+START_TEST(what_a_dead_peer_said_before_is_heard)
+{
+	struct talk talk;
+
+	talk_init(&talk);
+	ck_assert_ok(task_start(&talk.group, "hear", hear_last_words, &talk));
+	loop_run(talk.loop);
+	talk_done(&talk);
+}
+END_TEST
 
 START_TEST(bad_messages_are_refused)
 {
@@ -591,6 +656,7 @@ START_TEST(log_rings_wrap_and_count_losses)
 END_TEST
 
 UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked, messages_survive_the_trip,
-	channels_carry_descriptors, senders_wait_for_room, bad_messages_are_refused, rings_carry_content_and_envelope,
+	channels_carry_descriptors, senders_wait_for_room, bad_messages_are_refused,
+	an_empty_message_leaves_no_descriptor, what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
 	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed, snapshots_find_their_names,
 	log_rings_wrap_and_count_losses)
