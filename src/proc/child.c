@@ -134,8 +134,10 @@ take_start(struct child *child, struct ipc_message *message)
 		error = read_configuration(child, conf_fd);
 	if (error != OK)
 		return error;
-	if (is_system_deliverer(name))
+	if (is_system_deliverer(name)) {
 		child->context.home = slice_text(child->home);
+		child->sandbox.chroot = false; /* its home is opened as the user, by its path */
+	}
 	child->state = child->functions->new(&child->context);
 	return OK;
 }
@@ -166,13 +168,15 @@ static enum error
 give_up_rights(struct child *child)
 {
 	const struct role_functions *functions = child->functions;
-	const char *what = "prepare";
+	const char *what = "";
 	enum error error = OK;
 
 	if (child->task->sandboxed)
 		error = sandbox_become_user(&child->sandbox, &what);
-	if (error == OK && functions->prepare)
+	if (error == OK && functions->prepare) {
+		what = "opening its folders";
 		error = functions->prepare(child->state, &child->context);
+	}
 	if (error == OK && child->task->sandboxed)
 		error = sandbox_close(&child->sandbox, &what);
 	if (error != OK)

@@ -35,6 +35,7 @@ struct process_rights {
 	unsigned peers;                 /* ROLE_BITs */
 	const char *const *system_calls; /* besides those of every process; NULL-terminated */
 	bool filtered;                  /* seccomp and Landlock at all */
+	bool refuses;                   /* a call that is not listed fails with EPERM instead of killing the process */
 	const char *does;
 	const char *may_not;
 };

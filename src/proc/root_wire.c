@@ -211,10 +211,24 @@ send_listeners(struct root_child *child)
 }
 
 enum error
-root_wire_child(struct root_child *child)
+root_connect_child(struct root_child *child)
 {
 	struct root *root = child->root;
-	struct ipc_message go = {.kind = IPC_GO, .go = {.workers = root->workers}};
+	enum error error = OK;
+
+	child->connected = true;
+	list_for_each(link, &root->children) {
+		struct root_child *other = list_entry(link, struct root_child, link);
+		if (error == OK && other != child && other->connected)
+			error = connect_children(child, other);
+	}
+	return error;
+}
+
+enum error
+root_wire_child(struct root_child *child)
+{
+	struct ipc_message go = {.kind = IPC_GO, .go = {.workers = child->root->workers}};
 	enum error error = send_start(child);
 
 	if (error == OK)
@@ -223,11 +237,8 @@ root_wire_child(struct root_child *child)
 		error = send_folders(child);
 	if (error == OK)
 		error = send_listeners(child);
-	child->connected = error == OK;
-	list_for_each(link, &root->children) {
-		struct root_child *other = list_entry(link, struct root_child, link);
-		if (error == OK && other != child && other->connected)
-			error = connect_children(child, other);
-	}
+	/* A system user's deliverer is connected when it is ready: there may be no such user. */
+	if (error == OK && child->restarts)
+		error = root_connect_child(child);
 	return error == OK ? tell(child, &go) : error;
 }
