@@ -144,17 +144,21 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 
 /*
  * A message lies in the ring as a whole before it is handed over. If all took blocks as they come, large messages could take them all,
- * each waiting for the others'. So the second half is for first blocks, which are all that most messages need, and for one large message at
- * a time, which then can come to its end.
+ * each waiting for the others'. So whoever would leave less than half of the ring free becomes the large one, of which there is one at a
+ * time; what it has counts as free here, since it gives it back. A message of up to half a ring always comes to its end.
  */
 static enum error
 acceptance_take_block(struct ring_acceptance *a, uint32_t *ret_block)
 {
 	struct ring_store *store = a->store;
 	struct ring_acceptance *self = store->slots[a->token]; /* also for a copy that is being moved */
+	const struct ring_acceptance *large = store->large;
+	uint64_t free_blocks = a->link->ring.free_count;
 
-	if (a->first != NO_BLOCK && a->link->ring.free_count <= a->link->ring.blocks / 2) {
-		if (store->large && store->large != self)
+	if (large && large->link == a->link)
+		free_blocks += large->capacity / RING_BLOCK_BYTES;
+	if (free_blocks <= a->link->ring.blocks / 2) {
+		if (large && large != self)
 			return ERROR_AGAIN;
 		store->large = self;
 	}
