@@ -31,6 +31,7 @@ struct log_service {
 	uint64_t lost_writes;
 	struct buffer log;
 	struct buffer announcements;
+	uint8_t record[LOG_RECORD_MAX]; /* the one that is read: here, not on the stack, where the line made of it lies */
 	bool stopping;
 };
 
@@ -133,12 +134,11 @@ source_close(struct log_service *service, struct log_source *source)
 static bool
 source_drain(struct log_service *service, struct log_source *source)
 {
-	uint8_t storage[LOG_RECORD_MAX];
 	struct slice record;
 	bool any = false;
 	enum error error;
 
-	while ((error = log_reader_take(&source->reader, storage, &record)) == OK) {
+	while ((error = log_reader_take(&source->reader, service->record, &record)) == OK) {
 		log_take_record(service, record);
 		any = true;
 	}
