@@ -232,15 +232,20 @@ table_refresh(struct lookup_service *service, struct lookup_table *table)
 }
 
 static void
+refresh_all(struct lookup_service *service)
+{
+	for (size_t i = 0; i < service->table_count; i++)
+		table_refresh(service, &service->tables[i]);
+}
+
+static void
 lookup_run(void *arg)
 {
 	struct lookup_service *service = arg;
 	struct loop *loop = service->env->loop;
 
-	do
-		for (size_t i = 0; i < service->table_count; i++)
-			table_refresh(service, &service->tables[i]);
-	while (service->table_count > 0 && task_sleep(loop, loop_deadline(loop, LOOKUP_POLL_US)) == OK);
+	while (service->table_count > 0 && task_sleep(loop, loop_deadline(loop, LOOKUP_POLL_US)) == OK)
+		refresh_all(service);
 }
 
 struct lookup_service *
@@ -289,6 +294,7 @@ lookup_service_add_session(struct lookup_service *service, uint32_t worker, int 
 enum error
 lookup_service_go(struct lookup_service *service)
 {
+	refresh_all(service); /* before anybody is told that this process is ready */
 	return task_start(&service->tasks, "lookup", lookup_run, service);
 }
 
