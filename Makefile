@@ -5,9 +5,10 @@
 #   make bench     measure beside Postfix; writes build/bench.json
 #   make fuzz      fuzz every parser for FUZZ_SECONDS each
 #   make torture   kill -9 under load, TORTURE_ROUNDS rounds
-#   make install   install below DESTDIR/PREFIX
+#   make install   install below DESTDIR/PREFIX, the sample configuration below DESTDIR/SYSCONFDIR
 
 PREFIX       ?= /usr
+SYSCONFDIR   ?= /etc
 DESTDIR      ?=
 SANDBOX_DIR  ?= build/sandbox
 SMTP         ?= 127.0.0.1:2525
@@ -30,7 +31,7 @@ deps-test:
 	@tools/install-deps build test
 
 $(PLAIN)/build.ninja: | deps
-	CC=$${CC:-gcc} $(MESON) setup --prefix=$(PREFIX) $(PLAIN)
+	CC=$${CC:-gcc} $(MESON) setup --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) $(PLAIN)
 
 $(ASAN)/build.ninja: | deps-test
 	CC=clang $(MESON) setup -Dsanitize=true -Dtests=true -Dfuzz=true $(ASAN)
@@ -57,8 +58,8 @@ torture: deps-test build
 	@tests/torture/torture --build $(PLAIN) --rounds $(TORTURE_ROUNDS)
 
 install: build
-	@$(MESON) configure $(PLAIN) -Dprefix=$(PREFIX) >/dev/null
-	DESTDIR=$(DESTDIR) $(MESON) install -C $(PLAIN)
+	@$(MESON) configure -Dprefix=$(PREFIX) -Dsysconfdir=$(SYSCONFDIR) $(PLAIN)
+	@DESTDIR=$(abspath $(DESTDIR)) $(MESON) install -C $(PLAIN)
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -10,6 +10,7 @@
 
 #define ADMIN_CLIENTS_MAX 32
 #define ADMIN_ANSWER_US   (30 * US_PER_S)
+#define ADMIN_CLIENT_US   (60 * US_PER_S) /* for a client to take its whole answer */
 #define ADMIN_IDLE_US     (300 * US_PER_S)
 #define ADMIN_REST_US     (100 * US_PER_MS)
 
@@ -37,13 +38,18 @@ refuse(struct admin_client *client, const char *reason)
 	return channel_send(&client->channel, &message, loop_deadline(client->service->env->loop, ADMIN_ANSWER_US));
 }
 
-/* May wait: hands messages from the queue to the client up to the end of the answer. */
+/*
+ * May wait: hands messages from the queue to the client up to the end of the answer. A client that went away, or does not read, gets no more,
+ * but the rest must still be taken off the line: the others wait for it.
+ */
 static enum error
 relay_answer(struct admin_client *client, bool *ret_queue_broken)
 {
 	struct admin_service *service = client->service;
 	struct loop *loop = service->env->loop;
+	mono_us client_deadline = loop_deadline(loop, ADMIN_CLIENT_US);
 	struct ipc_message message;
+	enum error sent = OK;
 
 	for (;;) {
 		enum error error = channel_receive(&service->queue, loop_deadline(loop, ADMIN_ANSWER_US), &message);
@@ -55,10 +61,10 @@ relay_answer(struct admin_client *client, bool *ret_queue_broken)
 			continue; /* of root's, about other things: not for this channel */
 		}
 		bool last = message.kind != IPC_QUEUE_ITEM;
-		error = channel_send(&client->channel, &message, loop_deadline(loop, ADMIN_ANSWER_US));
-		/* A client that went away in mid-answer: the rest must still be taken off the line. */
+		if (sent == OK)
+			sent = channel_send(&client->channel, &message, client_deadline);
 		if (last)
-			return error;
+			return sent;
 	}
 }
 
@@ -177,8 +183,10 @@ admin_service_set_queue(struct admin_service *service, int channel_fd)
 
 	/* Whoever waits on the old channel reads its end first: a channel may not be closed under a waiting task. */
 	while (service->queue_busy)
-		if (task_event_wait(env->loop, &service->queue_free, MONO_NEVER) != OK)
-			break;
+		if (task_event_wait(env->loop, &service->queue_free, MONO_NEVER) != OK) {
+			env->net->close(env->world, channel_fd); /* at the end of the process: nobody will ask any more */
+			return;
+		}
 	channel_close(&service->queue);
 	enum error error = channel_open(&service->queue, env->loop, channel_fd, ROLE_ADMIN, ROLE_QUEUE);
 	if (error != OK)

@@ -65,12 +65,14 @@ static void
 show_item(struct queue_list *list, const struct ipc_queue_item *item)
 {
 	buffer_clear(&list->line);
+	if (list->shown++ == 0 && !list->is_json) {
+		queue_list_append_heading(&list->line);
+		buffer_append_octet(&list->line, '\n');
+	}
 	if (list->is_json)
 		queue_list_append_json(&list->line, item);
 	else
 		queue_list_append_row(&list->line, item, env_wall(&list->env));
-	if (list->shown++ == 0 && !list->is_json)
-		tool_print(queue_list_heading());
 	tool_print(buffer_slice(&list->line));
 }
 

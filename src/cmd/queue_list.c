@@ -14,10 +14,11 @@ static const char *const state_words[] = {
 	[QUEUE_HELD] = "held",
 };
 
-struct slice
-queue_list_heading(void)
+void
+queue_list_append_heading(struct buffer *text)
 {
-	return SLICE("ID                AGE   SIZE  STATE    TRIES  NEXT   FROM -> TO");
+	buffer_printf(text, "%-13s  %5s  %5s  %-7s  %5s  %-5s  FROM -> TO", "ID", "AGE", "SIZE",
+		"STATE", "TRIES", "NEXT");
 }
 
 /* In the largest unit of which there is at least one: 59s, 3m, 4h, 2d. */
@@ -55,7 +56,7 @@ append_size(struct buffer *buffer, uint64_t octets)
 	uint64_t whole = octets / unit;
 	if (whole < 10)
 		buffer_printf(buffer, "%llu.%llu%c", (unsigned long long)whole,
-			(unsigned long long)(octets % unit / (unit / 10 + 1)), units[i]);
+			(unsigned long long)(octets % unit * 10 / unit), units[i]);
 	else
 		buffer_printf(buffer, "%llu%c", (unsigned long long)whole, units[i]);
 }

@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "ipc/message.h"
 
-/* The line above the table, without its end. */
-struct slice queue_list_heading(void);
+/* Lines without their last end. The one above the table: */
+void queue_list_append_heading(struct buffer *text);
 
 /* A line of the table, and a second one with what was said at the last attempt, if anything was. */
 void queue_list_append_row(struct buffer *text, const struct ipc_queue_item *item, wall_us now);

@@ -4,26 +4,21 @@
  * file that is delivered; to be able to, it then stays the parent of the server.
  */
 #include "cmd/command.h"
+#include "cmd/demo.h"
 
-#include "base/buffer.h"
 #include "net/endpoint.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #define SANDBOX_DOMAIN "sandbox.test"
 #define SANDBOX_USER   "nobody"   /* whom the unprivileged processes run as when root starts a sandbox */
-#define SHOWN_LINES    12         /* of each delivered message, with --demo */
 
 struct sandbox_arguments {
 	char dir[PATH_MAX / 2];
@@ -131,5 +126,5 @@ cmd_sandbox(int argc, char **argv)
 	code = write_configuration(&arguments, conf_file);
 	if (code != EX_OK)
 		return code;
-	return serve_exec(conf_file);
+	return arguments.demo ? demo_run(conf_file) : serve_exec(conf_file);
 }

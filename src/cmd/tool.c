@@ -8,7 +8,7 @@
 
 #define PROBLEMS_MAX (1u << 20) /* octets: CONF_PROBLEMS_MAX of them, with long paths */
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 complain(const char *command, const char *format, va_list arguments)
 {
 	fflush(stdout);

@@ -1,5 +1,5 @@
 /*
- * One task: drain all rings, write, rest LOG_REST_US while there is traffic so that a burst of records costs one wake-up, and sleep on
+ * One task: drain all rings in the order of their records' times, write, rest LOG_REST_US while there is traffic so that a burst of records costs one wake-up, and sleep on
  * the wake-up counter when there is none. Output that can't be written is counted and told about when writing works again.
  */
 #include "log/log.h"
@@ -10,6 +10,7 @@
 
 #define LOG_REST_US      (10 * US_PER_MS)
 #define LOG_OUTPUT_BYTES 65536
+#define LOG_DRAIN_MAX    4096 /* records before the loop looks at something else */
 
 struct log_source {
 	struct list link;
@@ -17,6 +18,9 @@ struct log_source {
 	uint32_t role;
 	uint32_t worker;
 	bool replaced; /* drained once more, then closed */
+	bool damaged;
+	struct slice waiting; /* its next record, in `storage`; empty: look into the ring */
+	uint8_t storage[LOG_RECORD_MAX];
 };
 
 struct log_service {
@@ -129,37 +133,55 @@ source_close(struct log_service *service, struct log_source *source)
 	memory_put(service->env->memory, source);
 }
 
-/* Whether there was anything. */
-static bool
-source_drain(struct log_service *service, struct log_source *source)
+static void
+source_look(struct log_source *source)
 {
-	uint8_t storage[LOG_RECORD_MAX];
-	struct slice record;
-	bool any = false;
-	enum error error;
-
-	while ((error = log_reader_take(&source->reader, storage, &record)) == OK) {
-		log_take_record(service, record);
-		any = true;
-	}
-	log_report_losses(service, source);
-	if (error == ERROR_DAMAGED) {
-		log_event(service->env, LOG_ERROR, "log_ring_damaged", LOG_STRING("role", role_name((enum role)source->role)),
-			LOG_NUMBER("worker", source->worker));
-		source_close(service, source);
-	} else if (source->replaced) {
-		source_close(service, source);
-	}
-	return any;
+	if (source->waiting.len > 0 || source->damaged)
+		return;
+	source->damaged = log_reader_take(&source->reader, source->storage, &source->waiting) == ERROR_DAMAGED;
 }
 
+/* The source with the oldest record; NULL when all are empty. */
+static struct log_source *
+oldest_source(struct log_service *service)
+{
+	struct log_source *oldest = NULL;
+
+	list_for_each(link, &service->sources) {
+		struct log_source *source = list_entry(link, struct log_source, link);
+		source_look(source);
+		if (source->waiting.len > 0 && (!oldest || log_record_time(source->waiting) < log_record_time(oldest->waiting)))
+			oldest = source;
+	}
+	return oldest;
+}
+
+static void
+source_settle(struct log_service *service, struct log_source *source)
+{
+	log_report_losses(service, source);
+	if (source->damaged)
+		log_event(service->env, LOG_ERROR, "log_ring_damaged", LOG_STRING("role", role_name((enum role)source->role)),
+			LOG_NUMBER("worker", source->worker));
+	if (source->damaged || source->replaced)
+		source_close(service, source);
+}
+
+/* Writes all that waits, in the order of its times, so that cause stands before effect. Whether there was anything. */
 static bool
 log_drain(struct log_service *service)
 {
 	bool any = false;
 
+	for (unsigned count = 0; count < LOG_DRAIN_MAX; count++, any = true) {
+		struct log_source *source = oldest_source(service);
+		if (!source)
+			break;
+		log_take_record(service, source->waiting);
+		source->waiting.len = 0;
+	}
 	list_for_each_safe(link, next, &service->sources)
-		any |= source_drain(service, list_entry(link, struct log_source, link));
+		source_settle(service, list_entry(link, struct log_source, link));
 	log_flush(service);
 	return any;
 }

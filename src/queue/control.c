@@ -20,11 +20,12 @@ send_item(struct admin_link *link, struct queued *queued)
 	item->size = queued->content.size;
 	item->state = queued_state(queued);
 	item->attempts = queued->attempts;
-	item->next_attempt_at = (uint64_t)queued->next_attempt_at;
+	item->next_attempt_at = queued->next_attempt_at > 0 ? (uint64_t)queued->next_attempt_at : 0;
 	if (read == OK) {
 		item->received_at = (uint64_t)envelope.received_at;
 		item->recipients = envelope.recipient_count;
-		item->recipients_left = envelope.recipient_count - queued->done_count;
+		item->recipients_left =
+			queued->done_count < envelope.recipient_count ? envelope.recipient_count - queued->done_count : 0;
 		item->reverse_path = envelope.reverse_path;
 		if (envelope.recipient_count > 0)
 			item->first_recipient = envelope.recipients[0].address;

@@ -14,9 +14,12 @@ struct handoff {
 	size_t slot_bytes;
 	uint32_t capacity; /* a power of two */
 	int wake_fd;       /* of the taker */
-	_Alignas(64) _Atomic uint32_t tail;
+	/* The two sides' words lie on cache lines of their own, without asking for more alignment than memory accounts give. */
+	uint8_t apart_before[64];
+	_Atomic uint32_t tail;
 	_Atomic uint32_t taker_sleeps;
-	_Alignas(64) _Atomic uint32_t head;
+	uint8_t apart_between[64];
+	_Atomic uint32_t head;
 };
 
 /* wake_fd stays the caller's. */

@@ -46,7 +46,8 @@ writer_has_troubles(const struct writer *writer)
 {
 	const struct writer_troubles *t = &writer->troubles;
 
-	return atomic_load(&t->failed_commits) + atomic_load(&t->damaged_rings) + atomic_load(&t->refused_messages) > 0;
+	return (atomic_load(&t->failed_commits) | atomic_load(&t->damaged_rings) | atomic_load(&t->refused_messages) |
+		       atomic_load(&t->lost_results)) != 0;
 }
 
 static void
@@ -223,10 +224,11 @@ report_troubles(struct queue_service *service)
 	uint32_t commits = atomic_exchange(&t->failed_commits, 0);
 	uint32_t rings = atomic_exchange(&t->damaged_rings, 0);
 	uint32_t refused = atomic_exchange(&t->refused_messages, 0);
+	uint32_t results = atomic_exchange(&t->lost_results, 0);
 
-	if (commits + rings + refused > 0)
+	if ((commits | rings | refused | results) != 0)
 		log_event(service->env, LOG_ERROR, "spool_trouble", LOG_NUMBER("failed_commits", commits),
-			LOG_NUMBER("damaged_rings", rings), LOG_NUMBER("refused_messages", refused),
+			LOG_NUMBER("damaged_rings", rings), LOG_NUMBER("refused_messages", refused), LOG_NUMBER("lost_results", results),
 			LOG_STRING("error", error_text((enum error)atomic_load(&t->last_error))));
 }
 
@@ -260,14 +262,14 @@ dispatch_run(void *arg)
 	struct schedule_entry *due[QUEUE_DISPATCH_A_TURN];
 	enum error error = OK;
 
-	while (error == OK || error == ERROR_TIMEOUT) {
+	while ((error == OK || error == ERROR_TIMEOUT) && !service->stopping) {
 		wall_us now = env_wall(service->env);
 		if (service->attempts >= QUEUE_ATTEMPTS_MAX) {
 			error = task_event_wait(loop, &service->attempt_ended, MONO_NEVER);
 			continue;
 		}
 		size_t count = schedule_take_due(&service->due, now, due, QUEUE_DISPATCH_A_TURN);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count && !service->stopping; i++)
 			attempt_start(service, schedule_owner(due[i], struct queued, due));
 		if (count > 0) {
 			task_yield(loop);
@@ -376,6 +378,9 @@ queue_service_stop(struct queue_service *service, int64_t grace_us)
 	mono_us deadline = loop_deadline(loop, grace_us);
 
 	service->stopping = true;
+	task_event_signal(&service->due_changed);
+	task_event_signal(&service->attempt_ended);
+	peers_postpone_waiting(service);
 	while (service->attempts > 0)
 		if (task_event_wait(loop, &service->attempt_ended, deadline) != OK)
 			break;

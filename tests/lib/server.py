@@ -61,6 +61,7 @@ class Server:
         self.mail = os.path.join(self.folder, 'mail')
         self.configuration = os.path.join(self.folder, 'veredus.conf')
         self.child = None
+        self.exit_code = None
         self.pid = 0
         self.known = set()
         self.address = None
@@ -121,6 +122,7 @@ class Server:
         while self.address is None:
             line = self._next_line(deadline)
             if line is None:
+                self.wait_gone(1)
                 self.destroy()
                 raise Failure(f'the server did not say where it listens\n{self.stderr()}')
             found = re.match(r'listening smtp (.*):(\d+)$', line)
@@ -240,5 +242,5 @@ class Server:
             self.kill('all')
             self.wait_gone(0.5)
         self.child.kill()
-        self.child.wait()
+        self.exit_code = self.child.wait()
         self.child = None
