@@ -32,22 +32,6 @@ struct child {
 	bool working;
 };
 
-static unsigned
-conf_reader_of(enum role role)
-{
-	static const unsigned readers[ROLE_COUNT] = {
-		[ROLE_ROOT] = CONF_READER_ROOT,
-		[ROLE_SESSION] = CONF_READER_SESSION,
-		[ROLE_QUEUE] = CONF_READER_QUEUE,
-		[ROLE_DELIVER] = CONF_READER_DELIVER,
-		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
-		[ROLE_ADMIN] = CONF_READER_ADMIN,
-		[ROLE_LOG] = CONF_READER_LOG,
-	};
-
-	return readers[role];
-}
-
 /* For what goes wrong before there is a log, or with it. */
 static void
 complain(const struct child *child, const char *what, enum error error)
@@ -72,7 +56,7 @@ read_configuration(struct child *child, int memory_fd)
 	conf_problems_init(&problems, env->memory);
 	if (error == OK)
 		error = conf_parse_view(
-			env, &child->arena, conf_reader_of(child->functions->role), buffer_slice(&text), &child->conf, &problems);
+			env, &child->arena, process_conf_readers(child->functions->role), buffer_slice(&text), &child->conf, &problems);
 	conf_problems_done(&problems);
 	buffer_done(&text);
 	env->disk->close(env->world, memory_fd);

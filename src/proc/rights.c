@@ -86,6 +86,23 @@ process_rights_of(enum role role)
 	return NULL;
 }
 
+unsigned
+process_conf_readers(enum role role)
+{
+	static const unsigned readers[ROLE_COUNT] = {
+		[ROLE_ROOT] = CONF_READER_ROOT,
+		[ROLE_SESSION] = CONF_READER_SESSION,
+		[ROLE_QUEUE] = CONF_READER_QUEUE,
+		[ROLE_DELIVER] = CONF_READER_DELIVER,
+		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
+		[ROLE_ADMIN] = CONF_READER_ADMIN,
+		[ROLE_LOG] = CONF_READER_LOG,
+		[ROLE_TOOL] = CONF_READER_TOOL,
+	};
+
+	return readers[role];
+}
+
 const char *const *
 process_common_system_calls(void)
 {

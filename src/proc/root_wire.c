@@ -36,14 +36,6 @@ tell(struct root_child *child, const struct ipc_message *message)
 static enum error
 conf_view_new(struct root *root, enum role role, int *ret_fd)
 {
-	static const unsigned readers[ROLE_COUNT] = {
-		[ROLE_SESSION] = CONF_READER_SESSION,
-		[ROLE_QUEUE] = CONF_READER_QUEUE,
-		[ROLE_DELIVER] = CONF_READER_DELIVER,
-		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
-		[ROLE_ADMIN] = CONF_READER_ADMIN,
-		[ROLE_LOG] = CONF_READER_LOG,
-	};
 	struct env *env = root->env;
 	struct buffer text;
 	int fd = memfd_create("veredus-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -51,7 +43,7 @@ conf_view_new(struct root *root, enum role role, int *ret_fd)
 	if (fd < 0)
 		return error_from_errno(errno);
 	buffer_init(&text, env->memory, CONF_TEXT_MAX);
-	conf_print(root->conf, readers[role], &text);
+	conf_print(root->conf, process_conf_readers(role), &text);
 	enum error error = buffer_error(&text);
 	struct iovec piece = {text.ptr, text.len};
 	if (error == OK && text.len > 0 && env->disk->pwritev(env->world, fd, &piece, 1, 0) != (ssize_t)text.len)
