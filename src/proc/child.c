@@ -161,6 +161,9 @@ give_up_rights(struct child *child)
 		what = "opening its folders";
 		error = functions->prepare(child->state, &child->context);
 	}
+	if (child->sandbox.folders_cut)
+		log_event(child->env, LOG_WARNING, "landlock_left_off", LOG_STRING("role", role_name(functions->role)),
+			LOG_NUMBER("folders_max", SANDBOX_FOLDERS_MAX));
 	if (error == OK && child->task->sandboxed)
 		error = sandbox_close(&child->sandbox, &what);
 	if (error != OK)

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -106,6 +107,10 @@ sandbox_become_user(const struct sandbox *sandbox, const char **ret_what)
 	*ret_what = "setresuid";
 	if (setresuid(sandbox->user.uid, sandbox->user.uid, sandbox->user.uid) < 0)
 		return error_from_errno(errno);
+	/* Changing the user made the kernel forget it. */
+	*ret_what = "dying with root";
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return error_from_errno(errno);
 	*ret_what = "the way back to root, which is still open";
 	if (sandbox->user.uid != 0 && setuid(0) == 0)
 		return ERROR_DENIED;
@@ -167,6 +172,17 @@ takes_protection(const char *name)
 	return strcmp(name, "mmap") == 0 || strcmp(name, "mprotect") == 0;
 }
 
+/* Signals go to nobody else: tgkill is for abort(). */
+static int
+filter_allow(scmp_filter_ctx filter, const char *name, int number)
+{
+	if (strcmp(name, "tgkill") == 0 && !SANDBOX_SANITIZED)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	if (takes_protection(name) && !SANDBOX_SANITIZED)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+}
+
 static enum error
 filter_add(scmp_filter_ctx filter, const char *const *calls)
 {
@@ -174,9 +190,7 @@ filter_add(scmp_filter_ctx filter, const char *const *calls)
 		int number = seccomp_syscall_resolve_name(*calls);
 		if (number == __NR_SCMP_ERROR)
 			continue; /* unknown to this libseccomp: then to its kernel headers too */
-		int result = takes_protection(*calls) && !SANDBOX_SANITIZED
-			? seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))
-			: seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+		int result = filter_allow(filter, *calls, number);
 		if (result < 0)
 			return error_from_errno(-result);
 	}
