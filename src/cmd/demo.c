@@ -17,7 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define SHOWN_LINES 14
+#define SHOWN_LINES 40
 #define LISTENING   "listening smtp "
 #define DELIVERED   "delivered "
 #define ANNOUNCEMENT_MAX 8192 /* octets: a path has 4096 at the most */

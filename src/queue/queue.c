@@ -8,6 +8,8 @@
 
 #define RESULTS_WAIT_US   (20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
 #define INTAKE_A_TURN     64
+#define LOCK_WAIT_US      (10 * US_PER_S)
+#define LOCK_RETRY_US     (20 * US_PER_MS)
 #define JOURNAL_BYTES     (16u << 20)
 #define FILL_BYTES_PER_S  (100u << 20)
 
@@ -326,6 +328,7 @@ recovered_damage(void *arg, const char *file, uint64_t offset, const char *what)
 		LOG_STRING("what", what));
 }
 
+/* May wait. */
 static enum error
 open_spool(struct queue_service *service)
 {
@@ -338,8 +341,15 @@ open_spool(struct queue_service *service)
 	};
 	struct spool_visitor visitor = {recovered_message, recovered_damage, service};
 	mono_us started = env_monotonic(env);
+	mono_us deadline = loop_deadline(env->loop, LOCK_WAIT_US);
 	enum error error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
 
+	/* A predecessor that was killed holds the lock until its last disk call returns. */
+	while (error == ERROR_EXISTS && loop_now(env->loop) < deadline) {
+		if (task_sleep(env->loop, loop_deadline(env->loop, LOCK_RETRY_US)) != OK)
+			break;
+		error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
+	}
 	if (error != OK) {
 		log_event(env, LOG_ERROR, "spool_unusable", LOG_STRING("error", error_text(error)),
 			LOG_STRING("hint", error == ERROR_EXISTS ? "another veredus uses this spool" : "see docs/spool.md"));

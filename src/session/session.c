@@ -107,7 +107,7 @@ session_connected(void *arg, const struct smtp_server *server)
 	struct session *session = arg;
 	char id[32];
 
-	log_event(session->worker->env, LOG_DEBUG, "connected", session_field(session, id),
+	log_event(session->worker->env, LOG_INFO, "connected", session_field(session, id),
 		LOG_SLICE("listener", server->settings->listener), LOG_SLICE("client", server->client_address),
 		LOG_NUMBER("port", server->client_port));
 }
@@ -140,7 +140,7 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 	struct session *session = arg;
 	char id[32];
 
-	log_event(session->worker->env, LOG_DEBUG, "closed", session_field(session, id), LOG_STRING("end", smtp_end_text(end)),
+	log_event(session->worker->env, LOG_INFO, "closed", session_field(session, id), LOG_STRING("end", smtp_end_text(end)),
 		LOG_NUMBER("messages", server->messages));
 }
 
