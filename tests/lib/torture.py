@@ -12,6 +12,7 @@ import threading
 import time
 
 import ledger
+import maildir
 import smtp
 from server import ACCOUNTS, ROLES
 from tap import Failure
@@ -191,15 +192,22 @@ class Torture:
         self.restart_s = max(self.restart_s, time.monotonic() - began)
 
     def settle(self):
-        """Waits until all that was accepted has arrived, and a little for what should not come."""
+        """Waits until all that was accepted has arrived and the queue is empty; then nothing more may come."""
         deadline = time.monotonic() + SETTLE_S
         self.examine()
         while self.book.missing() and time.monotonic() < deadline:
             time.sleep(0.1)
             self.examine()
-        time.sleep(0.2)
+        try:
+            self.server.wait_until(lambda: not self.server.queued(), SETTLE_S / 4, self._waiting)
+        except Failure as failure:
+            self.faults.append(str(failure))
         self.examine()
         self.book.conclude()
+
+    def _waiting(self):
+        waiting = self.server.queued()
+        return f'{len(waiting)} messages are still in the queue: {waiting[:3]}'
 
     def examine(self):
         for address, box in self.server.mailboxes():
@@ -216,9 +224,7 @@ class Torture:
             self.server.destroy()
         self.examine()
         self.book.conclude()
-        for _, box in self.server.mailboxes():
-            for path in box.files() + box.unfinished():
-                os.unlink(path)
+        maildir.remove([path for _, box in self.server.mailboxes() for path in box.files() + box.unfinished()])
         if again:
             self.server.start()
 
