@@ -26,7 +26,6 @@ from tap import Failure, check
 START_S = 20
 STOP_S = 10
 NAMED_BLOCKS = ('listen', 'domain', 'route')
-ROLES = ('session', 'queue', 'deliver', 'lookup', 'admin', 'log')
 ACCOUNTS = ('user', 'second', 'postmaster') + tuple(f'user{n}' for n in range(20))
 
 

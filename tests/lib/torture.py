@@ -14,9 +14,10 @@ import time
 import ledger
 import maildir
 import smtp
-from server import ACCOUNTS, ROLES
+from server import ACCOUNTS
 from tap import Failure
 
+ROLES = ('session', 'queue', 'deliver', 'lookup', 'admin', 'log')
 CLIENT_S = 30
 SETTLE_S = 40
 RESTART_S = 15
@@ -176,13 +177,11 @@ class Torture:
             left = self.server.wait_gone(ORPHANS_S)
             if left:
                 self.faults.append(f'after the death of {role} these lived on: {sorted(p.role() for p in left.values())}')
-            self.server.destroy()
-            self.server.start()
+            self.start_again()
             if self.rng.random() < 0.3:
                 time.sleep(self.rng.uniform(0, 0.3))
                 self.server.kill('all')
-                self.server.destroy()
-                self.server.start()
+                self.start_again()
         else:
             while len([p for p in self.server.roles().get(role, []) if p.key not in victims]) < len(victims):
                 if time.monotonic() > began + RESTART_S:
@@ -190,6 +189,16 @@ class Torture:
                     break
                 time.sleep(0.02)
         self.restart_s = max(self.restart_s, time.monotonic() - began)
+
+    def start_again(self):
+        """A start that fails is a fault; the next one must work, or there is nothing to go on with."""
+        self.server.destroy()
+        try:
+            self.server.start()
+        except Failure as failure:
+            self.faults.append(str(failure))
+            time.sleep(1)
+            self.server.start()
 
     def settle(self):
         """Waits until all that was accepted has arrived and the queue is empty; then nothing more may come."""
