@@ -68,4 +68,4 @@ check-style:
 	@tools/check-style
 
 clean:
-	rm -rf build/plain build/asan build/sandbox
+	rm -rf build/plain build/plain-* build/asan build/sandbox

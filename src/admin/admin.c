@@ -10,6 +10,7 @@
 
 #define ADMIN_CLIENTS_MAX 32
 #define ADMIN_ANSWER_US   (30 * US_PER_S)
+#define ADMIN_CLIENT_US   (60 * US_PER_S) /* for a client to take its whole answer */
 #define ADMIN_IDLE_US     (300 * US_PER_S)
 #define ADMIN_REST_US     (100 * US_PER_MS)
 
@@ -17,6 +18,8 @@ struct admin_service {
 	struct env *env;
 	struct channel queue;
 	bool queue_busy;
+	bool queue_is_slow; /* the last answer did not come in time; what comes late is told by its number */
+	uint32_t requests;
 	struct task_event queue_free;
 	int listener_fd;
 	struct watch listener;
@@ -37,28 +40,52 @@ refuse(struct admin_client *client, const char *reason)
 	return channel_send(&client->channel, &message, loop_deadline(client->service->env->loop, ADMIN_ANSWER_US));
 }
 
-/* May wait: hands messages from the queue to the client up to the end of the answer. */
+/* Where an answer says which question it is for; NULL for what is no answer. */
+static uint32_t *
+answer_request(struct ipc_message *message)
+{
+	switch (message->kind) {
+	case IPC_QUEUE_ITEM:
+		return &message->queue_item.request;
+	case IPC_QUEUE_END:
+		return &message->queue_end.request;
+	case IPC_REFUSED:
+		return &message->refused.request;
+	default:
+		return NULL;
+	}
+}
+
+/*
+ * May wait: hands messages from the queue to the client up to the end of the answer. A client that went away, or does not read, gets no more,
+ * but the rest must still be taken off the line: the others wait for it.
+ */
 static enum error
-relay_answer(struct admin_client *client, bool *ret_queue_broken)
+relay_answer(struct admin_client *client, uint32_t number, uint32_t client_number, bool *ret_queue_broken)
 {
 	struct admin_service *service = client->service;
 	struct loop *loop = service->env->loop;
+	mono_us client_deadline = loop_deadline(loop, ADMIN_CLIENT_US);
 	struct ipc_message message;
+	enum error sent = OK;
 
 	for (;;) {
 		enum error error = channel_receive(&service->queue, loop_deadline(loop, ADMIN_ANSWER_US), &message);
 		*ret_queue_broken = error != OK;
+		service->queue_is_slow = error == ERROR_TIMEOUT;
 		if (error != OK)
 			return refuse(client, "the queue does not answer now; try again in a moment");
-		if (message.kind != IPC_QUEUE_ITEM && message.kind != IPC_QUEUE_END && message.kind != IPC_REFUSED) {
+		uint32_t *request = answer_request(&message);
+		if (!request || *request != number) {
 			ipc_close_fds(service->env, &message);
-			continue; /* of root's, about other things: not for this channel */
+			continue; /* the late answer to a question that was given up */
 		}
+		*request = client_number;
 		bool last = message.kind != IPC_QUEUE_ITEM;
-		error = channel_send(&client->channel, &message, loop_deadline(loop, ADMIN_ANSWER_US));
-		/* A client that went away in mid-answer: the rest must still be taken off the line. */
+		if (sent == OK)
+			sent = channel_send(&client->channel, &message, client_deadline);
 		if (last)
-			return error;
+			return sent;
 	}
 }
 
@@ -72,17 +99,19 @@ ask_queue(struct admin_client *client, const struct ipc_queue_list *request)
 	enum error error = OK;
 	bool queue_broken = false;
 
+	message.queue_list.request = ++service->requests;
+
 	while (service->queue_busy && error == OK)
 		error = task_event_wait(loop, &service->queue_free, loop_deadline(loop, ADMIN_ANSWER_US));
 	if (error != OK)
 		return refuse(client, "the queue is busy; try again in a moment");
 	service->queue_busy = true;
 	if (channel_send(&service->queue, &message, loop_deadline(loop, ADMIN_ANSWER_US)) == OK)
-		error = relay_answer(client, &queue_broken);
+		error = relay_answer(client, message.queue_list.request, request->request, &queue_broken);
 	else
 		error = refuse(client, "the queue is not running now; try again in a moment");
-	if (queue_broken)
-		channel_close(&service->queue); /* whatever comes late must not answer somebody else's question */
+	if (queue_broken && !service->queue_is_slow)
+		channel_close(&service->queue); /* it ended, or broke the rules */
 	service->queue_busy = false;
 	task_event_signal(&service->queue_free);
 	return error;
@@ -177,8 +206,10 @@ admin_service_set_queue(struct admin_service *service, int channel_fd)
 
 	/* Whoever waits on the old channel reads its end first: a channel may not be closed under a waiting task. */
 	while (service->queue_busy)
-		if (task_event_wait(env->loop, &service->queue_free, MONO_NEVER) != OK)
-			break;
+		if (task_event_wait(env->loop, &service->queue_free, MONO_NEVER) != OK) {
+			env->net->close(env->world, channel_fd); /* at the end of the process: nobody will ask any more */
+			return;
+		}
 	channel_close(&service->queue);
 	enum error error = channel_open(&service->queue, env->loop, channel_fd, ROLE_ADMIN, ROLE_QUEUE);
 	if (error != OK)

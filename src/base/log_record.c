@@ -138,6 +138,15 @@ log_record_level(struct slice record)
 	return level < LOG_LEVELS ? level : LOG_ERROR;
 }
 
+wall_us
+log_record_time(struct slice record)
+{
+	struct cursor cursor = cursor_of(record);
+	struct record_head head = record_take_head(&cursor);
+
+	return cursor.error == OK ? head.time : 0;
+}
+
 bool
 log_record_is(struct slice record, const char *event)
 {

@@ -52,6 +52,9 @@ MUST_CHECK enum error log_record_short(struct slice record, struct buffer *line)
 
 enum log_level log_record_level(struct slice record);
 
+/* When it was made; 0 for bytes that are no record. */
+wall_us log_record_time(struct slice record);
+
 bool log_record_is(struct slice record, const char *event);
 
 /* A text field's value. ERROR_NOT_FOUND, ERROR_FORMAT. */

@@ -11,16 +11,16 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#define SHOWN_LINES 14
+#define SHOWN_LINES 40
 #define LISTENING   "listening smtp "
 #define DELIVERED   "delivered "
+#define ANNOUNCEMENT_MAX 8192 /* octets: a path has 4096 at the most */
 
 static const char demo_body[] =
 	"This message came in by SMTP, was on stable storage before its sender\n"
@@ -48,7 +48,7 @@ send_first_message(const char *address)
 	char *arguments[] = {name, server, where, from, sender, to, recipient, subject, text, verbose, NULL};
 	FILE *body = tmpfile();
 
-	snprintf(where, sizeof where, "%s", address);
+	snprintf(where, sizeof where, "%.100s", address);
 	if (!body || fprintf(body, demo_body, address, address) < 0 || fflush(body) != 0 || lseek(fileno(body), 0, SEEK_SET) < 0 ||
 		dup2(fileno(body), STDIN_FILENO) < 0)
 		_exit(EX_OSERR);
@@ -88,11 +88,9 @@ show_message(const char *path)
 static void
 follow(FILE *announcements)
 {
-	size_t size = 0;
-	char *line = NULL;
-	ssize_t len;
+	char line[ANNOUNCEMENT_MAX];
 
-	while ((len = getline(&line, &size, announcements)) > 0) {
+	while (fgets(line, sizeof line, announcements)) {
 		line[strcspn(line, "\n")] = 0;
 		puts(line);
 		if (strncmp(line, LISTENING, sizeof LISTENING - 1) == 0) {
@@ -104,7 +102,6 @@ follow(FILE *announcements)
 		}
 		fflush(stdout);
 	}
-	free(line);
 }
 
 int

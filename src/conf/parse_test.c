@@ -366,7 +366,7 @@ append_domains(struct buffer *text, unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		buffer_printf(text,
 			"domain d%u.example { accounts any mailbox maildir "
-			"/var/mail/{domain}/{user} }\n",
+			"/srv/mail/{domain}/{user} }\n",
 			i);
 }
 
@@ -386,7 +386,7 @@ START_TEST(hundred_thousand_domains)
 	ck_assert_uint_eq(f->conf.domain_count, 100000);
 	ck_assert_slice_eq(f->conf.domains[0].name, "d0.example");
 	ck_assert_slice_eq(f->conf.domains[65536].name, "d65536.example");
-	ck_assert_slice_eq(f->conf.domains[99999].mailbox_template, "/var/mail/{domain}/{user}");
+	ck_assert_slice_eq(f->conf.domains[99999].mailbox_template, "/srv/mail/{domain}/{user}");
 	ck_assert_slice_eq(f->conf.domains[99999].owner_user, "veredus");
 	buffer_append_text(&text, "route D77777.EXAMPLE { to hold }");
 	ck_assert_int_eq(fixture_parse(f, buffer_slice(&text)), ERROR_FORMAT);

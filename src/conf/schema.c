@@ -115,7 +115,7 @@ static const struct schema_key domain_keys[] = {
 			"{domain} where wanted; with "
 			"\"owner system\" it may begin with {home}, the user's home directory. "
 			"Missing folders are made.",
-		.example = "mailbox maildir /var/mail/{domain}/{user}",
+		.example = "mailbox maildir /srv/mail/{domain}/{user}",
 	},
 	{
 		.word = "owner",
@@ -393,7 +393,7 @@ static const struct schema_key root_keys[] = {
 		.block = &domain_block,
 		.help = "A domain whose mail ends here, in the mailboxes of its accounts. The case "
 			"of letters does not matter.",
-		.example = "domain example.org { accounts any mailbox maildir /var/mail/{user} }",
+		.example = "domain example.org { accounts any mailbox maildir /srv/mail/{user} }",
 	},
 	{
 		.word = "route",

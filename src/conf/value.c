@@ -45,7 +45,7 @@ static const struct value_type types[SCHEMA_TYPES] = {
 	[SCHEMA_SOCKET] = {"an absolute path", "path"},
 	[SCHEMA_ENDPOINT] = {"an address like *:25, 127.0.0.1:25, [::1]:25 or unix:/path",
 		"endpoint"},
-	[SCHEMA_TEMPLATE] = {"a path like /var/mail/{domain}/{user} or {home}/Maildir", "template"},
+	[SCHEMA_TEMPLATE] = {"a path like /srv/mail/{domain}/{user} or {home}/Maildir", "template"},
 	[SCHEMA_SIZE] = {"a size like 64K, 25M or 1G", "size"},
 	[SCHEMA_DURATION] = {"a time like 30s, 5m, 4h or 2d", "time"},
 	[SCHEMA_NUMBER] = {"a number", "number"},

@@ -274,7 +274,7 @@ END_TEST
 
 START_TEST(templates)
 {
-	static const char *const fine[] = {"/{user}", "/var/mail/{domain}/{user}",
+	static const char *const fine[] = {"/{user}", "/srv/mail/{domain}/{user}",
 		"/a/x-{user}.d/{user}", "{home}/Maildir", "{home}/m/{user}", "/{domain}{user}"};
 	static const char *const wrong[][2] = {
 		{"var/{user}", "it must begin with / or {home}/"},
@@ -312,11 +312,11 @@ START_TEST(templates)
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
 		refuse("domain a.b { accounts system owner system mailbox maildir", wrong[i][0],
 			"}",
-			"a path like /var/mail/{domain}/{user} or {home}/Maildir after \"mailbox "
+			"a path like /srv/mail/{domain}/{user} or {home}/Maildir after \"mailbox "
 			"maildir\"",
 			wrong[i][1]);
 	parse_wrong(HOST "route a.b { to maildir \"/{user}}\" }",
-		"mail.conf:2:24: expected a path like /var/mail/{domain}/{user} or {home}/Maildir "
+		"mail.conf:2:24: expected a path like /srv/mail/{domain}/{user} or {home}/Maildir "
 		"after \"to maildir\", found "
 		"\"/{user}}\": a \"}\" without its \"{\"\n");
 }

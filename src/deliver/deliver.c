@@ -38,6 +38,10 @@ struct deliver_line {
 	struct deliver_service *service;
 	struct channel channel;
 	struct list segments;
+	struct arena arena; /* of the present batch, as are the jobs */
+	struct deliver_job *jobs;
+	struct maildir_delivery *files;
+	enum error broken; /* what ended the taking of a batch, for after the batch */
 };
 
 struct deliver_job {
@@ -59,9 +63,6 @@ struct deliver_service {
 	struct list folders;
 	struct list lines;
 	struct task_group tasks;
-	struct arena arena;
-	struct deliver_job *jobs;
-	struct maildir_delivery *files;
 };
 
 static void
@@ -107,8 +108,9 @@ find_folder(struct deliver_service *service, struct slice path)
 }
 
 static enum error
-job_expand_path(struct deliver_service *service, struct deliver_job *job)
+job_expand_path(struct deliver_line *line, struct deliver_job *job)
 {
+	struct deliver_service *service = line->service;
 	bool below_home;
 	struct slice template = template_below_home(job->template, &below_home);
 	struct slice root = below_home ? service->home : mailbox_template_root(template);
@@ -128,7 +130,7 @@ job_expand_path(struct deliver_service *service, struct deliver_job *job)
 	enum error error = mailbox_template_expand_address(template, job->address, &path);
 	if (error == OK)
 		error = buffer_error(&path);
-	if (error == OK && !arena_copy(&service->arena, buffer_slice(&path), &job->delivery_file.path))
+	if (error == OK && !arena_copy(&line->arena, buffer_slice(&path), &job->delivery_file.path))
 		error = ERROR_NO_MEMORY;
 	buffer_done(&path);
 	return error;
@@ -154,9 +156,10 @@ job_is_loop(struct deliver_service *service, struct deliver_job *job)
 }
 
 static void
-job_prepare(struct deliver_service *service, struct deliver_job *job, struct slice reverse_path, struct slice trace)
+job_prepare(struct deliver_line *line, struct deliver_job *job, struct slice reverse_path, struct slice trace)
 {
-	enum error error = job_expand_path(service, job);
+	struct deliver_service *service = line->service;
+	enum error error = job_expand_path(line, job);
 
 	buffer_init(&job->head, service->env->memory, DELIVER_HEAD_MAX);
 	if (error == ERROR_NOT_FOUND)
@@ -171,9 +174,9 @@ job_prepare(struct deliver_service *service, struct deliver_job *job, struct sli
 }
 
 static bool
-job_copy_texts(struct deliver_service *service, struct deliver_job *job, struct slice template, struct slice address)
+job_copy_texts(struct deliver_line *line, struct deliver_job *job, struct slice template, struct slice address)
 {
-	return arena_copy(&service->arena, template, &job->template) && arena_copy(&service->arena, address, &job->address);
+	return arena_copy(&line->arena, template, &job->template) && arena_copy(&line->arena, address, &job->address);
 }
 
 static int
@@ -200,10 +203,10 @@ take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ip
 	};
 	if (job->delivery_file.content.fd < 0)
 		job_fail(job, DELIVER_TEMPORARY, 40300, "the spool segment is not there");
-	else if (!job_copy_texts(line->service, job, m->template, m->address))
+	else if (!job_copy_texts(line, job, m->template, m->address))
 		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
 	else
-		job_prepare(line->service, job, m->reverse_path, m->trace);
+		job_prepare(line, job, m->reverse_path, m->trace);
 }
 
 static void
@@ -217,10 +220,10 @@ take_deliver_copy(struct deliver_line *line, struct deliver_job *job, const stru
 		.first_attempt = m->first_attempt != 0,
 		.content = {.fd = memfd, .offset = 0, .size = m->size},
 	};
-	if (!job_copy_texts(line->service, job, m->template, m->address))
+	if (!job_copy_texts(line, job, m->template, m->address))
 		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
 	else
-		job_prepare(line->service, job, m->reverse_path, m->trace);
+		job_prepare(line, job, m->reverse_path, m->trace);
 }
 
 static void
@@ -272,14 +275,14 @@ line_take_batch(struct deliver_line *line, size_t *ret_count)
 	struct ipc_message message;
 	size_t count = 0;
 
-	while (count < DELIVER_BATCH) {
+	while (count < DELIVER_BATCH && line->broken == OK) {
 		enum error error = channel_receive(&line->channel, count == 0 ? MONO_NEVER : loop_now(loop), &message);
 		if (error == ERROR_TIMEOUT)
 			break;
-		if (error != OK && count > 0)
-			break; /* what came before is delivered; the next wait reports the error again */
-		if (error != OK)
-			return error;
+		if (error != OK) {
+			line->broken = error;
+			break;
+		}
 		switch (message.kind) {
 		case IPC_SEGMENT:
 			line_add_segment(line, &message);
@@ -288,40 +291,40 @@ line_take_batch(struct deliver_line *line, size_t *ret_count)
 			line_mark_gone(line, &message.segment_gone);
 			break;
 		case IPC_DELIVER:
-			take_deliver(line, &service->jobs[count++], &message.deliver);
+			take_deliver(line, &line->jobs[count++], &message.deliver);
 			break;
 		case IPC_DELIVER_COPY:
-			take_deliver_copy(line, &service->jobs[count++], &message.deliver_copy, message.fds[0]);
+			take_deliver_copy(line, &line->jobs[count++], &message.deliver_copy, message.fds[0]);
 			break;
 		default:
 			ipc_close_fds(service->env, &message);
-			return ERROR_FORMAT;
+			line->broken = ERROR_FORMAT;
 		}
 	}
 	*ret_count = count;
-	return OK;
+	return count > 0 ? OK : line->broken; /* what came before an error is delivered */
 }
 
 /* The whole path of the file for the log and for people. */
 static void
-job_set_path(struct deliver_service *service, struct deliver_job *job)
+job_set_path(struct deliver_line *line, struct deliver_job *job)
 {
 	struct buffer path;
 
-	buffer_init(&path, service->env->memory, IPC_PATH_MAX);
+	buffer_init(&path, line->service->env->memory, IPC_PATH_MAX);
 	buffer_append(&path, job->folder->path);
 	if (job->folder->path.len > 1)
 		buffer_append_octet(&path, '/');
 	buffer_append(&path, job->delivery_file.path);
 	buffer_append_octet(&path, '/');
 	buffer_append_text(&path, job->delivery_file.result.path);
-	if (buffer_error(&path) != OK || !arena_copy(&service->arena, buffer_slice(&path), &job->answer.path))
+	if (buffer_error(&path) != OK || !arena_copy(&line->arena, buffer_slice(&path), &job->answer.path))
 		job->answer.path = slice_of(NULL, 0);
 	buffer_done(&path);
 }
 
 static void
-job_set_answer(struct deliver_service *service, struct deliver_job *job)
+job_set_answer(struct deliver_line *line, struct deliver_job *job)
 {
 	const struct maildir_result *result = &job->delivery_file.result;
 	static const enum deliver_outcome outcomes[] = {
@@ -337,32 +340,32 @@ job_set_answer(struct deliver_service *service, struct deliver_job *job)
 		.text = slice_text(result->text),
 	};
 	if (result->status == MAILDIR_DELIVERED)
-		job_set_path(service, job);
+		job_set_path(line, job);
 	else
-		log_event(service->env, LOG_WARNING, "maildir_failed", LOG_SLICE("mailbox", job->delivery_file.path),
+		log_event(line->service->env, LOG_WARNING, "maildir_failed", LOG_SLICE("mailbox", job->delivery_file.path),
 			LOG_STRING("stage", result->stage ? result->stage : ""), LOG_STRING("error", error_text(result->error)));
 }
 
 /* Delivers the jobs that share a root folder, in one batch. */
 static void
-deliver_folder_jobs(struct deliver_service *service, struct deliver_folder *folder, size_t count)
+deliver_folder_jobs(struct deliver_line *line, struct deliver_folder *folder, size_t count)
 {
 	struct deliver_job *of_file[DELIVER_BATCH];
 	size_t files = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		struct deliver_job *job = &service->jobs[i];
+		struct deliver_job *job = &line->jobs[i];
 		if (job->failed || job->folder != folder)
 			continue;
-		service->files[files] = job->delivery_file;
+		line->files[files] = job->delivery_file;
 		of_file[files++] = job;
 	}
 	if (files == 0)
 		return;
-	maildir_deliver_batch(&folder->maildir, service->files, files);
+	maildir_deliver_batch(&folder->maildir, line->files, files);
 	for (size_t i = 0; i < files; i++) {
-		of_file[i]->delivery_file.result = service->files[i].result;
-		job_set_answer(service, of_file[i]);
+		of_file[i]->delivery_file.result = line->files[i].result;
+		job_set_answer(line, of_file[i]);
 	}
 }
 
@@ -375,7 +378,7 @@ line_answer(struct deliver_line *line, size_t count)
 	enum error error = OK;
 
 	for (size_t i = 0; i < count; i++) {
-		struct deliver_job *job = &service->jobs[i];
+		struct deliver_job *job = &line->jobs[i];
 		struct ipc_message message = {.kind = IPC_RESULT, .result = job->answer};
 		if (error == OK)
 			error = channel_send(&line->channel, &message, loop_deadline(loop, DELIVER_ANSWER_US));
@@ -383,7 +386,7 @@ line_answer(struct deliver_line *line, size_t count)
 		if (job->memfd >= 0)
 			service->env->disk->close(service->env->world, job->memfd);
 	}
-	arena_clear(&service->arena);
+	arena_clear(&line->arena);
 	return error;
 }
 
@@ -395,6 +398,9 @@ line_free(struct deliver_line *line)
 	list_for_each_safe(link, next, &line->segments)
 		segment_close(line, list_entry(link, struct deliver_segment, link));
 	channel_close(&line->channel);
+	arena_done(&line->arena);
+	memory_put(env->memory, line->jobs);
+	memory_put(env->memory, line->files);
 	list_remove(&line->link);
 	memory_put(env->memory, line);
 }
@@ -409,7 +415,7 @@ line_run(void *arg)
 
 	while (error == OK && (error = line_take_batch(line, &count)) == OK) {
 		list_for_each(link, &service->folders)
-			deliver_folder_jobs(service, list_entry(link, struct deliver_folder, link), count);
+			deliver_folder_jobs(line, list_entry(link, struct deliver_folder, link), count);
 		error = line_answer(line, count);
 		line_close_gone(line);
 	}
@@ -426,12 +432,9 @@ deliver_service_new(struct env *env, const struct conf *conf, struct slice home)
 	service->env = env;
 	service->conf = conf;
 	service->home = home;
-	service->jobs = memory_get(env->memory, DELIVER_BATCH * sizeof *service->jobs);
-	service->files = memory_get(env->memory, DELIVER_BATCH * sizeof *service->files);
 	list_init(&service->folders);
 	list_init(&service->lines);
 	task_group_init(&service->tasks, env->loop);
-	arena_init(&service->arena, env->memory, DELIVER_ARENA_BYTES);
 	return service;
 }
 
@@ -457,6 +460,9 @@ deliver_service_set_queue(struct deliver_service *service, int channel_fd)
 
 	line->service = service;
 	list_init(&line->segments);
+	arena_init(&line->arena, env->memory, DELIVER_ARENA_BYTES);
+	line->jobs = memory_get(env->memory, DELIVER_BATCH * sizeof *line->jobs);
+	line->files = memory_get(env->memory, DELIVER_BATCH * sizeof *line->files);
 	list_append(&service->lines, &line->link);
 	enum error error = channel_open(&line->channel, env->loop, channel_fd, ROLE_DELIVER, ROLE_QUEUE);
 	if (error == OK)
@@ -488,9 +494,6 @@ deliver_service_free(struct deliver_service **service_pointer)
 		list_remove(link);
 		memory_put(env->memory, folder);
 	}
-	arena_done(&service->arena);
-	memory_put(env->memory, service->jobs);
-	memory_put(env->memory, service->files);
 	memory_put(env->memory, service);
 	*service_pointer = NULL;
 }

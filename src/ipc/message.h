@@ -80,9 +80,13 @@
 /* What became of a delivery: outcome is an enum deliver_outcome, status class * 10000 + subject * 100 + detail (RFC 3463). */
 #define IPC_FIELDS_result(F, m)                                                                                           \
 	F(m, u64, delivery, UINT64_MAX) F(m, u32, outcome, 2) F(m, u32, status, 59999) F(m, slice, text, IPC_TEXT_MAX) F(m, slice, path, IPC_PATH_MAX)
-/* The queue, from this id on (`queue list`). An item for each message, then the end with the id to go on from (0: no more). */
-#define IPC_FIELDS_queue_list(F, m)   F(m, u64, from_id, UINT64_MAX) F(m, u32, max, 10000)
+/*
+ * The queue, from this id on (`queue list`). An item for each message, then the end with the id to go on from (0: no more). Answers carry
+ * the request's number, so that one that comes late is known as such.
+ */
+#define IPC_FIELDS_queue_list(F, m)   F(m, u32, request, UINT32_MAX) F(m, u64, from_id, UINT64_MAX) F(m, u32, max, 10000)
 #define IPC_FIELDS_queue_item(F, m)                                                                                       \
+	F(m, u32, request, UINT32_MAX)                                                                                    \
 	F(m, u64, queue_id, UINT64_MAX)                                                                                   \
 	F(m, u64, received_at, INT64_MAX)                                                                                 \
 	F(m, u64, size, INT64_MAX)                                                                                        \
@@ -94,9 +98,9 @@
 	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
 	F(m, slice, first_recipient, IPC_TEXT_MAX)                                                                        \
 	F(m, slice, last_reply, IPC_TEXT_MAX)
-#define IPC_FIELDS_queue_end(F, m)    F(m, u64, next_id, UINT64_MAX) F(m, u64, total, UINT64_MAX)
+#define IPC_FIELDS_queue_end(F, m)    F(m, u32, request, UINT32_MAX) F(m, u64, next_id, UINT64_MAX) F(m, u64, total, UINT64_MAX)
 /* The answer to a request that can't be served. */
-#define IPC_FIELDS_refused(F, m)      F(m, slice, reason, IPC_TEXT_MAX)
+#define IPC_FIELDS_refused(F, m)      F(m, u32, request, UINT32_MAX) F(m, slice, reason, IPC_TEXT_MAX)
 
 /* M(KIND, name, senders, receivers, number of descriptors) */
 #define IPC_CHILDREN                                                                                                   \

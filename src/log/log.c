@@ -1,15 +1,19 @@
 /*
- * One task: drain all rings, write, rest LOG_REST_US while there is traffic so that a burst of records costs one wake-up, and sleep on
- * the wake-up counter when there is none. Output that can't be written is counted and told about when writing works again.
+ * One task: drain all rings in the order of their records' times, write, rest LOG_REST_US while there is traffic so that a burst of records
+ * costs one wake-up, and sleep on the wake-up counter when there is none. Output that can't be written is counted and told about when writing
+ * works again. Announcements end when nobody reads standard output any more.
  */
 #include "log/log.h"
 #include "ipc/log_ring.h"
 #include "task/task.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #define LOG_REST_US      (10 * US_PER_MS)
 #define LOG_OUTPUT_BYTES 65536
+#define LOG_SHARE        1024 /* records of one process in a turn */
+#define LOG_LAST_TURNS   64   /* at the end: more than a full ring */
 
 struct log_source {
 	struct list link;
@@ -17,6 +21,11 @@ struct log_source {
 	uint32_t role;
 	uint32_t worker;
 	bool replaced; /* drained once more, then closed */
+	bool damaged;
+	unsigned taken;     /* in this turn */
+	uint32_t malformed; /* not told yet */
+	struct slice waiting; /* its next record, in `storage`; empty: look into the ring */
+	uint8_t storage[LOG_RECORD_MAX];
 };
 
 struct log_service {
@@ -28,11 +37,20 @@ struct log_service {
 	struct watch wake;
 	int wake_fd;
 	int log_fd;
-	uint64_t lost_writes;
+	uint64_t lost_writes; /* since the last one that went through */
+	bool nobody_listens;  /* to announcements */
 	struct buffer log;
 	struct buffer announcements;
 	bool stopping;
 };
+
+/* The value may be a stranger's or a broken process': it ends no line and reaches no terminal as a command. */
+static void
+append_printable(struct buffer *buffer, struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		buffer_append_octet(buffer, text.ptr[i] < ' ' || text.ptr[i] == 0x7f ? '?' : text.ptr[i]);
+}
 
 /* What scripts and people wait for, without time and detail. */
 static void
@@ -49,62 +67,84 @@ announce(struct log_service *service, struct slice record)
 			continue;
 		buffer_append_text(&service->announcements, announced[i].event);
 		buffer_append_octet(&service->announcements, ' ');
-		buffer_append(&service->announcements, value);
+		append_printable(&service->announcements, value);
 		buffer_append_octet(&service->announcements, '\n');
 	}
 }
 
-static void
+/* 0, or -errno of a write that failed: the rest is lost. */
+static int
 log_flush_to(struct log_service *service, int fd, struct buffer *buffer)
 {
 	struct env *env = service->env;
 	struct slice left = buffer_slice(buffer);
+	ssize_t written = 0;
 
-	while (left.len > 0) {
-		ssize_t written = env->disk->write(env->world, fd, left.ptr, left.len);
-		if (written <= 0) {
-			service->lost_writes++;
-			break;
-		}
+	while (left.len > 0 && (written = env->disk->write(env->world, fd, left.ptr, left.len)) > 0)
 		left = slice_from(left, (size_t)written);
-	}
 	buffer_clear(buffer);
+	return written < 0 ? (int)written : left.len > 0 ? -EIO : 0;
+}
+
+static void
+log_flush_lines(struct log_service *service)
+{
+	if (service->log.len == 0)
+		return;
+	if (log_flush_to(service, service->log_fd, &service->log) < 0) {
+		service->lost_writes++;
+	} else if (service->lost_writes > 0) {
+		uint64_t lost = service->lost_writes;
+		service->lost_writes = 0;
+		log_event(service->env, LOG_ERROR, "log_write_failed", LOG_NUMBER("times", lost));
+	}
 }
 
 static void
 log_flush(struct log_service *service)
 {
-	if (service->log.len > 0)
-		log_flush_to(service, service->log_fd, &service->log);
-	if (service->announcements.len > 0)
-		log_flush_to(service, STDOUT_FILENO, &service->announcements);
+	log_flush_lines(service);
+	if (service->announcements.len == 0)
+		return;
+	int result = service->nobody_listens ? 0 : log_flush_to(service, STDOUT_FILENO, &service->announcements);
+	buffer_clear(&service->announcements);
+	if (result == -EPIPE || result == -EBADF) {
+		service->nobody_listens = true;
+		log_event(service->env, LOG_INFO, "announcements_end", LOG_STRING("reason", "standard output is closed"));
+	} else if (result < 0) {
+		service->lost_writes++;
+	}
 }
 
-static void
+/* The half line of a record that is none, or for which there is no memory, goes. */
+static enum error
 log_take_record(struct log_service *service, struct slice record)
 {
 	size_t before = service->log.len;
 	enum error error = service->conf->log.format == CONF_LOG_JSON ? log_record_json(record, &service->log)
 								      : log_record_line(record, &service->log);
 
-	if (error != OK) {
-		/* Malformed by a broken process: the half line goes, a line that says so stays. */
-		buffer_clear(&service->announcements);
-		service->log.len = before;
-		service->log.error = OK;
-		buffer_append_text(&service->log, "log_malformed level=error");
-	}
 	buffer_append_octet(&service->log, '\n');
 	if (error == OK)
-		announce(service, record);
+		error = buffer_error(&service->log);
+	if (error != OK) {
+		service->log.len = before;
+		service->log.error = OK;
+		return error;
+	}
+	announce(service, record);
 	if (service->log.len > LOG_OUTPUT_BYTES / 2 || service->announcements.len > LOG_OUTPUT_BYTES / 2)
 		log_flush(service);
+	return OK;
 }
 
 static void
 log_own_record(struct log_sink *sink, struct slice record)
 {
-	log_take_record(list_entry(sink, struct log_service, own), record);
+	struct log_service *service = list_entry(sink, struct log_service, own);
+
+	if (log_take_record(service, record) != OK)
+		service->lost_writes++;
 }
 
 static void
@@ -115,10 +155,10 @@ log_report_losses(struct log_service *service, struct log_source *source)
 	if (dropped > 0)
 		log_event(service->env, LOG_WARNING, "log_lost", LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", dropped));
-	if (service->lost_writes > 0) {
-		log_event(service->env, LOG_ERROR, "log_write_failed", LOG_NUMBER("times", service->lost_writes));
-		service->lost_writes = 0;
-	}
+	if (source->malformed > 0)
+		log_event(service->env, LOG_ERROR, "log_malformed", LOG_STRING("role", role_name((enum role)source->role)),
+			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", source->malformed));
+	source->malformed = 0;
 }
 
 static void
@@ -129,38 +169,70 @@ source_close(struct log_service *service, struct log_source *source)
 	memory_put(service->env->memory, source);
 }
 
-/* Whether there was anything. */
+/* Whether the source has a record for this turn. One whose records all claim to be old, or that writes all the time, has its share too. */
 static bool
-source_drain(struct log_service *service, struct log_source *source)
+source_look(struct log_source *source)
 {
-	uint8_t storage[LOG_RECORD_MAX];
-	struct slice record;
-	bool any = false;
-	enum error error;
+	enum error error = OK;
 
-	while ((error = log_reader_take(&source->reader, storage, &record)) == OK) {
-		log_take_record(service, record);
-		any = true;
+	while (error == OK && source->waiting.len == 0 && !source->damaged && source->taken < LOG_SHARE) {
+		error = log_reader_take(&source->reader, source->storage, &source->waiting);
+		source->damaged = error == ERROR_DAMAGED;
+		if (error == OK && source->waiting.len == 0) {
+			source->malformed++;
+			source->taken++;
+		}
 	}
+	return source->waiting.len > 0 && source->taken < LOG_SHARE;
+}
+
+/* The source with the oldest record; NULL when all are empty or have had their share. */
+static struct log_source *
+oldest_source(struct log_service *service)
+{
+	struct log_source *oldest = NULL;
+
+	list_for_each(link, &service->sources) {
+		struct log_source *source = list_entry(link, struct log_source, link);
+		if (source_look(source) &&
+			(!oldest || log_record_time(source->waiting) < log_record_time(oldest->waiting)))
+			oldest = source;
+	}
+	return oldest;
+}
+
+/* Whether it had anything in this turn. */
+static bool
+source_settle(struct log_service *service, struct log_source *source)
+{
+	bool any = source->taken > 0;
+
 	log_report_losses(service, source);
-	if (error == ERROR_DAMAGED) {
+	if (source->damaged)
 		log_event(service->env, LOG_ERROR, "log_ring_damaged", LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker));
+	source->taken = 0;
+	if (source->damaged || (source->replaced && !any))
 		source_close(service, source);
-	} else if (source->replaced) {
-		source_close(service, source);
-	}
 	return any;
 }
 
+/* Writes all that waits, in the order of its times, so that cause stands before effect. Whether there was anything. */
 static bool
 log_drain(struct log_service *service)
 {
+	struct log_source *source;
 	bool any = false;
 
+	while ((source = oldest_source(service)) != NULL) {
+		source->malformed += log_take_record(service, source->waiting) != OK;
+		source->waiting.len = 0;
+		source->taken++;
+	}
 	list_for_each_safe(link, next, &service->sources)
-		any |= source_drain(service, list_entry(link, struct log_source, link));
+		any |= source_settle(service, list_entry(link, struct log_source, link));
 	log_flush(service);
+	log_flush(service); /* what the first one had to say about itself */
 	return any;
 }
 
@@ -189,7 +261,8 @@ log_run(void *arg)
 		if (error != OK)
 			break;
 	}
-	log_drain(service);
+	for (int turn = 0; turn < LOG_LAST_TURNS && log_drain(service); turn++)
+		continue;
 }
 
 struct log_service *

@@ -20,15 +20,22 @@
 #define LOOKUP_LAST_UID       59999
 #define LOOKUP_BAD_LINES      20    /* reported a reading */
 
+/* A descriptor that stays the same file as long as a task is sending it, also when the table has a newer one. */
+struct lookup_snapshot {
+	int fd;
+	unsigned users;
+};
+
 struct lookup_table {
 	const struct conf_domain *domain;
 	char *path;
-	int snapshot_fd; /* -1: never read yet */
+	struct lookup_snapshot *snapshot; /* NULL: never read yet */
 	uint64_t version;
 	struct timespec changed_at;
 	off_t size;
 	ino_t inode;
 	mono_us next_system_poll;
+	bool failed; /* the last reading: tried again even if the file looks the same (its rights may have changed, or memory is there) */
 	bool reported;
 	uint32_t bad_lines;
 };
@@ -55,6 +62,15 @@ struct lookup_service {
 };
 
 static void
+snapshot_unuse(struct lookup_service *service, struct lookup_snapshot *snapshot)
+{
+	if (!snapshot || --snapshot->users > 0)
+		return;
+	service->env->disk->close(service->env->world, snapshot->fd);
+	memory_put(service->env->memory, snapshot);
+}
+
+static void
 session_drop(struct lookup_session *session)
 {
 	channel_close(&session->channel);
@@ -72,11 +88,14 @@ session_catch_up(struct lookup_session *session)
 
 	for (size_t i = 0; error == OK && i < service->table_count; i++) {
 		const struct lookup_table *table = &service->tables[i];
-		if (table->snapshot_fd < 0 || table->version <= session->sent_version)
+		struct lookup_snapshot *snapshot = table->snapshot;
+		if (!snapshot || table->version <= session->sent_version)
 			continue;
 		struct ipc_message message = {
-			.kind = IPC_SNAPSHOT, .snapshot = {.domain = table->domain->name}, .fds = {table->snapshot_fd}, .fd_count = 1};
+			.kind = IPC_SNAPSHOT, .snapshot = {.domain = table->domain->name}, .fds = {snapshot->fd}, .fd_count = 1};
+		snapshot->users++;
 		error = channel_send(&session->channel, &message, loop_deadline(service->env->loop, LOOKUP_SEND_US));
+		snapshot_unuse(service, snapshot);
 	}
 	if (error == OK)
 		session->sent_version = target;
@@ -173,9 +192,9 @@ table_read(struct lookup_service *service, struct lookup_table *table)
 		error = snapshot_new(env, accounts.names, accounts.count, &snapshot_fd);
 	}
 	if (error == OK) {
-		if (table->snapshot_fd >= 0)
-			env->disk->close(env->world, table->snapshot_fd);
-		table->snapshot_fd = snapshot_fd;
+		snapshot_unuse(service, table->snapshot);
+		table->snapshot = memory_get(env->memory, sizeof *table->snapshot);
+		*table->snapshot = (struct lookup_snapshot){.fd = snapshot_fd, .users = 1};
 		table->version = ++service->version;
 		task_event_signal(&service->changed);
 		log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name), LOG_NUMBER("names", accounts.count));
@@ -217,9 +236,10 @@ table_changed(struct lookup_service *service, struct lookup_table *table)
 static void
 table_refresh(struct lookup_service *service, struct lookup_table *table)
 {
-	if (!table_changed(service, table))
+	if (!table_changed(service, table) && !table->failed)
 		return;
 	enum error error = table_read(service, table);
+	table->failed = error != OK && error != ERROR_LIMIT; /* a file that is too large stays so until it changes */
 	if (error == OK) {
 		table->reported = false;
 		return;
@@ -227,8 +247,15 @@ table_refresh(struct lookup_service *service, struct lookup_table *table)
 	if (!table->reported)
 		log_event(service->env, LOG_ERROR, "accounts_unreadable", LOG_SLICE("domain", table->domain->name),
 			LOG_STRING("file", table->path), LOG_STRING("error", error_text(error)),
-			LOG_STRING("effect", table->snapshot_fd >= 0 ? "the last table stays" : "mail for the domain gets 451"));
+			LOG_STRING("effect", table->snapshot ? "the last table stays" : "mail for the domain gets 451"));
 	table->reported = true;
+}
+
+static void
+refresh_all(struct lookup_service *service)
+{
+	for (size_t i = 0; i < service->table_count; i++)
+		table_refresh(service, &service->tables[i]);
 }
 
 static void
@@ -237,10 +264,8 @@ lookup_run(void *arg)
 	struct lookup_service *service = arg;
 	struct loop *loop = service->env->loop;
 
-	do
-		for (size_t i = 0; i < service->table_count; i++)
-			table_refresh(service, &service->tables[i]);
-	while (service->table_count > 0 && task_sleep(loop, loop_deadline(loop, LOOKUP_POLL_US)) == OK);
+	while (service->table_count > 0 && task_sleep(loop, loop_deadline(loop, LOOKUP_POLL_US)) == OK)
+		refresh_all(service);
 }
 
 struct lookup_service *
@@ -259,7 +284,7 @@ lookup_service_new(struct env *env, const struct conf *conf)
 		if (domain->accounts == CONF_ACCOUNTS_ANY)
 			continue;
 		struct lookup_table *table = &service->tables[service->table_count++];
-		*table = (struct lookup_table){.domain = domain, .snapshot_fd = -1};
+		*table = (struct lookup_table){.domain = domain};
 		table->path = arena_text(&service->arena, domain->accounts == CONF_ACCOUNTS_FILE ? domain->accounts_file : SLICE(""));
 	}
 	return service;
@@ -289,6 +314,7 @@ lookup_service_add_session(struct lookup_service *service, uint32_t worker, int 
 enum error
 lookup_service_go(struct lookup_service *service)
 {
+	refresh_all(service); /* before anybody is told that this process is ready */
 	return task_start(&service->tasks, "lookup", lookup_run, service);
 }
 
@@ -308,8 +334,7 @@ lookup_service_free(struct lookup_service **service_pointer)
 		return;
 	struct env *env = service->env;
 	for (size_t i = 0; i < service->table_count; i++)
-		if (service->tables[i].snapshot_fd >= 0)
-			env->disk->close(env->world, service->tables[i].snapshot_fd);
+		snapshot_unuse(service, service->tables[i].snapshot);
 	arena_done(&service->arena);
 	memory_put(env->memory, service->tables);
 	memory_put(env->memory, service);

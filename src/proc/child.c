@@ -32,22 +32,6 @@ struct child {
 	bool working;
 };
 
-static unsigned
-conf_reader_of(enum role role)
-{
-	static const unsigned readers[ROLE_COUNT] = {
-		[ROLE_ROOT] = CONF_READER_ROOT,
-		[ROLE_SESSION] = CONF_READER_SESSION,
-		[ROLE_QUEUE] = CONF_READER_QUEUE,
-		[ROLE_DELIVER] = CONF_READER_DELIVER,
-		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
-		[ROLE_ADMIN] = CONF_READER_ADMIN,
-		[ROLE_LOG] = CONF_READER_LOG,
-	};
-
-	return readers[role];
-}
-
 /* For what goes wrong before there is a log, or with it. */
 static void
 complain(const struct child *child, const char *what, enum error error)
@@ -72,7 +56,7 @@ read_configuration(struct child *child, int memory_fd)
 	conf_problems_init(&problems, env->memory);
 	if (error == OK)
 		error = conf_parse_view(
-			env, &child->arena, conf_reader_of(child->functions->role), buffer_slice(&text), &child->conf, &problems);
+			env, &child->arena, process_conf_readers(child->functions->role), buffer_slice(&text), &child->conf, &problems);
 	conf_problems_done(&problems);
 	buffer_done(&text);
 	env->disk->close(env->world, memory_fd);
@@ -134,8 +118,10 @@ take_start(struct child *child, struct ipc_message *message)
 		error = read_configuration(child, conf_fd);
 	if (error != OK)
 		return error;
-	if (is_system_deliverer(name))
+	if (is_system_deliverer(name)) {
 		child->context.home = slice_text(child->home);
+		child->sandbox.chroot = false; /* its home is opened as the user, by its path */
+	}
 	child->state = child->functions->new(&child->context);
 	return OK;
 }
@@ -166,13 +152,18 @@ static enum error
 give_up_rights(struct child *child)
 {
 	const struct role_functions *functions = child->functions;
-	const char *what = "prepare";
+	const char *what = "";
 	enum error error = OK;
 
 	if (child->task->sandboxed)
 		error = sandbox_become_user(&child->sandbox, &what);
-	if (error == OK && functions->prepare)
+	if (error == OK && functions->prepare) {
+		what = "opening its folders";
 		error = functions->prepare(child->state, &child->context);
+	}
+	if (child->sandbox.folders_cut)
+		log_event(child->env, LOG_WARNING, "landlock_left_off", LOG_STRING("role", role_name(functions->role)),
+			LOG_NUMBER("folders_max", SANDBOX_FOLDERS_MAX));
 	if (error == OK && child->task->sandboxed)
 		error = sandbox_close(&child->sandbox, &what);
 	if (error != OK)

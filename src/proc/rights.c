@@ -41,7 +41,8 @@ static const char *const deliver_calls[] = {
 };
 
 static const char *const lookup_calls[] = {
-	"openat", "pread64", "getdents64", "lseek", "memfd_create", "ioctl", NULL,
+	/* files; which calls the sources of system users make besides is their libraries' choice */
+	"openat", "pread64", "getdents64", "lseek", "memfd_create", "ioctl", "readlinkat", "faccessat2", "getuid", "geteuid", NULL,
 };
 
 static const char *const admin_calls[] = {
@@ -56,23 +57,23 @@ static const struct process_rights table[] = {
 	{ROLE_ROOT, PROGRAM_CORE, RUN_AS_CALLER, ONE, false, FOLDER_NONE, "-",
 		ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_ADMIN) |
 			ROLE_BIT(ROLE_LOG),
-		NULL, false, "binds ports, opens folders, starts and restarts the others, hands the configuration out",
+		NULL, false, false, "binds ports, opens folders, starts and restarts the others, hands the configuration out",
 		"read a byte from outside"},
-	{ROLE_LOG, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_NONE, "-", ROLE_BIT(ROLE_ROOT), log_calls, true,
+	{ROLE_LOG, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_NONE, "-", ROLE_BIT(ROLE_ROOT), log_calls, true, false,
 		"writes the log and what is announced on standard output", "open a file, touch the network, the spool or a mailbox"},
 	{ROLE_QUEUE, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_WRITE, "the spool",
-		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_ADMIN), queue_calls, true,
+		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_ADMIN), queue_calls, true, false,
 		"stores, schedules and hands out messages", "touch the network or a mailbox"},
 	{ROLE_DELIVER, PROGRAM_CORE, RUN_AS_OWNER, ONE_AN_OWNER, true, FOLDER_WRITE, "the mailboxes of its owner",
-		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE), deliver_calls, true, "puts messages into Maildirs",
+		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE), deliver_calls, true, false, "puts messages into Maildirs",
 		"touch the network or write the spool"},
 	{ROLE_LOOKUP, PROGRAM_LOOKUP, RUN_AS_USER, ONE, false, FOLDER_READ, "those of the account files, /etc",
-		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_SESSION), lookup_calls, true, "reads account files and makes snapshots of the names",
+		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_SESSION), lookup_calls, true, true, "reads account files and makes snapshots of the names",
 		"touch the network, the spool or a mailbox, write a file"},
 	{ROLE_ADMIN, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_NONE, "-", ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_TOOL),
-		admin_calls, true, "answers on the control socket", "open a file, read mail content"},
+		admin_calls, true, false, "answers on the control socket", "open a file, read mail content"},
 	{ROLE_SESSION, PROGRAM_VEREDUS, RUN_AS_USER, ONE_A_CORE, true, FOLDER_NONE, "-",
-		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP), session_calls, true, "speaks SMTP with strangers",
+		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP), session_calls, true, false, "speaks SMTP with strangers",
 		"open a file, make a connection, hold a descriptor of the spool"},
 };
 
@@ -83,6 +84,23 @@ process_rights_of(enum role role)
 		if (table[i].role == role)
 			return &table[i];
 	return NULL;
+}
+
+unsigned
+process_conf_readers(enum role role)
+{
+	static const unsigned readers[ROLE_COUNT] = {
+		[ROLE_ROOT] = CONF_READER_ROOT,
+		[ROLE_SESSION] = CONF_READER_SESSION,
+		[ROLE_QUEUE] = CONF_READER_QUEUE,
+		[ROLE_DELIVER] = CONF_READER_DELIVER,
+		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
+		[ROLE_ADMIN] = CONF_READER_ADMIN,
+		[ROLE_LOG] = CONF_READER_LOG,
+		[ROLE_TOOL] = CONF_READER_TOOL,
+	};
+
+	return readers[role];
 }
 
 const char *const *
@@ -165,6 +183,7 @@ print_row(struct buffer *buffer, const struct process_rights *row)
 	if (row->filtered) {
 		buffer_append_text(buffer, "the common ones and ");
 		append_calls(buffer, row->system_calls, "", &first);
+		buffer_append_text(buffer, row->refuses ? "; others are refused" : "; others kill it");
 	} else {
 		buffer_append_text(buffer, "not filtered");
 	}
@@ -181,7 +200,8 @@ print_row_json(struct buffer *buffer, const struct process_rights *row)
 		row->chroot ? "true" : "false", access_text(row->folders));
 	buffer_append_text(buffer, ",\"peers\":[");
 	append_peers(buffer, row->peers, "\"");
-	buffer_printf(buffer, "],\"filtered\":%s,\"system_calls\":[", row->filtered ? "true" : "false");
+	buffer_printf(buffer, "],\"others\":\"%s\"", !row->filtered ? "allowed" : row->refuses ? "refused" : "killed");
+	buffer_printf(buffer, ",\"filtered\":%s,\"system_calls\":[", row->filtered ? "true" : "false");
 	if (row->filtered) {
 		append_calls(buffer, common_calls, "\"", &first);
 		append_calls(buffer, row->system_calls, "\"", &first);

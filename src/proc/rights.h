@@ -6,6 +6,7 @@
 #define PROC_RIGHTS_H
 
 #include "base/buffer.h"
+#include "conf/conf.h"
 #include "ipc/role.h"
 
 enum program { PROGRAM_CORE, PROGRAM_VEREDUS, PROGRAM_LOOKUP };
@@ -35,12 +36,16 @@ struct process_rights {
 	unsigned peers;                 /* ROLE_BITs */
 	const char *const *system_calls; /* besides those of every process; NULL-terminated */
 	bool filtered;                  /* seccomp and Landlock at all */
+	bool refuses;                   /* a call that is not listed fails with EPERM instead of killing the process */
 	const char *does;
 	const char *may_not;
 };
 
 /* NULL for ROLE_TOOL. */
 const struct process_rights *process_rights_of(enum role role);
+
+/* Which part of the configuration the role is given: bits of enum conf_reader. */
+unsigned process_conf_readers(enum role role);
 
 /* The calls that every filtered process may make; NULL-terminated. */
 const char *const *process_common_system_calls(void);

@@ -2,6 +2,7 @@
 #include "log/log.h"
 #include "proc/child.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 struct log_role {
@@ -17,7 +18,10 @@ new_log(struct role_context *context)
 
 	role->env = env;
 	env->net->close(env->world, context->wake_fd); /* what wakes it is the counter of all log rings */
-	role->service = log_service_new(env, context->conf, dup(context->log_wake_fd));
+	int wake_fd = dup(context->log_wake_fd);
+	if (wake_fd < 0)
+		abort(); /* at its start: root starts another */
+	role->service = log_service_new(env, context->conf, wake_fd);
 	return role;
 }
 

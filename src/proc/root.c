@@ -197,6 +197,18 @@ root_done(struct root *root)
 	memory_put(env->memory, root);
 }
 
+/* The log has the reasons; a person at a terminal shall not have to guess that there is one. */
+static int
+start_failed(const struct root *root)
+{
+	const struct conf_log *log = &root->conf->log;
+
+	fprintf(stderr, "veredus: the server could not be started; %s%.*s\n",
+		log->to == CONF_LOG_FILE ? "the reason is in the log, " : "the reason stands above",
+		log->to == CONF_LOG_FILE ? (int)log->file.len : 0, log->to == CONF_LOG_FILE ? (const char *)log->file.ptr : "");
+	return EX_SOFTWARE;
+}
+
 int
 root_run(struct env *env, const struct conf *conf, const struct root_options *options)
 {
@@ -222,7 +234,7 @@ root_run(struct env *env, const struct conf *conf, const struct root_options *op
 		if (root->started)
 			announce_listeners(root);
 		else if (!root->stopping)
-			code = EX_SOFTWARE;
+			code = start_failed(root);
 		while (root->started && !root->stopping)
 			if (task_event_wait(env->loop, &root->changed, MONO_NEVER) != OK)
 				break;

@@ -217,6 +217,8 @@ child_listen(struct root_child *child)
 		if (message.kind == IPC_READY) {
 			child->ready = true;
 			task_event_signal(&root->changed);
+			if (!child->restarts && root_connect_child(child) != OK)
+				break;
 		} else if (message.kind == IPC_NEED_DELIVER) {
 			serve_need_deliver(root, child, message.need_deliver.user);
 		}

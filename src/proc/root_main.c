@@ -178,12 +178,16 @@ root_main(const char *conf_file, const char *const programs[3])
 	umask(077);
 	env_init_linux(&core.env);
 	arena_init(&arena, core.env.memory, CONF_ARENA_MAX);
-	if (load_configuration(&core, &arena) != OK)
-		return EX_CONFIG;
-	loop_new(&core.env, &options);
-	task_group_init(&core.tasks, core.env.loop);
-	if (watch_signals(&core) == OK && task_start(&core.tasks, "root", root_task, &core) == OK &&
-		task_start(&core.tasks, "signals", signals_run, &core) == OK)
-		loop_run(core.env.loop);
+	if (load_configuration(&core, &arena) == OK) {
+		loop_new(&core.env, &options);
+		task_group_init(&core.tasks, core.env.loop);
+		if (watch_signals(&core) == OK && task_start(&core.tasks, "root", root_task, &core) == OK &&
+			task_start(&core.tasks, "signals", signals_run, &core) == OK)
+			loop_run(core.env.loop);
+		loop_free(&core.env.loop);
+	} else {
+		core.exit_code = EX_CONFIG;
+	}
+	env_done(&core.env);
 	return core.exit_code;
 }

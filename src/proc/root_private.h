@@ -83,6 +83,8 @@ struct root_child *root_find_child(struct root *root, enum role role, struct sli
 /* root_wire.c */
 /* May wait: gives a child that has just come to life everything: START, peers, rings, folders, listeners, GO. */
 MUST_CHECK enum error root_wire_child(struct root_child *child);
+/* May wait: the connections alone, with all living counterparts. */
+MUST_CHECK enum error root_connect_child(struct root_child *child);
 
 /* root_setup.c */
 /* Folders, sockets and the list of children, from the configuration. Exit code; 0 is good. */

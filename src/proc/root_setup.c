@@ -50,6 +50,8 @@ find_owner(struct root *root, struct slice name, struct user *ret_user)
 	if (!text || env->users->find(env->world, text, ret_user) < 0)
 		return problem(root, EX_CONFIG, "there is no user \"%.*s\": make one (adduser --system --group %.*s) or name another",
 			SLICE_ARGS(name), SLICE_ARGS(name));
+	if (ret_user->uid == 0)
+		return problem(root, EX_CONFIG, "the user \"%.*s\" is root under another name: nothing of this server runs so", SLICE_ARGS(name));
 	return EX_OK;
 }
 

@@ -36,14 +36,6 @@ tell(struct root_child *child, const struct ipc_message *message)
 static enum error
 conf_view_new(struct root *root, enum role role, int *ret_fd)
 {
-	static const unsigned readers[ROLE_COUNT] = {
-		[ROLE_SESSION] = CONF_READER_SESSION,
-		[ROLE_QUEUE] = CONF_READER_QUEUE,
-		[ROLE_DELIVER] = CONF_READER_DELIVER,
-		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
-		[ROLE_ADMIN] = CONF_READER_ADMIN,
-		[ROLE_LOG] = CONF_READER_LOG,
-	};
 	struct env *env = root->env;
 	struct buffer text;
 	int fd = memfd_create("veredus-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -51,7 +43,7 @@ conf_view_new(struct root *root, enum role role, int *ret_fd)
 	if (fd < 0)
 		return error_from_errno(errno);
 	buffer_init(&text, env->memory, CONF_TEXT_MAX);
-	conf_print(root->conf, readers[role], &text);
+	conf_print(root->conf, process_conf_readers(role), &text);
 	enum error error = buffer_error(&text);
 	struct iovec piece = {text.ptr, text.len};
 	if (error == OK && text.len > 0 && env->disk->pwritev(env->world, fd, &piece, 1, 0) != (ssize_t)text.len)
@@ -211,10 +203,24 @@ send_listeners(struct root_child *child)
 }
 
 enum error
-root_wire_child(struct root_child *child)
+root_connect_child(struct root_child *child)
 {
 	struct root *root = child->root;
-	struct ipc_message go = {.kind = IPC_GO, .go = {.workers = root->workers}};
+	enum error error = OK;
+
+	child->connected = true;
+	list_for_each(link, &root->children) {
+		struct root_child *other = list_entry(link, struct root_child, link);
+		if (error == OK && other != child && other->connected)
+			error = connect_children(child, other);
+	}
+	return error;
+}
+
+enum error
+root_wire_child(struct root_child *child)
+{
+	struct ipc_message go = {.kind = IPC_GO, .go = {.workers = child->root->workers}};
 	enum error error = send_start(child);
 
 	if (error == OK)
@@ -223,11 +229,8 @@ root_wire_child(struct root_child *child)
 		error = send_folders(child);
 	if (error == OK)
 		error = send_listeners(child);
-	child->connected = error == OK;
-	list_for_each(link, &root->children) {
-		struct root_child *other = list_entry(link, struct root_child, link);
-		if (error == OK && other != child && other->connected)
-			error = connect_children(child, other);
-	}
+	/* A system user's deliverer is connected when it is ready: there may be no such user. */
+	if (error == OK && child->restarts)
+		error = root_connect_child(child);
 	return error == OK ? tell(child, &go) : error;
 }

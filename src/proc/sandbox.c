@@ -1,6 +1,7 @@
 /*
  * Landlock by its raw system calls (libc has no wrappers), seccomp by libseccomp. The filter kills the process on a call that its row does not
- * name, and refuses executable mappings. Under sanitizers the filter refuses instead of killing, since their runtime calls what it likes.
+ * name, and refuses executable mappings. For `lookup`, whose libraries choose their calls (NSS), and under sanitizers the filter refuses instead
+ * of killing.
  */
 #include "proc/sandbox.h"
 
@@ -9,6 +10,7 @@
 #include <grp.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -105,8 +107,15 @@ sandbox_become_user(const struct sandbox *sandbox, const char **ret_what)
 	*ret_what = "setresuid";
 	if (setresuid(sandbox->user.uid, sandbox->user.uid, sandbox->user.uid) < 0)
 		return error_from_errno(errno);
-	*ret_what = "the way back to root";
-	return sandbox->user.uid != 0 && setuid(0) == 0 ? ERROR_DENIED : OK;
+	/* Changing the user made the kernel forget it. */
+	*ret_what = "dying with root";
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return error_from_errno(errno);
+	*ret_what = "the way back to root, which is still open";
+	if (sandbox->user.uid != 0 && setuid(0) == 0)
+		return ERROR_DENIED;
+	*ret_what = "";
+	return OK;
 }
 
 static enum error
@@ -163,6 +172,17 @@ takes_protection(const char *name)
 	return strcmp(name, "mmap") == 0 || strcmp(name, "mprotect") == 0;
 }
 
+/* Signals go to nobody else: tgkill is for abort(). */
+static int
+filter_allow(scmp_filter_ctx filter, const char *name, int number)
+{
+	if (strcmp(name, "tgkill") == 0 && !SANDBOX_SANITIZED)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	if (takes_protection(name) && !SANDBOX_SANITIZED)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+}
+
 static enum error
 filter_add(scmp_filter_ctx filter, const char *const *calls)
 {
@@ -170,43 +190,27 @@ filter_add(scmp_filter_ctx filter, const char *const *calls)
 		int number = seccomp_syscall_resolve_name(*calls);
 		if (number == __NR_SCMP_ERROR)
 			continue; /* unknown to this libseccomp: then to its kernel headers too */
-		int result = takes_protection(*calls) && !SANDBOX_SANITIZED
-			? seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0))
-			: seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+		int result = filter_allow(filter, *calls, number);
 		if (result < 0)
 			return error_from_errno(-result);
 	}
 	return OK;
 }
 
-/* NSS sources may try a daemon's socket; that is refused, not punished. */
-static const char *const refused_calls[] = {"socket", "connect", NULL};
-
 static const char *const sanitizer_calls[] = {"openat", "readlink", "readlinkat", "getrlimit", "prlimit64", "lseek", "getdents64", "gettid",
 	"prctl", "clone", "clone3", "wait4", "kill", "sysinfo", "writev", "ioctl", "personality", "sched_getaffinity", "getuid", "process_vm_readv",
 	"pread64", "stat", "lstat", "access", "uname", "getppid", "setitimer", "dup", "pipe2", "ptrace", "arch_prctl", NULL};
 
 static enum error
-filter_refuse(scmp_filter_ctx filter, const char *const *calls)
-{
-	for (; *calls; calls++)
-		if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), seccomp_syscall_resolve_name(*calls), 0) < 0)
-			return ERROR_UNSUPPORTED;
-	return OK;
-}
-
-static enum error
 seccomp_close(const struct process_rights *rights)
 {
-	scmp_filter_ctx filter = seccomp_init(SANDBOX_SANITIZED ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx filter = seccomp_init(SANDBOX_SANITIZED || rights->refuses ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
 
 	if (!filter)
 		return ERROR_NO_MEMORY;
 	enum error error = filter_add(filter, process_common_system_calls());
 	if (error == OK)
 		error = filter_add(filter, rights->system_calls);
-	if (error == OK && rights->role == ROLE_LOOKUP)
-		error = filter_refuse(filter, refused_calls);
 	if (error == OK && SANDBOX_SANITIZED)
 		error = filter_add(filter, sanitizer_calls);
 	if (error == OK) {

@@ -1,7 +1,7 @@
 /*
  * One try at a message: read its envelope, ask the route of each open recipient, discard or hold or hand to a deliverer, and when the last
- * answer is there decide what becomes of the message. Failures of ours (no memory, a deliverer that died) are tried again soon and
- * count like any other.
+ * answer is there decide what becomes of the message. Failures of ours (no memory, a deliverer that died) count like any other, so that a
+ * message that makes a deliverer fail is tried ever more seldom; what was not tried at all does not count and is tried soon.
  *
  * A message that has failed for good is held, with its reason, until somebody looks: nothing that got a 250 is dropped silently.
  */
@@ -180,8 +180,19 @@ message_defer(struct attempt *attempt)
 		.attempts = queued->attempts,
 		.next_attempt_at = decision.next_at,
 		.text = text};
-	table_schedule(service, queued, decision.next_at);
 	queue_put_result(service, &result);
+	/* Last: from here on the next try may begin, and this one must not wait any more. */
+	table_schedule(service, queued, decision.next_at);
+}
+
+/* Nothing is written: after a crash the message is due at once, which is right too. */
+static void
+message_postpone(struct attempt *attempt)
+{
+	struct queue_service *service = attempt->service;
+
+	attempt->queued->attempts--;
+	table_schedule(service, attempt->queued, env_wall(service->env) + QUEUE_RETRY_SOON_US);
 }
 
 /* May wait. The last answer of the try is there. */
@@ -191,13 +202,15 @@ attempt_end(struct attempt *attempt)
 	struct queue_service *service = attempt->service;
 	struct queued *queued = attempt->queued;
 
-	if (attempt->deferred + attempt->failed + attempt->held == 0) {
+	if (attempt->deferred + attempt->failed + attempt->held + attempt->postponed == 0) {
 		attempt_free(attempt);
 		message_done(service, queued);
 		return;
 	}
 	put_recipient_results(attempt);
-	if (attempt->deferred > 0)
+	if (attempt->postponed > 0)
+		message_postpone(attempt);
+	else if (attempt->deferred > 0)
 		message_defer(attempt);
 	else
 		message_hold(attempt, attempt->failed > 0 ? "failed" : "held");
@@ -221,6 +234,7 @@ recipient_settle(struct attempt *attempt, uint32_t recipient, enum recipient_sta
 	attempt->deferred += state == RECIPIENT_DEFERRED;
 	attempt->failed += state == RECIPIENT_FAILED;
 	attempt->held += state == RECIPIENT_HELD;
+	attempt->postponed += state == RECIPIENT_POSTPONED;
 }
 
 static void
@@ -232,6 +246,25 @@ log_delivered(struct attempt *attempt, uint32_t recipient, const struct ipc_resu
 	log_event(service->env, LOG_INFO, "delivered", id_field(attempt->queued, id),
 		LOG_SLICE("to", attempt->envelope.recipients[recipient].address), LOG_SLICE("path", result->path),
 		LOG_NUMBER("delay_ms", (env_wall(service->env) - attempt->envelope.received_at) / US_PER_MS));
+}
+
+/* Gives the slot back. */
+static void
+delivery_free(struct queue_service *service, struct delivery *delivery)
+{
+	peer_forget(delivery);
+	delivery->attempt = NULL;
+	service->free_slots[service->free_slot_count++] = delivery->slot;
+	task_event_signal(&service->attempt_ended);
+}
+
+/* May wait. */
+static void
+attempt_less_under_way(struct attempt *attempt)
+{
+	attempt->under_way--;
+	if (attempt->under_way == 0 && !attempt->sending)
+		attempt_end(attempt);
 }
 
 /* May wait. */
@@ -246,27 +279,36 @@ attempt_answer(struct queue_service *service, struct delivery *delivery, const s
 	struct attempt *attempt = delivery->attempt;
 	uint32_t recipient = delivery->recipient;
 
-	peer_forget(delivery);
-	delivery->attempt = NULL;
-	service->free_slots[service->free_slot_count++] = delivery->slot;
+	delivery_free(service, delivery);
 	recipient_settle(attempt, recipient, states[result->outcome]);
 	if (result->outcome == DELIVER_DELIVERED)
 		log_delivered(attempt, recipient, result);
 	else
 		attempt_note(attempt, result->status, result->text);
-	attempt->under_way--;
-	task_event_signal(&service->attempt_ended);
-	if (attempt->under_way == 0 && !attempt->sending)
-		attempt_end(attempt);
+	attempt_less_under_way(attempt);
 }
 
-/* May wait: for a free slot. NULL when the task is told to end. */
+/* May wait. */
+void
+attempt_postpone(struct queue_service *service, struct delivery *delivery)
+{
+	struct attempt *attempt = delivery->attempt;
+	uint32_t recipient = delivery->recipient;
+
+	delivery_free(service, delivery);
+	recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
+	attempt_less_under_way(attempt);
+}
+
+/* May wait: for a free slot. NULL when the queue is about to end. */
 static struct delivery *
 delivery_new(struct queue_service *service)
 {
-	while (service->free_slot_count == 0)
+	while (service->free_slot_count == 0 && !service->stopping)
 		if (task_event_wait(service->env->loop, &service->attempt_ended, MONO_NEVER) != OK)
 			return NULL;
+	if (service->stopping)
+		return NULL;
 	uint32_t slot = service->free_slots[--service->free_slot_count];
 	struct delivery *delivery = &service->deliveries[slot];
 	uint32_t generation = delivery->generation + 1;
@@ -302,8 +344,7 @@ recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct rout
 	struct delivery *delivery = delivery_new(service);
 
 	if (!delivery) {
-		recipient_settle(attempt, recipient, RECIPIENT_DEFERRED);
-		attempt_note(attempt, 40300, SLICE("the server is stopping"));
+		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
 		return;
 	}
 	delivery->attempt = attempt;

@@ -6,7 +6,7 @@
 
 /* May wait. */
 static enum error
-send_item(struct admin_link *link, struct queued *queued)
+send_item(struct admin_link *link, uint32_t request, struct queued *queued)
 {
 	struct queue_service *service = link->service;
 	struct arena arena;
@@ -16,15 +16,17 @@ send_item(struct admin_link *link, struct queued *queued)
 
 	arena_init(&arena, service->env->memory, CONTROL_ARENA);
 	enum error read = queue_read_envelope(service, queued, &arena, &envelope);
+	item->request = request;
 	item->queue_id = queued->message.queue_id;
 	item->size = queued->content.size;
 	item->state = queued_state(queued);
 	item->attempts = queued->attempts;
-	item->next_attempt_at = (uint64_t)queued->next_attempt_at;
+	item->next_attempt_at = queued->next_attempt_at > 0 ? (uint64_t)queued->next_attempt_at : 0;
 	if (read == OK) {
 		item->received_at = (uint64_t)envelope.received_at;
 		item->recipients = envelope.recipient_count;
-		item->recipients_left = envelope.recipient_count - queued->done_count;
+		item->recipients_left =
+			queued->done_count < envelope.recipient_count ? envelope.recipient_count - queued->done_count : 0;
 		item->reverse_path = envelope.reverse_path;
 		if (envelope.recipient_count > 0)
 			item->first_recipient = envelope.recipients[0].address;
@@ -54,13 +56,14 @@ first_from(struct queue_service *service, uint64_t from_id)
 
 /* May wait. The list may change while this waits: the way goes on by id. */
 static enum error
-answer_list(struct admin_link *link, uint64_t from_id, uint32_t max)
+answer_list(struct admin_link *link, const struct ipc_queue_list *request)
 {
 	struct queue_service *service = link->service;
-	struct ipc_message end = {.kind = IPC_QUEUE_END};
+	struct ipc_message end = {.kind = IPC_QUEUE_END, .queue_end = {.request = request->request}};
+	uint64_t from_id = request->from_id;
 	enum error error = OK;
 
-	for (uint32_t sent = 0; error == OK && sent < max; sent++) {
+	for (uint32_t sent = 0; error == OK && sent < request->max; sent++) {
 		struct list *place = first_from(service, from_id);
 		if (place == &service->messages) {
 			from_id = 0;
@@ -69,7 +72,7 @@ answer_list(struct admin_link *link, uint64_t from_id, uint32_t max)
 		struct queued *queued = list_entry(place, struct queued, link);
 		struct list *next = place->next;
 		from_id = next == &service->messages ? 0 : list_entry(next, struct queued, link)->message.queue_id;
-		error = send_item(link, queued);
+		error = send_item(link, request->request, queued);
 		if (from_id == 0)
 			break;
 	}
@@ -88,7 +91,7 @@ control_run(void *arg)
 
 	while (error == OK && (error = channel_receive(&link->channel, MONO_NEVER, &message)) == OK) {
 		struct ipc_queue_list request = message.queue_list;
-		error = answer_list(link, request.from_id, request.max);
+		error = answer_list(link, &request);
 	}
 	channel_close(&link->channel);
 	memory_put(env->memory, link);

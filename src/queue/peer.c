@@ -2,6 +2,9 @@
  * The deliverers: one for each owner of virtual mailboxes, which root always keeps, and one a system user, which root starts when it is asked. A delivery
  * for a deliverer that is not there waits until it is, or until root says that there will be none. When one dies, what it had under
  * way is a temporary failure: the next try finds files that were delivered already.
+ *
+ * A delivery that a channel has taken stays that channel's until it is answered or the channel ends, also when another has come in the
+ * channel's place: waits lie in between, and only who took a delivery may give it up.
  */
 #include "queue/queue_private.h"
 
@@ -25,34 +28,47 @@ content_of(const struct delivery *delivery)
 	return delivery->attempt->queued->content;
 }
 
-/* May wait. The deliverer needs the segment's descriptor once; the one it has had longest makes room. */
+/* May wait. A descriptor of its own: one of the cache may be another segment's before there is room to send it. */
 static enum error
-peer_need_segment(struct peer_channel *peer, const struct spool_reference *content)
+send_segment(struct peer_channel *peer, const struct spool_reference *content)
 {
 	struct queue_service *service = peer->peer->service;
 	int fd;
+	enum error error = spool_open_segment(service->env, service->spool_fd, content->segment, &fd);
 
-	for (uint32_t i = 0; i < peer->segment_count; i++)
-		if (peer->segments[i].segment == content->segment && peer->segments[i].generation == content->generation)
-			return OK;
-	enum error error = queue_segment_fd(service, content->segment, &fd);
 	if (error != OK)
 		return error;
 	struct ipc_message message = {.kind = IPC_SEGMENT,
 		.segment = {.segment = content->segment, .generation = content->generation},
 		.fds = {fd},
 		.fd_count = 1};
-	uint32_t place = peer->next_segment++ % PEER_SEGMENTS_MAX;
+	error = channel_send(&peer->channel, &message, MONO_NEVER);
+	service->env->disk->close(service->env->world, fd);
+	return error;
+}
+
+/* May wait. The deliverer needs the segment's descriptor once; the one it has had longest makes room. */
+static enum error
+peer_need_segment(struct peer_channel *peer, const struct spool_reference *content)
+{
+	uint32_t place = peer->next_segment % PEER_SEGMENTS_MAX;
 	struct ipc_message gone = {.kind = IPC_SEGMENT_GONE,
 		.segment_gone = {.segment = peer->segments[place].segment, .generation = peer->segments[place].generation}};
-	bool full = peer->segment_count == PEER_SEGMENTS_MAX;
+
+	for (uint32_t i = 0; i < peer->segment_count; i++)
+		if (peer->segments[i].segment == content->segment && peer->segments[i].generation == content->generation)
+			return OK;
+	enum error error = send_segment(peer, content);
+	if (error == OK && peer->segment_count == PEER_SEGMENTS_MAX)
+		error = channel_send(&peer->channel, &gone, MONO_NEVER);
+	if (error != OK)
+		return error;
+	/* Only now: one that was not sent must be sent with the next delivery. */
 	peer->segments[place].segment = content->segment;
 	peer->segments[place].generation = content->generation;
-	peer->segment_count += !full;
-	error = channel_send(&peer->channel, &message, MONO_NEVER);
-	if (error == OK && full)
-		error = channel_send(&peer->channel, &gone, MONO_NEVER);
-	return error;
+	peer->segment_count += peer->segment_count < PEER_SEGMENTS_MAX;
+	peer->next_segment++;
+	return OK;
 }
 
 /* May wait. */
@@ -163,31 +179,49 @@ peer_forget(struct delivery *delivery)
 	struct deliver_peer *peer = delivery->peer;
 
 	list_remove(&delivery->link);
-	if (delivery->under_way)
+	if (delivery->channel)
 		peer->under_way_count--;
 	else
 		peer->waiting_count--;
+	peer->copy_bytes -= delivery->copy_bytes;
+	delivery->copy_bytes = 0;
+	delivery->channel = NULL;
 	task_event_signal(&peer->changed);
 }
 
-/* May wait. */
-static void
+/* May wait. An error is the channel's; what goes wrong with one delivery is settled here. */
+static enum error
 channel_deliver(struct peer_channel *channel, struct delivery *delivery)
 {
 	struct deliver_peer *peer = channel->peer;
-	uint32_t generation = delivery->generation;
-	uint64_t number = (uint64_t)generation << 32 | delivery->slot;
+	uint64_t number = (uint64_t)delivery->generation << 32 | delivery->slot;
 
 	list_remove(&delivery->link);
 	list_append(&peer->under_way, &delivery->link);
-	delivery->under_way = true;
+	delivery->channel = channel;
+	delivery->copy_bytes = peer->is_system ? content_of(delivery).size : 0;
 	peer->waiting_count--;
 	peer->under_way_count++;
+	peer->copy_bytes += delivery->copy_bytes;
+	/* Until it is sent nobody but this task settles it: the attempt and what it holds stay while this waits. */
 	enum error error = peer->is_system ? send_copy(channel, delivery, number) : send_reference(channel, delivery, number);
-	/* While this waited the peer may have died, and the delivery with it. */
-	if (error == OK || error == ERROR_CANCELLED || delivery->generation != generation || !delivery->attempt)
-		return;
-	delivery_fail(delivery, DELIVER_TEMPORARY, 40300, slice_text(error_text(error)));
+	if (error == ERROR_CLOSED || error == ERROR_CANCELLED)
+		return error; /* the channel ends, and peer_lost settles the delivery */
+	if (error == OK)
+		delivery->sent = true;
+	else
+		delivery_fail(delivery, DELIVER_TEMPORARY, 40300, slice_text(error_text(error)));
+	return OK;
+}
+
+static bool
+peer_has_room(const struct deliver_peer *peer)
+{
+	const struct delivery *next = list_entry(peer->waiting.next, struct delivery, link);
+
+	if (peer->under_way_count >= PEER_UNDER_WAY_MAX)
+		return false;
+	return !peer->is_system || peer->copy_bytes == 0 || content_of(next).size <= PEER_COPY_BYTES_MAX - peer->copy_bytes;
 }
 
 static void
@@ -198,11 +232,12 @@ sender_run(void *arg)
 	struct loop *loop = peer->service->env->loop;
 	enum error error = OK;
 
-	while (error == OK && !task_is_cancelled(loop)) {
-		if (list_is_empty(&peer->waiting) || peer->under_way_count >= PEER_UNDER_WAY_MAX)
+	/* One that was replaced takes nothing more. */
+	while (error == OK && !task_is_cancelled(loop) && peer->channel == channel) {
+		if (list_is_empty(&peer->waiting) || !peer_has_room(peer))
 			error = task_event_wait(loop, &peer->changed, MONO_NEVER);
 		else
-			channel_deliver(channel, list_entry(peer->waiting.next, struct delivery, link));
+			error = channel_deliver(channel, list_entry(peer->waiting.next, struct delivery, link));
 	}
 }
 
@@ -231,13 +266,13 @@ void
 peer_send(struct deliver_peer *peer, struct delivery *delivery)
 {
 	struct queue_service *service = peer->service;
-	bool full = peer->waiting_count >= PEER_WAITING_MAX;
+	bool full = peer->waiting_count >= PEER_WAITING_MAX || service->stopping;
 
 	delivery->peer = peer;
 	list_append(&peer->waiting, &delivery->link);
 	peer->waiting_count++;
 	if (full) {
-		delivery_fail(delivery, DELIVER_TEMPORARY, 40300, SLICE("too many deliveries wait for this mailbox owner"));
+		attempt_postpone(service, delivery);
 		return;
 	}
 	task_event_signal(&peer->changed);
@@ -247,13 +282,28 @@ peer_send(struct deliver_peer *peer, struct delivery *delivery)
 	}
 }
 
-/* May wait. All that the dead deliverer had. */
-static void
-peer_lost(struct deliver_peer *peer)
+static struct delivery *
+first_of(const struct deliver_peer *peer, const struct peer_channel *channel)
 {
-	while (!list_is_empty(&peer->under_way))
-		delivery_fail(list_entry(peer->under_way.next, struct delivery, link), DELIVER_TEMPORARY, 40300,
-			SLICE("the deliverer ended before it answered"));
+	list_for_each(link, &peer->under_way) {
+		struct delivery *delivery = list_entry(link, struct delivery, link);
+		if (delivery->channel == channel)
+			return delivery;
+	}
+	return NULL;
+}
+
+/* May wait. All that the dead deliverer had. What it never saw, or what our own end cuts short, was not tried. */
+static void
+peer_lost(struct deliver_peer *peer, const struct peer_channel *channel)
+{
+	struct delivery *delivery;
+
+	while ((delivery = first_of(peer, channel)) != NULL)
+		if (peer->service->stopping || !delivery->sent)
+			attempt_postpone(peer->service, delivery);
+		else
+			delivery_fail(delivery, DELIVER_TEMPORARY, 40300, SLICE("the deliverer ended before it answered"));
 }
 
 /* What still waits is no reason to wait for ever: a deliverer of a system user comes only when asked for. */
@@ -262,7 +312,7 @@ peer_ask_again(struct deliver_peer *peer)
 {
 	struct queue_service *service = peer->service;
 
-	if (!peer->is_system || list_is_empty(&peer->waiting) || service->stopping)
+	if (!peer->is_system || peer->channel || peer->asked || list_is_empty(&peer->waiting) || service->stopping)
 		return;
 	peer->asked = true;
 	service->root->need_deliver(service->root_arg, peer->user);
@@ -277,7 +327,7 @@ peer_take_result(struct peer_channel *channel, const struct ipc_result *result)
 	if (slot >= QUEUE_DELIVERIES_MAX)
 		return ERROR_FORMAT;
 	struct delivery *delivery = &service->deliveries[slot];
-	if (delivery->generation != generation || !delivery->attempt || delivery->peer != channel->peer)
+	if (delivery->generation != generation || !delivery->attempt || delivery->channel != channel || !delivery->sent)
 		return ERROR_FORMAT;
 	attempt_answer(service, delivery, result);
 	return OK;
@@ -302,9 +352,9 @@ peer_run(void *arg)
 	if (peer->channel == channel) {
 		peer->channel = NULL;
 		peer->asked = false;
-		peer_lost(peer);
-		peer_ask_again(peer);
 	}
+	peer_lost(peer, channel);
+	peer_ask_again(peer);
 	channel_close(&channel->channel);
 	memory_put(service->env->memory, channel);
 }
@@ -327,9 +377,8 @@ queue_service_add_deliver(struct queue_service *service, struct slice user, int 
 		memory_put(env->memory, channel);
 		return;
 	}
-	if (peer->channel)
-		peer_lost(peer);
 	peer->channel = channel;
+	task_event_signal(&peer->changed); /* the sender of an earlier one ends */
 }
 
 void
@@ -340,6 +389,17 @@ queue_service_no_deliver(struct queue_service *service, struct slice user, struc
 	peer->asked = false;
 	while (!list_is_empty(&peer->waiting))
 		delivery_fail(list_entry(peer->waiting.next, struct delivery, link), DELIVER_TEMPORARY, 40300, reason);
+}
+
+void
+peers_postpone_waiting(struct queue_service *service)
+{
+	/* The list of peers only grows, at its end. */
+	list_for_each(link, &service->peers) {
+		struct deliver_peer *peer = list_entry(link, struct deliver_peer, link);
+		while (!list_is_empty(&peer->waiting))
+			attempt_postpone(service, list_entry(peer->waiting.next, struct delivery, link));
+	}
 }
 
 void

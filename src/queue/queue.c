@@ -8,6 +8,8 @@
 
 #define RESULTS_WAIT_US   (20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
 #define INTAKE_A_TURN     64
+#define LOCK_WAIT_US      (10 * US_PER_S)
+#define LOCK_RETRY_US     (20 * US_PER_MS)
 #define JOURNAL_BYTES     (16u << 20)
 #define FILL_BYTES_PER_S  (100u << 20)
 
@@ -46,7 +48,8 @@ writer_has_troubles(const struct writer *writer)
 {
 	const struct writer_troubles *t = &writer->troubles;
 
-	return atomic_load(&t->failed_commits) + atomic_load(&t->damaged_rings) + atomic_load(&t->refused_messages) > 0;
+	return (atomic_load(&t->failed_commits) | atomic_load(&t->damaged_rings) | atomic_load(&t->refused_messages) |
+		       atomic_load(&t->lost_results)) != 0;
 }
 
 static void
@@ -223,10 +226,11 @@ report_troubles(struct queue_service *service)
 	uint32_t commits = atomic_exchange(&t->failed_commits, 0);
 	uint32_t rings = atomic_exchange(&t->damaged_rings, 0);
 	uint32_t refused = atomic_exchange(&t->refused_messages, 0);
+	uint32_t results = atomic_exchange(&t->lost_results, 0);
 
-	if (commits + rings + refused > 0)
+	if ((commits | rings | refused | results) != 0)
 		log_event(service->env, LOG_ERROR, "spool_trouble", LOG_NUMBER("failed_commits", commits),
-			LOG_NUMBER("damaged_rings", rings), LOG_NUMBER("refused_messages", refused),
+			LOG_NUMBER("damaged_rings", rings), LOG_NUMBER("refused_messages", refused), LOG_NUMBER("lost_results", results),
 			LOG_STRING("error", error_text((enum error)atomic_load(&t->last_error))));
 }
 
@@ -260,14 +264,14 @@ dispatch_run(void *arg)
 	struct schedule_entry *due[QUEUE_DISPATCH_A_TURN];
 	enum error error = OK;
 
-	while (error == OK || error == ERROR_TIMEOUT) {
+	while ((error == OK || error == ERROR_TIMEOUT) && !service->stopping) {
 		wall_us now = env_wall(service->env);
 		if (service->attempts >= QUEUE_ATTEMPTS_MAX) {
 			error = task_event_wait(loop, &service->attempt_ended, MONO_NEVER);
 			continue;
 		}
 		size_t count = schedule_take_due(&service->due, now, due, QUEUE_DISPATCH_A_TURN);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count && !service->stopping; i++)
 			attempt_start(service, schedule_owner(due[i], struct queued, due));
 		if (count > 0) {
 			task_yield(loop);
@@ -324,6 +328,7 @@ recovered_damage(void *arg, const char *file, uint64_t offset, const char *what)
 		LOG_STRING("what", what));
 }
 
+/* May wait. */
 static enum error
 open_spool(struct queue_service *service)
 {
@@ -336,8 +341,15 @@ open_spool(struct queue_service *service)
 	};
 	struct spool_visitor visitor = {recovered_message, recovered_damage, service};
 	mono_us started = env_monotonic(env);
+	mono_us deadline = loop_deadline(env->loop, LOCK_WAIT_US);
 	enum error error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
 
+	/* A predecessor that was killed holds the lock until its last disk call returns. */
+	while (error == ERROR_EXISTS && loop_now(env->loop) < deadline) {
+		if (task_sleep(env->loop, loop_deadline(env->loop, LOCK_RETRY_US)) != OK)
+			break;
+		error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
+	}
 	if (error != OK) {
 		log_event(env, LOG_ERROR, "spool_unusable", LOG_STRING("error", error_text(error)),
 			LOG_STRING("hint", error == ERROR_EXISTS ? "another veredus uses this spool" : "see docs/spool.md"));
@@ -376,6 +388,9 @@ queue_service_stop(struct queue_service *service, int64_t grace_us)
 	mono_us deadline = loop_deadline(loop, grace_us);
 
 	service->stopping = true;
+	task_event_signal(&service->due_changed);
+	task_event_signal(&service->attempt_ended);
+	peers_postpone_waiting(service);
 	while (service->attempts > 0)
 		if (task_event_wait(loop, &service->attempt_ended, deadline) != OK)
 			break;

@@ -33,7 +33,7 @@ void queue_service_no_deliver(struct queue_service *service, struct slice user, 
 
 void queue_service_set_admin(struct queue_service *service, int channel_fd);
 
-/* Opens the spool (recovery; blocks) and begins to work. */
+/* May wait, for a predecessor to let the spool go. Opens it (recovery; blocks) and begins to work. */
 MUST_CHECK enum error queue_service_go(struct queue_service *service);
 
 /* May wait: starts nothing new, gives deliveries under way up to `grace_us`, writes what is decided, ends. */

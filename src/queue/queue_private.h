@@ -44,7 +44,15 @@ struct queued {
 	char *reply;
 };
 
-enum recipient_state { RECIPIENT_OPEN, RECIPIENT_UNDER_WAY, RECIPIENT_DELIVERED, RECIPIENT_DEFERRED, RECIPIENT_FAILED, RECIPIENT_HELD };
+enum recipient_state {
+	RECIPIENT_OPEN,
+	RECIPIENT_UNDER_WAY,
+	RECIPIENT_DELIVERED,
+	RECIPIENT_DEFERRED,
+	RECIPIENT_FAILED,
+	RECIPIENT_HELD,
+	RECIPIENT_POSTPONED, /* not tried, for reasons of ours: tried soon, and this try does not count */
+};
 
 /* One try. Lives until its last recipient has an answer. */
 struct attempt {
@@ -56,7 +64,7 @@ struct attempt {
 	bool *was_done;
 	uint32_t under_way;
 	bool sending;    /* recipients are still being handed out */
-	uint32_t delivered, deferred, failed, held; /* in this try */
+	uint32_t delivered, deferred, failed, held, postponed; /* in this try */
 	uint32_t last_status;
 	char last_text[SPOOL_RESULT_TEXT_MAX];
 	size_t last_text_len;
@@ -67,19 +75,22 @@ struct delivery {
 	struct list link; /* of its peer */
 	struct attempt *attempt;
 	struct deliver_peer *peer;
+	struct peer_channel *channel; /* that it goes through; NULL while it waits */
 	struct slice template;
+	uint64_t copy_bytes; /* that it takes of PEER_COPY_BYTES_MAX */
 	uint32_t recipient;
 	uint32_t generation;
 	uint32_t slot;
-	bool is_new;    /* no earlier try can have delivered it */
-	bool under_way; /* the deliverer has it */
+	bool is_new; /* no earlier try can have delivered it */
+	bool sent;   /* the deliverer has it all: before, no answer to it can be true */
 };
 
 #define DELIVERER_SYSTEM "system:" /* in front of a login: no user name holds a colon */
 
 #define PEER_SEGMENTS_MAX  16
 #define PEER_UNDER_WAY_MAX 128  /* deliveries that a deliverer has; the others wait here */
-#define PEER_WAITING_MAX   2048 /* beyond, messages for this deliverer are deferred: it must not take all slots */
+#define PEER_WAITING_MAX   2048 /* beyond, recipients of this deliverer are postponed: it must not take all slots */
+#define PEER_COPY_BYTES_MAX (64u << 20) /* of content in memory on its way to one system user, if it is more than one message */
 
 struct deliver_peer {
 	struct list link;
@@ -92,6 +103,7 @@ struct deliver_peer {
 	struct list under_way;
 	uint32_t waiting_count;
 	uint32_t under_way_count;
+	uint64_t copy_bytes; /* of those under way */
 	struct task_event changed; /* something to send, or room to send it */
 };
 
@@ -177,8 +189,10 @@ MUST_CHECK enum error queued_add_done(struct queue_service *service, struct queu
 /* attempt.c */
 /* May wait, for room towards the deliverers. */
 void attempt_start(struct queue_service *service, struct queued *queued);
-/* The answer for one delivery; frees its slot, and ends the attempt after the last one. */
+/* May wait. The answer for one delivery; frees its slot, and ends the attempt after the last one. */
 void attempt_answer(struct queue_service *service, struct delivery *delivery, const struct ipc_result *result);
+/* May wait. The same for a delivery that was not tried. */
+void attempt_postpone(struct queue_service *service, struct delivery *delivery);
 void queued_keep_reply(struct queue_service *service, struct queued *queued, struct slice reply);
 /* Reads and decodes the envelope of a message into the arena. */
 MUST_CHECK enum error queue_read_envelope(
@@ -194,6 +208,8 @@ struct deliver_peer *peer_for(struct queue_service *service, struct slice user);
 void peer_send(struct deliver_peer *peer, struct delivery *delivery);
 /* Takes it off the peer's lists. */
 void peer_forget(struct delivery *delivery);
+/* May wait. At the end: what no deliverer has yet is left for the next start. */
+void peers_postpone_waiting(struct queue_service *service);
 void peers_free(struct queue_service *service);
 
 /* control.c: the task of a struct admin_link, which it owns */

@@ -15,8 +15,10 @@
 #define TURN_PIECES_MAX     512            /* of one message: its size limit in ring blocks */
 #define TURN_BYTES_MAX      (64u << 20)    /* envelopes of one turn */
 #define ENVELOPE_BYTES_MAX  (16u << 20)
+#define MESSAGE_BYTES_MIN   16384          /* of a turn's memory: vectors and the like, beside the envelope */
 #define PREPARE_EVERY_US    (10 * US_PER_MS)
-#define RETRY_US            (200 * US_PER_MS)
+#define BLOCKED_US          (2 * US_PER_MS) /* until the other thread has made room, or memory is there again */
+#define RESULTS_RETRY_US    US_PER_S       /* of results whose flush failed */
 
 struct writer_ring {
 	struct ring_consumer ring;
@@ -47,6 +49,9 @@ struct writer_turn {
 	struct gathered messages[TURN_MESSAGES_MAX];
 	size_t count;
 	bool batch_full;
+	bool results_stuck;     /* the first one in the line can't be added now */
+	bool results_unsettled; /* some are added but not durable */
+	mono_us retry_at;       /* their next try */
 };
 
 void
@@ -234,6 +239,18 @@ gather_one(struct writer *writer, uint32_t worker, const struct ring_submission 
 	}
 }
 
+/* A message that finds the turn's batch or memory taken is the next turn's first: it must not fail for coming late. */
+static bool
+turn_has_room(const struct writer *writer, const struct ring_submission *submission)
+{
+	const struct arena *arena = &writer->turn->arena;
+	/* Twice as bytes, and its recipients as structs, which are less than three times as large as their fields. */
+	uint64_t needed = (uint64_t)submission->envelope_bytes * 5 + MESSAGE_BYTES_MIN;
+
+	return needed <= arena->max - arena->used &&
+		spool_has_room(writer->spool, submission->content_bytes, (uint64_t)submission->envelope_bytes + 64);
+}
+
 /* Whether the ring had a submission that went into this turn. */
 static bool
 gather_from(struct writer *writer, uint32_t worker)
@@ -250,7 +267,7 @@ gather_from(struct writer *writer, uint32_t worker)
 	}
 	if (error != OK)
 		return false;
-	if (!spool_has_room(writer->spool, submission.content_bytes, submission.envelope_bytes + 64) && writer->turn->count > 0) {
+	if (writer->turn->count > 0 && !turn_has_room(writer, &submission)) {
 		writer->turn->batch_full = true;
 		return false;
 	}
@@ -282,29 +299,33 @@ gather(struct writer *writer)
 }
 
 /*
- * Takes the results that fit; a result that can't be added stays first in the line. They wait until they are due: journalled with every
- * batch, they would double the flushes of a server with few connections (docs/decisions.md).
+ * Takes the results that fit; one that can't be added now stays first in the line. One that never can, since its message is not known, must
+ * not stand in the way of all others. They wait until they are due: journalled with every batch, they would double the flushes of a
+ * server with few connections (docs/decisions.md).
  */
 static size_t
 gather_results(struct writer *writer)
 {
 	uint32_t waiting = writer->results.capacity - handoff_room(&writer->results);
-	size_t added = 0;
+	size_t taken = 0;
 
 	if (!atomic_exchange(&writer->results_due, false) && !atomic_load(&writer->stopping))
 		return 0;
+	writer->turn->results_stuck = false;
 	/* They are freed only after the commit: their texts are read by it. */
-	for (uint32_t i = 0; i < waiting; i++) {
-		struct queued_result *slot = handoff_nth(&writer->results, i);
+	for (; taken < waiting && !writer->turn->results_stuck; taken++) {
+		struct queued_result *slot = handoff_nth(&writer->results, (uint32_t)taken);
 		enum error error = spool_add_result(writer->spool, &slot->result);
-		if (error == ERROR_LIMIT || error == ERROR_NO_MEMORY) {
-			atomic_store(&writer->results_due, true); /* the batch is full: the rest goes into the next one */
+		if (error == ERROR_NOT_FOUND) {
+			atomic_fetch_add(&writer->troubles.lost_results, 1);
+			atomic_store(&writer->troubles.last_error, (uint32_t)error);
+		} else if (error != OK) {
+			writer->turn->results_stuck = true;
+			atomic_store(&writer->results_due, true); /* they are, whether or not anybody says so again */
 			break;
 		}
-		/* A message that is not alive any more needs no result. */
-		added++;
 	}
-	return added;
+	return taken;
 }
 
 static enum ring_status
@@ -367,36 +388,38 @@ note_failed_commit(struct writer *writer, const struct spool_commit *commit)
 	writer->env.poll->wake_signal(writer->env.world, writer->committed.wake_fd);
 }
 
-/* What the journal did not take stays in the spool's next commit, which is tried again every RETRY_US. */
-static void
-store_results(struct writer *writer, size_t results)
+/* Writes and flushes what was added. Results whose flush failed stay added: they are tried again even if nothing else ever comes. */
+static enum error
+writer_commit(struct writer *writer)
 {
 	struct spool_commit commit = spool_commit(writer->spool);
 
-	writer->results_failed = commit.results != OK;
-	if (commit.results != OK)
+	if (commit.messages != OK || commit.results != OK)
 		note_failed_commit(writer, &commit);
-	for (size_t i = 0; i < results; i++)
-		handoff_free(&writer->results);
+	writer->turn->results_unsettled = commit.results != OK;
+	writer->turn->retry_at = env_monotonic(&writer->env) + RESULTS_RETRY_US;
+	return commit.messages;
+}
+
+static bool
+results_are_overdue(const struct writer *writer)
+{
+	return writer->turn->results_unsettled && env_monotonic(&writer->env) >= writer->turn->retry_at;
 }
 
 /* Messages first, and their answers: nobody waits for a result. Whether there was anything to do. */
 static bool
 writer_turn(struct writer *writer)
 {
-	struct spool_commit commit = {OK, OK, 0};
-
 	rings_take_changes(writer);
 	gather(writer);
-	if (writer->turn->count > 0) {
-		commit = spool_commit(writer->spool);
-		answer(writer, commit.messages);
-	}
-	if (commit.messages != OK || commit.results != OK)
-		note_failed_commit(writer, &commit);
+	if (writer->turn->count > 0)
+		answer(writer, writer_commit(writer));
 	size_t results = gather_results(writer);
-	if (results > 0 || writer->results_failed)
-		store_results(writer, results);
+	if (results > 0 || results_are_overdue(writer))
+		writer_commit(writer);
+	for (size_t i = 0; i < results; i++)
+		handoff_free(&writer->results);
 	return writer->turn->count + results > 0;
 }
 
@@ -419,6 +442,27 @@ writer_woke(struct writer *writer)
 			ring_consumer_woke(&writer->rings->active[i].ring);
 }
 
+/* Work waits that can't be done now: towards the schedule there is no room, or the spool can't take a result. */
+static bool
+writer_is_blocked(const struct writer *writer)
+{
+	return handoff_room(&writer->committed) == 0 || writer->turn->results_stuck;
+}
+
+static void
+writer_rest(struct writer *writer)
+{
+	int64_t timeout_us = writer->turn->results_unsettled ? RESULTS_RETRY_US : -1;
+
+	if (spool_prepare(writer->spool))
+		timeout_us = PREPARE_EVERY_US;
+	if (writer_is_blocked(writer)) /* nobody signals that this is over, and looking all the time would take the core that ends it */
+		writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, BLOCKED_US);
+	else if (writer_may_sleep(writer))
+		writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, timeout_us);
+	writer_woke(writer);
+}
+
 static void *
 writer_run(void *arg)
 {
@@ -428,13 +472,12 @@ writer_run(void *arg)
 		if (writer_turn(writer))
 			continue;
 		if (atomic_load(&writer->stopping))
-			return NULL;
-		bool more = spool_prepare(writer->spool);
-		int64_t timeout_us = writer->results_failed ? RETRY_US : more ? PREPARE_EVERY_US : -1;
-		if (writer_may_sleep(writer))
-			writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, timeout_us);
-		writer_woke(writer);
+			break;
+		writer_rest(writer);
 	}
+	if (writer->turn->results_unsettled)
+		writer_commit(writer); /* the last chance; what fails here is done again after the next start */
+	return NULL;
 }
 
 void

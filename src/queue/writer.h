@@ -33,6 +33,7 @@ struct writer_troubles {
 	_Atomic uint32_t last_error;
 	_Atomic uint32_t damaged_rings;
 	_Atomic uint32_t refused_messages;
+	_Atomic uint32_t lost_results;
 };
 
 struct writer {
@@ -46,7 +47,6 @@ struct writer {
 	int wake_fd;     /* the thread's: sessions and the schedule signal it */
 	pthread_t thread;
 	bool running;
-	bool results_failed; /* the spool holds results that the journal did not take yet */
 	_Atomic bool stopping;
 	_Atomic bool results_due;
 };

@@ -4,6 +4,7 @@
  * costs the queue one wake-up.
  */
 #include "session/ring_store.h"
+#include "base/log_record.h"
 #include "ipc/ring.h"
 
 #include <stdlib.h>
@@ -34,6 +35,7 @@ struct ring_acceptance {
 	bool answered;
 	bool abandoned;        /* nobody waits for the answer any more; the token is free when it comes */
 	struct ring_completion answer;
+	struct task_event settled; /* the answer is there, or the link is dead */
 };
 
 struct ring_store {
@@ -45,7 +47,8 @@ struct ring_store {
 	struct ring_acceptance *slots[RING_ENTRIES];
 	uint32_t free_tokens[RING_ENTRIES];
 	uint32_t free_token_count;
-	struct task_event changed; /* an answer, a free block or token, another link */
+	struct task_event changed; /* a free block or token, another link */
+	struct ring_acceptance *large; /* the one that may take the last blocks; NULL: the next that wants to */
 	struct loop_hook hook;
 };
 
@@ -87,6 +90,8 @@ acceptance_end(struct ring_acceptance *a)
 
 	acceptance_free_blocks(a);
 	link_unuse(store, a->link);
+	if (store->large == a)
+		store->large = NULL;
 	store->slots[a->token] = NULL;
 	store->free_tokens[store->free_token_count++] = a->token;
 	memory_put(store->env->memory, a);
@@ -118,21 +123,46 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 	struct ring_store *store = (struct ring_store *)accept;
 	enum error error = store_wait_for_link(store, deadline);
 
-	while (error == OK && store->free_token_count == 0)
+	while (error == OK && store->free_token_count == 0) {
 		error = task_event_wait(store->env->loop, &store->changed, deadline);
-	if (error == OK && !store->link)
-		error = ERROR_CLOSED;
+		if (error == OK)
+			error = store_wait_for_link(store, deadline);
+	}
 	if (error != OK)
 		return error;
 	struct ring_acceptance *a = memory_try(store->env->memory, sizeof *a);
 	if (!a)
 		return ERROR_NO_MEMORY;
 	*a = (struct ring_acceptance){.acceptance = {accept}, .store = store, .link = store->link, .first = NO_BLOCK, .last = NO_BLOCK};
+	task_event_init(&a->settled);
 	a->token = store->free_tokens[--store->free_token_count];
 	a->link->users++;
 	store->slots[a->token] = a;
 	*ret_acceptance = &a->acceptance;
 	return OK;
+}
+
+/*
+ * A message lies in the ring as a whole before it is handed over. If all took blocks as they come, large messages could take them all,
+ * each waiting for the others'. So whoever would leave less than half of the ring free becomes the large one, of which there is one at a
+ * time; what it has counts as free here, since it gives it back. A message of up to half a ring always comes to its end.
+ */
+static enum error
+acceptance_take_block(struct ring_acceptance *a, uint32_t *ret_block)
+{
+	struct ring_store *store = a->store;
+	struct ring_acceptance *self = store->slots[a->token]; /* also for a copy that is being moved */
+	const struct ring_acceptance *large = store->large;
+	uint64_t free_blocks = a->link->ring.free_count;
+
+	if (large && large->link == a->link)
+		free_blocks += large->capacity / RING_BLOCK_BYTES;
+	if (free_blocks <= a->link->ring.blocks / 2) {
+		if (large && large != self)
+			return ERROR_AGAIN;
+		store->large = self;
+	}
+	return ring_block_take(&a->link->ring, ret_block);
 }
 
 /* May wait: one more block at the end of the chain. */
@@ -142,7 +172,7 @@ acceptance_grow(struct ring_acceptance *a, mono_us deadline)
 	uint32_t block;
 
 	for (;;) {
-		enum error error = ring_block_take(&a->link->ring, &block);
+		enum error error = acceptance_take_block(a, &block);
 		if (error == OK)
 			break;
 		error = task_event_wait(a->store->env->loop, &a->store->changed, deadline);
@@ -310,7 +340,7 @@ static enum accept_outcome
 acceptance_await(struct ring_acceptance *a, mono_us deadline, uint64_t *ret_id)
 {
 	while (!a->answered && !a->link->dead) {
-		enum error error = task_event_wait(a->store->env->loop, &a->store->changed, deadline);
+		enum error error = task_event_wait(a->store->env->loop, &a->settled, deadline);
 		if (error != OK && !a->answered && !a->link->dead) {
 			a->abandoned = true;
 			return ACCEPT_UNKNOWN;
@@ -357,7 +387,6 @@ store_take_answers(struct ring_store *store)
 {
 	struct ring_completion answer;
 	enum error error = OK;
-	bool any = false;
 
 	while (store->link && (error = ring_take_completion(&store->link->ring, &answer)) == OK) {
 		struct ring_acceptance *a = store->slots[answer.token];
@@ -367,14 +396,15 @@ store_take_answers(struct ring_store *store)
 		}
 		a->answer = answer;
 		a->answered = true;
-		any = true;
 		if (a->abandoned)
 			acceptance_end(a);
+		else
+			task_event_signal(&a->settled);
 	}
-	if (any)
-		task_event_signal(&store->changed);
-	if (error == ERROR_DAMAGED)
+	if (error == ERROR_DAMAGED) {
+		log_event(store->env, LOG_ERROR, "queue_broke_the_rules", LOG_STRING("effect", "no mail is taken until there is another"));
 		ring_store_disconnect(store);
+	}
 }
 
 static void
@@ -479,9 +509,16 @@ ring_store_disconnect(struct ring_store *store)
 		return;
 	store->link = NULL;
 	link->dead = true;
-	for (uint32_t token = 0; token < RING_ENTRIES; token++)
-		if (store->slots[token] && store->slots[token]->link == link && store->slots[token]->abandoned)
-			acceptance_end(store->slots[token]);
+	store->large = NULL;
+	for (uint32_t token = 0; token < RING_ENTRIES; token++) {
+		struct ring_acceptance *a = store->slots[token];
+		if (!a || a->link != link)
+			continue;
+		if (a->abandoned)
+			acceptance_end(a);
+		else
+			task_event_signal(&a->settled);
+	}
 	link_unuse(store, link);
 	task_event_signal(&store->changed);
 }

@@ -15,6 +15,7 @@
 
 #define ACCEPTS_A_TURN     8
 #define ACCEPT_REST_US     (100 * US_PER_MS)
+#define TABLES_WAIT_US     (5 * US_PER_S)
 #define ADDRESS_TEXT_BYTES 64
 
 struct session_listener {
@@ -42,6 +43,8 @@ struct session_worker {
 	uint64_t session_count;
 	uint64_t next_session;
 	struct session_peer *queue; /* the present one; NULL while there is none */
+	struct task_event table_came;
+	mono_us tables_by; /* until then a missing table is on its way; afterwards it is unreadable */
 };
 
 /* A channel with the task that reads it and ends it. */
@@ -77,11 +80,16 @@ session_field(const struct session *session, char storage[32])
 static struct smtp_reply
 session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address, mono_us deadline)
 {
-	struct session *session = arg;
+	struct session_worker *worker = ((struct session *)arg)->worker;
+	enum directory_answer answer;
 
 	(void)server;
-	(void)deadline;
-	switch (directory_ask(session->worker->directory, address)) {
+	if (deadline > worker->tables_by)
+		deadline = worker->tables_by;
+	while ((answer = directory_ask(worker->directory, address)) == DIRECTORY_UNAVAILABLE)
+		if (task_event_wait(worker->env->loop, &worker->table_came, deadline) != OK)
+			break;
+	switch (answer) {
 	case DIRECTORY_KNOWN:
 		return SMTP_REPLY(250, 2, 1, 5, "recipient ok");
 	case DIRECTORY_UNKNOWN_USER:
@@ -99,7 +107,7 @@ session_connected(void *arg, const struct smtp_server *server)
 	struct session *session = arg;
 	char id[32];
 
-	log_event(session->worker->env, LOG_DEBUG, "connected", session_field(session, id),
+	log_event(session->worker->env, LOG_INFO, "connected", session_field(session, id),
 		LOG_SLICE("listener", server->settings->listener), LOG_SLICE("client", server->client_address),
 		LOG_NUMBER("port", server->client_port));
 }
@@ -132,7 +140,7 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 	struct session *session = arg;
 	char id[32];
 
-	log_event(session->worker->env, LOG_DEBUG, "closed", session_field(session, id), LOG_STRING("end", smtp_end_text(end)),
+	log_event(session->worker->env, LOG_INFO, "closed", session_field(session, id), LOG_STRING("end", smtp_end_text(end)),
 		LOG_NUMBER("messages", server->messages));
 }
 
@@ -299,6 +307,7 @@ lookup_run(void *arg)
 
 	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK) {
 		enum error taken = directory_set_snapshot(worker->directory, message.snapshot.domain, message.fds[0]);
+		task_event_signal(&worker->table_came);
 		if (taken != OK)
 			log_event(env, LOG_ERROR, "snapshot_refused", LOG_SLICE("domain", message.snapshot.domain),
 				LOG_STRING("error", error_text(taken)));
@@ -342,6 +351,8 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	task_group_init(&worker->peers, env->loop);
 	task_group_init(&worker->sessions, env->loop);
 	task_event_init(&worker->session_ended);
+	task_event_init(&worker->table_came);
+	worker->tables_by = loop_deadline(env->loop, TABLES_WAIT_US);
 	return worker;
 }
 

@@ -1,7 +1,8 @@
-/* What the spool's tests share: a folder, options, and a visitor that remembers. Include unit.h
- * before. */
+/* What the spool's tests share: a folder, options, and a visitor that remembers. */
 #ifndef SPOOL_SPOOL_TEST_H
 #define SPOOL_SPOOL_TEST_H
+
+#include "unit.h"
 
 #include "spool/spool_private.h"
 

@@ -66,13 +66,21 @@ def spool_calls(calls, names, spool):
     return [call for call in calls if call.name in names and call.target.startswith(spool + '/')]
 
 
+def calls_by_word(calls):
+    """Word of a call's text -> calls, in order: a batch holds many messages, and each is asked for."""
+    index = {}
+    for call in calls:
+        for word in set(re.findall(r'[0-9a-z]{7,}', call.text)):
+            index.setdefault(word, []).append(call)
+    return index
+
+
 def complaint(marker, number, writes, flushes, sends):
-    """Why this message's 250 was not covered; None when it was."""
-    said = next((call for call in sends if f'queued as {number}' in call.text), None)
+    """Why this message's 250 was not covered; None when it was. `writes` and `sends` by word."""
+    said = next((call for call in sends.get(number, ()) if f'queued as {number}' in call.text), None)
     if said is None:
         return f'{marker}: the reply with {number} is not in the trace'
-    holding = [call for call in writes if marker in call.text or number in call.text]
-    holding = [call for call in holding if call.start < said.start]
+    holding = [call for word in (marker, number) for call in writes.get(word, ()) if call.start < said.start]
     if not any(marker in call.text for call in holding):
         return f'{marker}: not written to the spool before its reply'
     for write in holding:
@@ -90,7 +98,8 @@ def judge(lines, accepted, spool):
     writes = spool_calls(calls, WRITES, spool)
     flushes = spool_calls(calls, FLUSHES, spool)
     sends = [call for call in calls if call.name in SENDS and 'queued as ' in call.text and not call.target.startswith(spool + '/')]
-    found = [complaint(marker, number, writes, flushes, sends) for marker, number in accepted.items()]
+    by_word = calls_by_word(writes), calls_by_word(sends)
+    found = [complaint(marker, number, by_word[0], flushes, by_word[1]) for marker, number in accepted.items()]
     return [text for text in found if text], len([call for call in flushes if call.result == 0])
 
 
