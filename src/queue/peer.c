@@ -108,6 +108,8 @@ copy_content(struct queue_service *service, const struct spool_reference *conten
 	int fd = -1;
 	enum error error = piece ? queue_segment_fd(service, content->segment, &fd) : ERROR_NO_MEMORY;
 
+	if (error == OK)
+		error = spool_check_record(env, fd, content);
 	while (error == OK && at < content->size) {
 		size_t len = content->size - at < COPY_PIECE ? (size_t)(content->size - at) : COPY_PIECE;
 		ssize_t got = env->disk->pread(env->world, fd, piece, len, (off_t)(content->offset + at));
@@ -209,6 +211,8 @@ channel_deliver(struct peer_channel *channel, struct delivery *delivery)
 		return error; /* the channel ends, and peer_lost settles the delivery */
 	if (error == OK)
 		delivery->sent = true;
+	else if (error == ERROR_DAMAGED)
+		delivery_fail(delivery, DELIVER_PERMANENT, 50300, SLICE("the stored message is damaged"));
 	else
 		delivery_fail(delivery, DELIVER_TEMPORARY, 40300, slice_text(error_text(error)));
 	return OK;

@@ -8,6 +8,7 @@
 
 #define RESULTS_WAIT_US   (20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
 #define INTAKE_A_TURN     64
+#define INTAKE_RETRY_US   (500 * US_PER_MS)
 #define LOCK_WAIT_US      (10 * US_PER_S)
 #define LOCK_RETRY_US     (20 * US_PER_MS)
 #define JOURNAL_BYTES     (16u << 20)
@@ -194,7 +195,7 @@ queue_service_set_admin(struct queue_service *service, int channel_fd)
 	memory_put(env->memory, link);
 }
 
-static void
+static enum error
 intake_message(struct queue_service *service, const struct committed_message *committed)
 {
 	struct memory *memory = service->env->memory;
@@ -210,13 +211,12 @@ intake_message(struct queue_service *service, const struct committed_message *co
 	enum error error = table_add(service, &queued, &added);
 	if (error == OK) {
 		table_schedule(service, added, env_wall(service->env));
-		return;
+		return OK;
 	}
-	/* It is on disk: the next start finds it. */
-	log_event(service->env, LOG_ERROR, "message_set_aside", LOG_STRING("error", error_text(error)));
 	if (queued.envelope)
 		service->fresh_count--;
 	memory_put(memory, queued.envelope);
+	return error;
 }
 
 static void
@@ -244,8 +244,13 @@ intake_run(void *arg)
 
 	while (error == OK) {
 		struct committed_message *committed = handoff_first(&service->writer.committed);
+		if (committed && intake_message(service, committed) != OK) {
+			/* No memory. The message stays first in the line; new mail waits behind it until some is there again. */
+			log_event(service->env, LOG_ERROR, "no_memory_for_mail", LOG_NUMBER("messages", service->message_count));
+			error = task_sleep(loop, loop_deadline(loop, INTAKE_RETRY_US));
+			continue;
+		}
 		if (committed) {
-			intake_message(service, committed);
 			handoff_free(&service->writer.committed);
 			if (++taken % INTAKE_A_TURN == 0)
 				task_yield(loop);

@@ -14,7 +14,7 @@
 #include "schedule/schedule.h"
 
 #define QUEUE_ENVELOPE_MAX     (16u << 20) /* octets of one encoded envelope */
-#define QUEUE_ATTEMPTS_MAX     1024        /* messages tried at the same time */
+#define QUEUE_ATTEMPTS_MAX     4096        /* messages tried at the same time */
 #define QUEUE_DELIVERIES_MAX   4096        /* recipients under way at the same time */
 #define QUEUE_FRESH_MAX        4096        /* messages whose envelope is kept from intake to the first attempt */
 #define QUEUE_DISPATCH_A_TURN  64
@@ -87,9 +87,9 @@ struct delivery {
 
 #define DELIVERER_SYSTEM "system:" /* in front of a login: no user name holds a colon */
 
-#define PEER_SEGMENTS_MAX  16
+#define PEER_SEGMENTS_MAX  4
 #define PEER_UNDER_WAY_MAX 128  /* deliveries that a deliverer has; the others wait here */
-#define PEER_WAITING_MAX   2048 /* beyond, recipients of this deliverer are postponed: it must not take all slots */
+#define PEER_WAITING_MAX   256 /* beyond, recipients of this deliverer are postponed: it must not take all slots */
 #define PEER_COPY_BYTES_MAX (64u << 20) /* of content in memory on its way to one system user, if it is more than one message */
 
 struct deliver_peer {
