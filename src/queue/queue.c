@@ -147,13 +147,14 @@ session_link_run(void *arg)
 }
 
 void
-queue_service_add_session(struct queue_service *service, uint32_t worker, int channel_fd)
+queue_service_add_session(struct queue_service *service, uint32_t worker, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct session_link *link = memory_get(env->memory, sizeof *link);
 
 	link->service = service;
 	link->worker = worker;
+	link->instance = instance;
 	enum error error = channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_SESSION);
 	if (error == OK && worker >= WRITER_WORKERS_MAX)
 		error = ERROR_LIMIT;
@@ -174,8 +175,11 @@ queue_service_add_ring(struct queue_service *service, uint32_t worker, int memor
 
 	enum error error = writer_attach(&service->writer, worker, memory_fd, session_wake_fd);
 	env->net->close(env->world, memory_fd);
-	if (error != OK)
-		log_event(env, LOG_ERROR, "ring_unusable", LOG_NUMBER("worker", worker), LOG_STRING("error", error_text(error)));
+	if (error == OK)
+		return;
+	log_event(env, LOG_ERROR, "ring_unusable", LOG_NUMBER("worker", worker), LOG_STRING("error", error_text(error)));
+	if (worker < WRITER_WORKERS_MAX && service->sessions[worker])
+		service->root->broken(service->root_arg, service->sessions[worker]->instance);
 }
 
 void
@@ -219,9 +223,22 @@ intake_message(struct queue_service *service, const struct committed_message *co
 	return error;
 }
 
+/* A worker whose ring was dropped would wait for answers for ever: root starts another in its place. */
+static void
+end_broken_sessions(struct queue_service *service)
+{
+	uint64_t workers = atomic_exchange(&service->writer.troubles.broken_workers, 0);
+
+	for (uint32_t worker = 0; worker < WRITER_WORKERS_MAX; worker++)
+		if ((workers & UINT64_C(1) << worker) && service->sessions[worker])
+			service->root->broken(service->root_arg, service->sessions[worker]->instance);
+}
+
 static void
 report_troubles(struct queue_service *service)
 {
+	end_broken_sessions(service);
+
 	struct writer_troubles *t = &service->writer.troubles;
 	uint32_t commits = atomic_exchange(&t->failed_commits, 0);
 	uint32_t rings = atomic_exchange(&t->damaged_rings, 0);
