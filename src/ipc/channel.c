@@ -90,10 +90,9 @@ channel_take(struct channel *channel, ssize_t len, struct msghdr *header, struct
 enum error
 channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *ret_message)
 {
-	struct env *env = loop_env(channel->loop);
-
-	if (channel->fd < 0)
+	if (channel->fd < 0) /* also one that was never opened: it has no loop */
 		return ERROR_CLOSED;
+	struct env *env = loop_env(channel->loop);
 	if (!channel->received)
 		channel->received = memory_try(env->memory, IPC_MESSAGE_MAX);
 	if (!channel->received)
@@ -169,10 +168,12 @@ channel_wait_for_room(struct channel *channel, mono_us deadline)
 enum error
 channel_send(struct channel *channel, const struct ipc_message *message, mono_us deadline)
 {
-	struct env *env = loop_env(channel->loop);
 	struct buffer bytes;
 	enum error error;
 
+	if (channel->fd < 0)
+		return ERROR_CLOSED;
+	struct env *env = loop_env(channel->loop);
 	if (message->fd_count != ipc_kind_fds(message->kind) || !ipc_may_send(message->kind, channel->self, channel->peer))
 		return ERROR_DENIED;
 	buffer_init(&bytes, env->memory, IPC_MESSAGE_MAX);

@@ -4,6 +4,7 @@
  */
 #include "lookup/lookup.h"
 #include "base/file_replace.h"
+#include "base/hash.h"
 #include "base/log_record.h"
 #include "ipc/channel.h"
 #include "ipc/snapshot.h"
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define LOOKUP_POLL_US        (1 * US_PER_S)
+#define LOOKUP_SETTLED_US     (2 * US_PER_S) /* a file changed more lately may change again without a new time: clocks of files tick slowly */
 #define LOOKUP_SYSTEM_POLL_US (60 * US_PER_S)
 #define LOOKUP_SEND_US        (10 * US_PER_S)
 #define LOOKUP_TABLE_BYTES    (512u << 20)
@@ -35,7 +37,9 @@ struct lookup_table {
 	off_t size;
 	ino_t inode;
 	mono_us next_system_poll;
+	uint64_t digest; /* of the names: sessions hear of a reading only if it found others */
 	bool failed; /* the last reading: tried again even if the file looks the same (its rights may have changed, or memory is there) */
+	bool unsettled; /* likewise: it had changed just before */
 	bool reported;
 	uint32_t bad_lines;
 };
@@ -55,6 +59,7 @@ struct lookup_service {
 	struct lookup_table *tables;
 	size_t table_count;
 	uint64_t version; /* of the table that was read last */
+	struct siphash_key digest_key;
 	struct list sessions;
 	struct task_event changed;
 	struct task_group tasks;
@@ -141,7 +146,6 @@ table_read_file(struct lookup_service *service, struct lookup_table *table, stru
 	struct buffer text;
 
 	buffer_init(&text, service->env->memory, LOOKUP_TABLE_BYTES);
-	table->bad_lines = 0;
 	enum error error = file_read(service->env, AT_FDCWD, table->path, &text);
 	if (error == OK)
 		error = accounts_parse(accounts, table->domain->name, buffer_slice(&text), report_bad_line, &context);
@@ -176,28 +180,50 @@ table_read_system(struct lookup_service *service, struct accounts *accounts)
 	return result < 0 ? error_from_errno(-result) : context.error;
 }
 
+static uint64_t
+names_digest(const struct lookup_service *service, const struct accounts *accounts)
+{
+	uint64_t digest = accounts->count;
+
+	for (size_t i = 0; i < accounts->count; i++)
+		digest = digest * UINT64_C(0x9e3779b97f4a7c15) + siphash(&service->digest_key, accounts->names[i]);
+	return digest;
+}
+
+static enum error
+table_publish(struct lookup_service *service, struct lookup_table *table, const struct accounts *accounts)
+{
+	struct env *env = service->env;
+	uint64_t digest = names_digest(service, accounts);
+	int snapshot_fd;
+
+	if (table->snapshot && table->digest == digest)
+		return OK;
+	enum error error = snapshot_new(env, accounts->names, accounts->count, &snapshot_fd);
+	if (error != OK)
+		return error;
+	snapshot_unuse(service, table->snapshot);
+	table->snapshot = memory_get(env->memory, sizeof *table->snapshot);
+	*table->snapshot = (struct lookup_snapshot){.fd = snapshot_fd, .users = 1};
+	table->digest = digest;
+	table->version = ++service->version;
+	task_event_signal(&service->changed);
+	log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name), LOG_NUMBER("names", accounts->count));
+	return OK;
+}
+
 /* Reads the table anew; the old snapshot stays when that fails. */
 static enum error
 table_read(struct lookup_service *service, struct lookup_table *table)
 {
-	struct env *env = service->env;
 	struct accounts accounts;
-	int snapshot_fd;
 
-	accounts_init(&accounts, env->memory, LOOKUP_TABLE_BYTES);
+	accounts_init(&accounts, service->env->memory, LOOKUP_TABLE_BYTES);
 	enum error error = table->domain->accounts == CONF_ACCOUNTS_FILE ? table_read_file(service, table, &accounts)
 									 : table_read_system(service, &accounts);
 	if (error == OK) {
 		accounts_finish(&accounts);
-		error = snapshot_new(env, accounts.names, accounts.count, &snapshot_fd);
-	}
-	if (error == OK) {
-		snapshot_unuse(service, table->snapshot);
-		table->snapshot = memory_get(env->memory, sizeof *table->snapshot);
-		*table->snapshot = (struct lookup_snapshot){.fd = snapshot_fd, .users = 1};
-		table->version = ++service->version;
-		task_event_signal(&service->changed);
-		log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name), LOG_NUMBER("names", accounts.count));
+		error = table_publish(service, table, &accounts);
 	}
 	accounts_done(&accounts);
 	return error;
@@ -214,6 +240,8 @@ table_file_changed(struct lookup_service *service, struct lookup_table *table)
 		stat = (struct stat){.st_size = -1};
 	bool changed = stat.st_mtim.tv_sec != table->changed_at.tv_sec || stat.st_mtim.tv_nsec != table->changed_at.tv_nsec ||
 		stat.st_size != table->size || stat.st_ino != table->inode;
+	int64_t age_us = env_wall(env) - (stat.st_mtim.tv_sec * US_PER_S + stat.st_mtim.tv_nsec / 1000);
+	table->unsettled = stat.st_size >= 0 && age_us < LOOKUP_SETTLED_US && age_us > -LOOKUP_SETTLED_US;
 	table->changed_at = stat.st_mtim;
 	table->size = stat.st_size;
 	table->inode = stat.st_ino;
@@ -236,8 +264,12 @@ table_changed(struct lookup_service *service, struct lookup_table *table)
 static void
 table_refresh(struct lookup_service *service, struct lookup_table *table)
 {
-	if (!table_changed(service, table) && !table->failed)
+	bool was_unsettled = table->unsettled;
+	bool changed = table_changed(service, table);
+
+	if (!changed && !table->failed && !was_unsettled)
 		return;
+	table->bad_lines = changed ? 0 : LOOKUP_BAD_LINES; /* the same lines are not told again */
 	enum error error = table_read(service, table);
 	table->failed = error != OK && error != ERROR_LIMIT; /* a file that is too large stays so until it changes */
 	if (error == OK) {
@@ -274,6 +306,7 @@ lookup_service_new(struct env *env, const struct conf *conf)
 	struct lookup_service *service = memory_get(env->memory, sizeof *service);
 
 	service->env = env;
+	env_random(env, &service->digest_key, sizeof service->digest_key);
 	list_init(&service->sessions);
 	task_event_init(&service->changed);
 	task_group_init(&service->tasks, env->loop);

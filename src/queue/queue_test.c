@@ -403,7 +403,7 @@ list_queue(struct world *world, uint32_t max, struct listed *listed)
 	ck_assert_ok(channel_open(&channel, world->loop, fds[1], ROLE_ADMIN, ROLE_QUEUE));
 	queue_service_set_admin(world->service, fds[0]);
 	do {
-		struct ipc_message ask = {.kind = IPC_QUEUE_LIST, .queue_list = {from_id, max}};
+		struct ipc_message ask = {.kind = IPC_QUEUE_LIST, .queue_list = {.from_id = from_id, .max = max}};
 		uint32_t of_page = 0;
 		ck_assert_ok(channel_send(&channel, &ask, MONO_NEVER));
 		while (channel_receive(&channel, MONO_NEVER, &message) == OK &&

@@ -1,0 +1,132 @@
+#include "session/directory.h"
+
+#include "descriptors.h"
+#include "ipc/snapshot.h"
+#include "unit.h"
+
+#include <unistd.h>
+
+static struct conf_domain domains[] = {
+	{.name = SLICE_INIT("example.org"), .accounts = CONF_ACCOUNTS_FILE},
+	{.name = SLICE_INIT("any.example"), .accounts = CONF_ACCOUNTS_ANY},
+	{.name = SLICE_INIT("system.example"), .accounts = CONF_ACCOUNTS_SYSTEM},
+};
+static struct conf_route routes[] = {
+	{.name = SLICE_INIT("discard.example"), .to = CONF_TO_DISCARD}};
+
+struct fixture {
+	struct env env;
+	struct conf conf;
+	struct directory *directory;
+	int descriptors;
+};
+
+static void
+fixture_init(struct fixture *fixture)
+{
+	fixture->descriptors = descriptors_open();
+	env_init_linux(&fixture->env);
+	fixture->conf = (struct conf){
+		.domains = domains, .domain_count = 3, .routes = routes, .route_count = 1};
+	fixture->directory = directory_new(&fixture->env, &fixture->conf);
+}
+
+static void
+fixture_done(struct fixture *fixture)
+{
+	directory_free(&fixture->directory);
+	ck_assert_ptr_null(fixture->directory);
+	directory_free(&fixture->directory); /* takes NULL */
+	ck_assert_uint_eq(memory_used(fixture->env.memory), 0);
+	env_done(&fixture->env);
+	ck_assert_int_eq(descriptors_open(), fixture->descriptors);
+}
+
+static enum directory_answer
+ask(const struct fixture *fixture, const char *text)
+{
+	struct address address;
+
+	ck_assert_int_eq(address_parse(slice_text(text), &address), ADDRESS_OK);
+	return directory_ask(fixture->directory, &address);
+}
+
+/* Sets the table of a domain to these names; they are sorted. */
+static enum error
+set_table(struct fixture *fixture, const char *domain, const struct slice *names, size_t count)
+{
+	int fd;
+
+	ck_assert_ok(snapshot_new(&fixture->env, names, count, &fd));
+	enum error error = directory_set_snapshot(fixture->directory, slice_text(domain), fd);
+	close(fd);
+	return error;
+}
+
+START_TEST(domains_and_routes_are_ours_and_no_others)
+{
+	struct fixture f;
+
+	fixture_init(&f);
+	ck_assert_int_eq(ask(&f, "a@foreign.example"), DIRECTORY_FOREIGN);
+	ck_assert_int_eq(ask(&f, "a@sub.example.org"), DIRECTORY_FOREIGN);
+	ck_assert_int_eq(ask(&f, "a@xexample.org"), DIRECTORY_FOREIGN);
+	ck_assert_int_eq(ask(&f, "postmaster@foreign.example"), DIRECTORY_FOREIGN);
+	ck_assert_int_eq(ask(&f, "a@any.example"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "a@Any.Example"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "whoever@discard.example"), DIRECTORY_KNOWN);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(accounts_come_from_the_table)
+{
+	static const struct slice names[] = {SLICE_INIT("anna"), SLICE_INIT("bob.b")};
+	struct fixture f;
+
+	fixture_init(&f);
+	ck_assert_int_eq(ask(&f, "anna@example.org"), DIRECTORY_UNAVAILABLE);
+	ck_assert_int_eq(ask(&f, "postmaster@example.org"),
+		DIRECTORY_KNOWN); /* RFC 5321 section 4.5.1: always */
+	ck_assert_int_eq(ask(&f, "PostMaster@example.org"), DIRECTORY_KNOWN);
+	ck_assert_ok(set_table(&f, "example.org", names, 2));
+	ck_assert_int_eq(ask(&f, "anna@example.org"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "ANNA@EXAMPLE.ORG"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "\"anna\"@example.org"), DIRECTORY_KNOWN); /* the same address */
+	ck_assert_int_eq(ask(&f, "bob.b@example.org"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "bob@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_int_eq(ask(&f, "\"anna \"@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_int_eq(ask(&f, "anna@system.example"),
+		DIRECTORY_UNAVAILABLE); /* a table is one domain's */
+	/* A later table replaces the first; an empty one knows nobody. */
+	ck_assert_ok(set_table(&f, "example.org", names + 1, 1));
+	ck_assert_int_eq(ask(&f, "anna@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_ok(set_table(&f, "system.example", NULL, 0));
+	ck_assert_int_eq(ask(&f, "anna@system.example"), DIRECTORY_UNKNOWN_USER);
+	fixture_done(&f);
+}
+END_TEST
+
+START_TEST(bad_tables_change_nothing)
+{
+	static const struct slice names[] = {SLICE_INIT("anna")};
+	struct fixture f;
+	int pipe_fds[2];
+
+	fixture_init(&f);
+	ck_assert_ok(set_table(&f, "example.org", names, 1));
+	ck_assert_int_eq(set_table(&f, "foreign.example", names, 1), ERROR_NOT_FOUND);
+	ck_assert_int_eq(
+		set_table(&f, "discard.example", names, 1), ERROR_NOT_FOUND); /* a route has none */
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	ck_assert_int_eq(directory_set_snapshot(f.directory, SLICE("example.org"), pipe_fds[0]),
+		ERROR_FORMAT);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	ck_assert_int_eq(ask(&f, "anna@example.org"), DIRECTORY_KNOWN);
+	fixture_done(&f);
+}
+END_TEST
+
+UNIT_MAIN("session/directory", domains_and_routes_are_ours_and_no_others,
+	accounts_come_from_the_table, bad_tables_change_nothing)
