@@ -8,7 +8,6 @@
 #include "mailbox/head.h"
 #include "mailbox/maildir.h"
 #include "mailbox/template.h"
-#include "spool/spool.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -218,15 +217,8 @@ take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ip
 		.first_attempt = m->first_attempt != 0,
 		.content = {.fd = line_segment_fd(line, m->segment, m->generation), .offset = m->offset, .size = m->size},
 	};
-	struct spool_reference content = {m->segment, m->generation, m->offset, m->size, m->queue_id};
-	int fd = job->delivery_file.content.fd;
-	enum error error = fd >= 0 ? spool_check_record(line->service->env, fd, &content) : OK;
-	if (fd < 0)
+	if (job->delivery_file.content.fd < 0)
 		job_fail(job, DELIVER_TEMPORARY, 40300, "the spool segment is not there");
-	else if (error == ERROR_DAMAGED)
-		job_fail(job, DELIVER_PERMANENT, 50300, "the stored message is damaged");
-	else if (error != OK)
-		job_fail(job, DELIVER_TEMPORARY, 40300, error_text(error));
 	else if (!job_copy_texts(line, job, m->template, m->address))
 		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
 	else

@@ -108,8 +108,6 @@ copy_content(struct queue_service *service, const struct spool_reference *conten
 	int fd = -1;
 	enum error error = piece ? queue_segment_fd(service, content->segment, &fd) : ERROR_NO_MEMORY;
 
-	if (error == OK)
-		error = spool_check_record(env, fd, content);
 	while (error == OK && at < content->size) {
 		size_t len = content->size - at < COPY_PIECE ? (size_t)(content->size - at) : COPY_PIECE;
 		ssize_t got = env->disk->pread(env->world, fd, piece, len, (off_t)(content->offset + at));
@@ -191,6 +189,18 @@ peer_forget(struct delivery *delivery)
 	task_event_signal(&peer->changed);
 }
 
+/* I3: before each attempt, so that bit rot is reported and held instead of delivered. */
+static enum error
+check_content(const struct delivery *delivery)
+{
+	struct queue_service *service = delivery->attempt->service;
+	struct spool_reference content = content_of(delivery);
+	int fd;
+	enum error error = queue_segment_fd(service, content.segment, &fd);
+
+	return error == OK ? spool_check_record(service->env, fd, &content) : error;
+}
+
 /* May wait. An error is the channel's; what goes wrong with one delivery is settled here. */
 static enum error
 channel_deliver(struct peer_channel *channel, struct delivery *delivery)
@@ -203,10 +213,13 @@ channel_deliver(struct peer_channel *channel, struct delivery *delivery)
 	delivery->channel = channel;
 	delivery->copy_bytes = peer->is_system ? content_of(delivery).size : 0;
 	peer->waiting_count--;
-	peer->under_way_count++;
+	if (peer->under_way_count++ == 0)
+		channel->heard_at = loop_now(peer->service->env->loop);
 	peer->copy_bytes += delivery->copy_bytes;
 	/* Until it is sent nobody but this task settles it: the attempt and what it holds stay while this waits. */
-	enum error error = peer->is_system ? send_copy(channel, delivery, number) : send_reference(channel, delivery, number);
+	enum error error = check_content(delivery);
+	if (error == OK)
+		error = peer->is_system ? send_copy(channel, delivery, number) : send_reference(channel, delivery, number);
 	if (error == ERROR_CLOSED || error == ERROR_CANCELLED)
 		return error; /* the channel ends, and peer_lost settles the delivery */
 	if (error == OK)
@@ -228,6 +241,28 @@ peer_has_room(const struct deliver_peer *peer)
 	return !peer->is_system || peer->copy_bytes == 0 || content_of(next).size <= PEER_COPY_BYTES_MAX - peer->copy_bytes;
 }
 
+/*
+ * May wait: for work, or room. A deliverer that has work and says nothing for PEER_ANSWER_US hangs, on a dead network disk or by its own
+ * fault: root ends it, and the reading task sees that.
+ */
+static enum error
+sender_wait(struct peer_channel *channel)
+{
+	struct deliver_peer *peer = channel->peer;
+	struct queue_service *service = peer->service;
+	struct loop *loop = service->env->loop;
+	mono_us deadline = peer->under_way_count > 0 ? channel->heard_at + PEER_ANSWER_US : MONO_NEVER;
+	enum error error = task_event_wait(loop, &peer->changed, deadline);
+
+	if (error != ERROR_TIMEOUT)
+		return error;
+	log_event(service->env, LOG_ERROR, "deliver_hangs", LOG_SLICE("deliverer", peer->user),
+		LOG_NUMBER("deliveries", peer->under_way_count));
+	service->root->broken(service->root_arg, channel->instance);
+	channel->heard_at = loop_now(loop);
+	return OK;
+}
+
 static void
 sender_run(void *arg)
 {
@@ -239,7 +274,7 @@ sender_run(void *arg)
 	/* One that was replaced takes nothing more. */
 	while (error == OK && !task_is_cancelled(loop) && peer->channel == channel) {
 		if (list_is_empty(&peer->waiting) || !peer_has_room(peer))
-			error = task_event_wait(loop, &peer->changed, MONO_NEVER);
+			error = sender_wait(channel);
 		else
 			error = channel_deliver(channel, list_entry(peer->waiting.next, struct delivery, link));
 	}
@@ -333,22 +368,9 @@ peer_take_result(struct peer_channel *channel, const struct ipc_result *result)
 	struct delivery *delivery = &service->deliveries[slot];
 	if (delivery->generation != generation || !delivery->attempt || delivery->channel != channel || !delivery->sent)
 		return ERROR_FORMAT;
+	channel->heard_at = loop_now(service->env->loop);
 	attempt_answer(service, delivery, result);
 	return OK;
-}
-
-/* May wait. A deliverer that has work and says nothing for so long hangs: on a dead network disk, or by its own fault. */
-static enum error
-peer_receive(struct peer_channel *channel, struct ipc_message *ret_message)
-{
-	struct loop *loop = channel->peer->service->env->loop;
-	enum error error;
-
-	do {
-		channel->was_idle = channel->peer->under_way_count == 0;
-		error = channel_receive(&channel->channel, loop_deadline(loop, PEER_ANSWER_US), ret_message);
-	} while (error == ERROR_TIMEOUT && channel->was_idle);
-	return error;
 }
 
 static void
@@ -361,10 +383,11 @@ peer_run(void *arg)
 	enum error error = OK;
 
 	error = task_start(&channel->sender, "deliver sender", sender_run, channel);
-	while (error == OK && (error = peer_receive(channel, &message)) == OK)
+	while (error == OK && (error = channel_receive(&channel->channel, MONO_NEVER, &message)) == OK)
 		error = peer_take_result(channel, &message.result);
 	if (error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED)
-		log_event(service->env, LOG_ERROR, "deliver_broken", LOG_SLICE("deliverer", peer->user), LOG_STRING("error", error_text(error)));
+		log_event(service->env, LOG_ERROR, error == ERROR_FORMAT ? "deliver_broke_the_rules" : "deliver_broken",
+			LOG_SLICE("deliverer", peer->user), LOG_STRING("error", error_text(error)));
 	/* Dead, as a rule; one that has only closed its channel must be ended. */
 	if (error != ERROR_CANCELLED && peer->channel == channel)
 		service->root->broken(service->root_arg, channel->instance);

@@ -112,7 +112,7 @@ struct deliver_peer {
 struct peer_channel {
 	struct deliver_peer *peer;
 	uint32_t instance; /* of the process, for root */
-	bool was_idle;     /* when the present wait for an answer began */
+	mono_us heard_at;  /* the last answer, or the first delivery after a rest */
 	struct channel channel;
 	struct task_group sender;
 	struct { uint32_t segment, generation; } segments[PEER_SEGMENTS_MAX]; /* that it has; a ring */

@@ -129,7 +129,7 @@ take_spare(struct spool *spool, uint32_t number, struct spare *ret_spare)
 		spool->spare_count--;
 	} else {
 		/* A full disk is not filled up again for each message that asks: others write to it too. */
-		if (env_monotonic(spool->env) < spool->retry_fill_at)
+		if (env_monotonic(spool->env) < spool->retry_space_at)
 			return ERROR_NO_SPACE;
 		error = spare_begin(spool, LOGFILE_SEGMENT, number, &spare);
 		if (error != OK)
@@ -141,7 +141,7 @@ take_spare(struct spool *spool, uint32_t number, struct spare *ret_spare)
 	else
 		*ret_spare = spare;
 	if (error == ERROR_NO_SPACE)
-		spool->retry_fill_at = env_monotonic(spool->env) + SPACE_RETRY_US;
+		spool->retry_space_at = env_monotonic(spool->env) + SPACE_RETRY_US;
 	return error;
 }
 
