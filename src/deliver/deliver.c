@@ -8,6 +8,7 @@
 #include "mailbox/head.h"
 #include "mailbox/maildir.h"
 #include "mailbox/template.h"
+#include "spool/spool.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ struct deliver_line {
 	struct arena arena; /* of the present batch, as are the jobs */
 	struct deliver_job *jobs;
 	struct maildir_delivery *files;
+	bool replaced;     /* there is a line to a later queue */
 	enum error broken; /* what ended the taking of a batch, for after the batch */
 };
 
@@ -166,7 +168,13 @@ job_prepare(struct deliver_line *line, struct deliver_job *job, struct slice rev
 		job_fail(job, DELIVER_TEMPORARY, 40305, "the mailbox folder is not there");
 	else if (error == ERROR_FORMAT || error == ERROR_LIMIT)
 		job_fail(job, DELIVER_PERMANENT, 50101, "the address can have no mailbox here");
-	else if (error != OK || mailbox_head_build(reverse_path, job->address, trace, &job->head) != OK)
+	else if (error == OK)
+		error = mailbox_head_build(reverse_path, job->address, trace, &job->head);
+	if (job->failed)
+		return;
+	if (error == ERROR_FORMAT || error == ERROR_LIMIT)
+		job_fail(job, DELIVER_PERMANENT, 50600, "the envelope can't stand in a message's head");
+	else if (error != OK)
 		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
 	else if (job_is_loop(service, job))
 		job_fail(job, DELIVER_PERMANENT, 50406, "mail loop: this mailbox had the message before");
@@ -190,10 +198,19 @@ line_segment_fd(const struct deliver_line *line, uint32_t segment, uint32_t gene
 	return -1;
 }
 
+/* Until something better is known, the answer is that nothing was delivered. */
+static void
+job_begin(struct deliver_job *job, uint64_t delivery, int memfd)
+{
+	*job = (struct deliver_job){.delivery = delivery,
+		.memfd = memfd,
+		.answer = {.delivery = delivery, .outcome = DELIVER_TEMPORARY, .status = 40300, .text = SLICE("not tried")}};
+}
+
 static void
 take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ipc_deliver *m)
 {
-	*job = (struct deliver_job){.delivery = m->delivery, .memfd = -1};
+	job_begin(job, m->delivery, -1);
 	job->delivery_file = (struct maildir_delivery){
 		.queue_id = m->queue_id,
 		.recipient = m->recipient,
@@ -201,8 +218,15 @@ take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ip
 		.first_attempt = m->first_attempt != 0,
 		.content = {.fd = line_segment_fd(line, m->segment, m->generation), .offset = m->offset, .size = m->size},
 	};
-	if (job->delivery_file.content.fd < 0)
+	struct spool_reference content = {m->segment, m->generation, m->offset, m->size, m->queue_id};
+	int fd = job->delivery_file.content.fd;
+	enum error error = fd >= 0 ? spool_check_record(line->service->env, fd, &content) : OK;
+	if (fd < 0)
 		job_fail(job, DELIVER_TEMPORARY, 40300, "the spool segment is not there");
+	else if (error == ERROR_DAMAGED)
+		job_fail(job, DELIVER_PERMANENT, 50300, "the stored message is damaged");
+	else if (error != OK)
+		job_fail(job, DELIVER_TEMPORARY, 40300, error_text(error));
 	else if (!job_copy_texts(line, job, m->template, m->address))
 		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
 	else
@@ -212,7 +236,7 @@ take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ip
 static void
 take_deliver_copy(struct deliver_line *line, struct deliver_job *job, const struct ipc_deliver_copy *m, int memfd)
 {
-	*job = (struct deliver_job){.delivery = m->delivery, .memfd = memfd};
+	job_begin(job, m->delivery, memfd);
 	job->delivery_file = (struct maildir_delivery){
 		.queue_id = m->queue_id,
 		.recipient = m->recipient,
@@ -413,9 +437,11 @@ line_run(void *arg)
 	enum error error = OK;
 	size_t count;
 
+	/* What a dead queue still had under way is repeated by the next one: not delivered beside it. */
 	while (error == OK && (error = line_take_batch(line, &count)) == OK) {
 		list_for_each(link, &service->folders)
-			deliver_folder_jobs(line, list_entry(link, struct deliver_folder, link), count);
+			if (!line->replaced)
+				deliver_folder_jobs(line, list_entry(link, struct deliver_folder, link), count);
 		error = line_answer(line, count);
 		line_close_gone(line);
 	}
@@ -458,6 +484,8 @@ deliver_service_set_queue(struct deliver_service *service, int channel_fd)
 	struct env *env = service->env;
 	struct deliver_line *line = memory_get(env->memory, sizeof *line);
 
+	list_for_each(link, &service->lines)
+		list_entry(link, struct deliver_line, link)->replaced = true;
 	line->service = service;
 	list_init(&line->segments);
 	arena_init(&line->arena, env->memory, DELIVER_ARENA_BYTES);

@@ -27,7 +27,8 @@
  */
 #define IPC_FIELDS_start(F, m)        F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, slice, name, 320)
 /* A channel to another process. */
-#define IPC_FIELDS_peer(F, m)         F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, slice, name, 320)
+#define IPC_FIELDS_peer(F, m)                                                                                             \
+	F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, u32, instance, UINT32_MAX) F(m, slice, name, 320)
 /* A ring between a session worker and the queue: memory, the other side's wake-up. */
 #define IPC_FIELDS_ring(F, m)         F(m, u32, worker, 4096)
 /* A process' log ring, for `log`. */
@@ -43,6 +44,8 @@
 #define IPC_FIELDS_stop(F, m)         F(m, u32, grace_ms, UINT32_MAX)
 /* The queue needs a deliverer that runs as this system user. */
 #define IPC_FIELDS_need_deliver(F, m) F(m, slice, user, 320)
+/* This instance of a process (from its PEER message) broke the rules, or does not answer: it is to be ended, and another started. */
+#define IPC_FIELDS_broken(F, m)       F(m, u32, instance, UINT32_MAX)
 /* There is none: no such user, or it can't be started now. */
 #define IPC_FIELDS_no_deliver(F, m)   F(m, slice, user, 320) F(m, slice, reason, IPC_TEXT_MAX)
 /* A table of known addresses (ipc/snapshot.h) for one domain. */
@@ -119,6 +122,7 @@
 	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                                          \
 	M(STOP, stop, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                                            \
 	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)                                    \
+	M(BROKEN, broken, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)                                                \
 	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                                        \
 	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                                        \
 	M(SEGMENT, segment, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)                                           \

@@ -107,6 +107,7 @@ ring_producer_open(struct ring_producer *ring, struct env *env, int memory_fd, i
 	ring->free_blocks = memory_try(env->memory, ring->blocks * sizeof *ring->free_blocks);
 	if (!ring->free_blocks) {
 		munmap(ring->shared, ring->mapped_bytes);
+		ring->shared = NULL;
 		return ERROR_NO_MEMORY;
 	}
 	for (uint32_t block = ring->blocks; block-- > 0;)

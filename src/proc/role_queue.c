@@ -1,4 +1,5 @@
 /* queue: the spool's folder, rings and channels to sessions, channels to deliverers and to admin. */
+#include "base/log_record.h"
 #include "proc/child.h"
 #include "queue/queue.h"
 
@@ -18,7 +19,17 @@ need_deliver(void *arg, struct slice user)
 		queue_service_no_deliver(role->service, user, SLICE("the server is too busy to start a deliverer"));
 }
 
-static const struct queue_root_ops root_ops = {need_deliver};
+static void
+broken(void *arg, uint32_t instance)
+{
+	struct queue_role *role = arg;
+	struct ipc_message message = {.kind = IPC_BROKEN, .broken = {.instance = instance}};
+
+	if (channel_try_send(role->root, &message) != OK)
+		log_event(role->env, LOG_ERROR, "root_not_told", LOG_NUMBER("instance", instance));
+}
+
+static const struct queue_root_ops root_ops = {need_deliver, broken};
 
 static void *
 new_queue(struct role_context *context)
@@ -36,10 +47,10 @@ queue_peer(struct queue_role *role, struct ipc_message *message)
 {
 	switch (message->peer.role) {
 	case ROLE_SESSION:
-		queue_service_add_session(role->service, message->peer.worker, message->fds[0]);
+		queue_service_add_session(role->service, message->peer.worker, message->peer.instance, message->fds[0]);
 		return;
 	case ROLE_DELIVER:
-		queue_service_add_deliver(role->service, message->peer.name, message->fds[0]);
+		queue_service_add_deliver(role->service, message->peer.name, message->peer.instance, message->fds[0]);
 		return;
 	default:
 		queue_service_set_admin(role->service, message->fds[0]);

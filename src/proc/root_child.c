@@ -123,6 +123,7 @@ child_bring_up(struct root_child *child)
 
 	child->ready = child->connected = child->told_to_stop = false;
 	child->started_at = env_monotonic(env);
+	child->instance = ++root->instances;
 	enum error error = child_make_log_ring(child);
 	if (error != OK)
 		return error;
@@ -183,8 +184,8 @@ serve_need_deliver(struct root *root, struct root_child *queue, struct slice use
 	if (!slice_has_prefix(user, SLICE("system:")) || login.len == 0)
 		return;
 	if (child) {
-		/* On its way up or down: when it ends, what waits is refused, and the next try asks again. */
 		child->asked = ++root->requests;
+		child->asked_again = true; /* on its way up that is one start too many at its end, on its way down just the one */
 		return;
 	}
 	if (!root->as_root && !is_own_login(root, login)) {
@@ -205,6 +206,20 @@ serve_need_deliver(struct root *root, struct root_child *queue, struct slice use
 		log_event(root->env, LOG_ERROR, "refusal_not_sent", LOG_SLICE("user", user), LOG_STRING("error", error_text(error)));
 }
 
+static void
+end_broken(struct root *root, uint32_t instance)
+{
+	list_for_each(link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->instance != instance || child->pid == 0 || child->told_to_stop)
+			continue;
+		log_event(root->env, LOG_ERROR, "process_ended", LOG_STRING("role", role_name(child->role)),
+			LOG_NUMBER("worker", child->worker), LOG_SLICE("name", child->name),
+			LOG_STRING("why", "the queue can't work with it"));
+		root->options->spawner->kill(root->options->spawner, child);
+	}
+}
+
 /* May wait: what the child says, until its channel ends. */
 static void
 child_listen(struct root_child *child)
@@ -216,9 +231,12 @@ child_listen(struct root_child *child)
 	while ((error = channel_receive(&child->channel, MONO_NEVER, &message)) == OK) {
 		if (message.kind == IPC_READY) {
 			child->ready = true;
+			child->asked_again = false;
 			task_event_signal(&root->changed);
 			if (!child->restarts && root_connect_child(child) != OK)
 				break;
+		} else if (message.kind == IPC_BROKEN) {
+			end_broken(root, message.broken.instance);
 		} else if (message.kind == IPC_NEED_DELIVER) {
 			serve_need_deliver(root, child, message.need_deliver.user);
 		}
@@ -324,6 +342,16 @@ child_run_once(struct root_child *child)
 	child_await_exit(child);
 }
 
+static bool
+child_comes_again(struct root_child *child)
+{
+	struct root *root = child->root;
+	bool again = child->restarts || child->asked_again;
+
+	child->asked_again = false;
+	return again && !root->stopping && !root->start_failed && !task_is_cancelled(root->env->loop);
+}
+
 static void
 child_run(void *arg)
 {
@@ -337,11 +365,11 @@ child_run(void *arg)
 		if (!child->told_to_stop && !root->stopping) {
 			child_report_death(child);
 			root->start_failed |= !root->started && !was_ready && child->restarts;
-			if (child->restarts)
+			if (child->restarts || child->asked_again)
 				child_pause(child);
 		}
 		task_event_signal(&root->changed);
-	} while (child->restarts && !root->stopping && !root->start_failed && !task_is_cancelled(root->env->loop));
+	} while (child_comes_again(child));
 	if (child->restarts)
 		return;
 	if (!child->told_to_stop)

@@ -47,6 +47,8 @@ struct root_child {
 	mono_us started_at;
 	int64_t back_off_us;
 	uint64_t asked;      /* order of the last request, for system users' deliverers */
+	bool asked_again;    /* while it was on its way down: another is started when it is gone */
+	uint32_t instance;   /* of the present process: no other ever had it */
 	struct task_event exited;
 	uint8_t name_storage[ROOT_NAME_MAX];
 };
@@ -66,6 +68,7 @@ struct root {
 	struct task_event changed; /* a child became ready or ended, or root shall stop */
 	uint32_t workers;
 	uint64_t requests;
+	uint32_t instances;
 	bool as_root;
 	bool stopping;
 	bool started;    /* all were ready once: from here on a death is repaired, not fatal */

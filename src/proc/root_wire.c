@@ -79,7 +79,7 @@ static enum error
 send_peer(struct root_child *to, const struct root_child *about, int fd)
 {
 	struct ipc_message message = {.kind = IPC_PEER,
-		.peer = {.role = about->role, .worker = about->worker, .name = about->name},
+		.peer = {.role = about->role, .worker = about->worker, .instance = about->instance, .name = about->name},
 		.fds = {fd},
 		.fd_count = 1};
 

@@ -21,8 +21,8 @@ queue_put_result(struct queue_service *service, const struct spool_result *resul
 	while ((slot = handoff_slot(&service->writer.results)) == NULL) {
 		writer_store_results(&service->writer);
 		enum error error = task_sleep(loop, loop_deadline(loop, PUT_RETRY_US));
-		if (error != OK)
-			task_yield(loop); /* also while stopping: a decided result is not thrown away */
+		if (error != OK && service->stopping)
+			return; /* the next start decides it again */
 	}
 	slot->result = *result;
 	struct slice text = slice_sub(result->text, 0, sizeof slot->text);
@@ -208,10 +208,10 @@ attempt_end(struct attempt *attempt)
 		return;
 	}
 	put_recipient_results(attempt);
-	if (attempt->postponed > 0)
-		message_postpone(attempt);
-	else if (attempt->deferred > 0)
+	if (attempt->deferred > 0)
 		message_defer(attempt);
+	else if (attempt->postponed > 0)
+		message_postpone(attempt);
 	else
 		message_hold(attempt, attempt->failed > 0 ? "failed" : "held");
 	attempt_free(attempt);
@@ -318,22 +318,26 @@ delivery_new(struct queue_service *service)
 }
 
 /* The name of the deliverer: a virtual mailbox' owner, or "system:" and the login of the address. */
-static struct slice
-deliverer_of(struct attempt *attempt, uint32_t recipient, size_t route)
+static enum error
+deliverer_of(struct attempt *attempt, uint32_t recipient, size_t route, struct slice *ret_name)
 {
 	struct queue_service *service = attempt->service;
 	struct address address;
 	struct buffer name;
 
-	if (service->owners[route].len > 0)
-		return service->owners[route];
+	*ret_name = service->owners[route];
+	if (ret_name->len > 0)
+		return OK;
 	uint8_t *storage = arena_take(&attempt->arena, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
-	if (!storage || address_parse(attempt->envelope.recipients[recipient].address, &address) != ADDRESS_OK)
-		return SLICE(DELIVERER_SYSTEM "postmaster");
+	if (!storage)
+		return ERROR_NO_MEMORY;
+	if (address_parse(attempt->envelope.recipients[recipient].address, &address) != ADDRESS_OK)
+		return ERROR_FORMAT;
 	buffer_init_fixed(&name, storage, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
 	buffer_append_text(&name, DELIVERER_SYSTEM);
 	address_append_account(&name, &address);
-	return buffer_slice(&name);
+	*ret_name = buffer_slice(&name);
+	return buffer_error(&name);
 }
 
 /* May wait. */
@@ -341,8 +345,15 @@ static void
 recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct route_decision *route)
 {
 	struct queue_service *service = attempt->service;
-	struct delivery *delivery = delivery_new(service);
+	struct slice deliverer;
+	enum error error = deliverer_of(attempt, recipient, route->index, &deliverer);
 
+	if (error == ERROR_FORMAT || error == ERROR_LIMIT) {
+		recipient_settle(attempt, recipient, RECIPIENT_FAILED);
+		attempt_note(attempt, 50103, SLICE("the address can be no system user's"));
+		return;
+	}
+	struct delivery *delivery = error == OK ? delivery_new(service) : NULL;
 	if (!delivery) {
 		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
 		return;
@@ -353,7 +364,7 @@ recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct rout
 	delivery->is_new = attempt->queued->is_new;
 	attempt->states[recipient] = RECIPIENT_UNDER_WAY;
 	attempt->under_way++;
-	peer_send(peer_for(service, deliverer_of(attempt, recipient, route->index)), delivery);
+	peer_send(peer_for(service, deliverer), delivery);
 }
 
 /* May wait. */

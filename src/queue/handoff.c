@@ -72,7 +72,8 @@ bool
 handoff_may_sleep(struct handoff *handoff)
 {
 	atomic_store(&handoff->taker_sleeps, 1);
-	return handoff_first(handoff) == NULL;
+	/* Sequentially consistent, as the store before it and the putter's pair: one of the two sees the other. */
+	return atomic_load(&handoff->tail) == atomic_load(&handoff->head);
 }
 
 void

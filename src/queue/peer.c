@@ -108,6 +108,8 @@ copy_content(struct queue_service *service, const struct spool_reference *conten
 	int fd = -1;
 	enum error error = piece ? queue_segment_fd(service, content->segment, &fd) : ERROR_NO_MEMORY;
 
+	if (error == OK)
+		error = spool_check_record(env, fd, content);
 	while (error == OK && at < content->size) {
 		size_t len = content->size - at < COPY_PIECE ? (size_t)(content->size - at) : COPY_PIECE;
 		ssize_t got = env->disk->pread(env->world, fd, piece, len, (off_t)(content->offset + at));
@@ -209,6 +211,8 @@ channel_deliver(struct peer_channel *channel, struct delivery *delivery)
 		return error; /* the channel ends, and peer_lost settles the delivery */
 	if (error == OK)
 		delivery->sent = true;
+	else if (error == ERROR_DAMAGED)
+		delivery_fail(delivery, DELIVER_PERMANENT, 50300, SLICE("the stored message is damaged"));
 	else
 		delivery_fail(delivery, DELIVER_TEMPORARY, 40300, slice_text(error_text(error)));
 	return OK;
@@ -333,6 +337,20 @@ peer_take_result(struct peer_channel *channel, const struct ipc_result *result)
 	return OK;
 }
 
+/* May wait. A deliverer that has work and says nothing for so long hangs: on a dead network disk, or by its own fault. */
+static enum error
+peer_receive(struct peer_channel *channel, struct ipc_message *ret_message)
+{
+	struct loop *loop = channel->peer->service->env->loop;
+	enum error error;
+
+	do {
+		channel->was_idle = channel->peer->under_way_count == 0;
+		error = channel_receive(&channel->channel, loop_deadline(loop, PEER_ANSWER_US), ret_message);
+	} while (error == ERROR_TIMEOUT && channel->was_idle);
+	return error;
+}
+
 static void
 peer_run(void *arg)
 {
@@ -343,10 +361,13 @@ peer_run(void *arg)
 	enum error error = OK;
 
 	error = task_start(&channel->sender, "deliver sender", sender_run, channel);
-	while (error == OK && (error = channel_receive(&channel->channel, MONO_NEVER, &message)) == OK)
+	while (error == OK && (error = peer_receive(channel, &message)) == OK)
 		error = peer_take_result(channel, &message.result);
-	if (error == ERROR_FORMAT)
-		log_event(service->env, LOG_ERROR, "deliver_broke_the_rules", LOG_SLICE("deliverer", peer->user));
+	if (error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED)
+		log_event(service->env, LOG_ERROR, "deliver_broken", LOG_SLICE("deliverer", peer->user), LOG_STRING("error", error_text(error)));
+	/* Dead, as a rule; one that has only closed its channel must be ended. */
+	if (error != ERROR_CANCELLED && peer->channel == channel)
+		service->root->broken(service->root_arg, channel->instance);
 	task_group_cancel(&channel->sender);
 	task_group_wait(&channel->sender);
 	if (peer->channel == channel) {
@@ -360,13 +381,14 @@ peer_run(void *arg)
 }
 
 void
-queue_service_add_deliver(struct queue_service *service, struct slice user, int channel_fd)
+queue_service_add_deliver(struct queue_service *service, struct slice user, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct deliver_peer *peer = peer_for(service, user);
 	struct peer_channel *channel = memory_get(env->memory, sizeof *channel);
 
 	channel->peer = peer;
+	channel->instance = instance;
 	task_group_init(&channel->sender, env->loop);
 	enum error error = channel_open(&channel->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_DELIVER);
 	if (error == OK)

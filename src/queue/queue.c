@@ -8,6 +8,7 @@
 
 #define RESULTS_WAIT_US   (20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
 #define INTAKE_A_TURN     64
+#define INTAKE_RETRY_US   (500 * US_PER_MS)
 #define LOCK_WAIT_US      (10 * US_PER_S)
 #define LOCK_RETRY_US     (20 * US_PER_MS)
 #define JOURNAL_BYTES     (16u << 20)
@@ -146,13 +147,14 @@ session_link_run(void *arg)
 }
 
 void
-queue_service_add_session(struct queue_service *service, uint32_t worker, int channel_fd)
+queue_service_add_session(struct queue_service *service, uint32_t worker, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct session_link *link = memory_get(env->memory, sizeof *link);
 
 	link->service = service;
 	link->worker = worker;
+	link->instance = instance;
 	enum error error = channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_SESSION);
 	if (error == OK && worker >= WRITER_WORKERS_MAX)
 		error = ERROR_LIMIT;
@@ -173,8 +175,11 @@ queue_service_add_ring(struct queue_service *service, uint32_t worker, int memor
 
 	enum error error = writer_attach(&service->writer, worker, memory_fd, session_wake_fd);
 	env->net->close(env->world, memory_fd);
-	if (error != OK)
-		log_event(env, LOG_ERROR, "ring_unusable", LOG_NUMBER("worker", worker), LOG_STRING("error", error_text(error)));
+	if (error == OK)
+		return;
+	log_event(env, LOG_ERROR, "ring_unusable", LOG_NUMBER("worker", worker), LOG_STRING("error", error_text(error)));
+	if (worker < WRITER_WORKERS_MAX && service->sessions[worker])
+		service->root->broken(service->root_arg, service->sessions[worker]->instance);
 }
 
 void
@@ -194,7 +199,7 @@ queue_service_set_admin(struct queue_service *service, int channel_fd)
 	memory_put(env->memory, link);
 }
 
-static void
+static enum error
 intake_message(struct queue_service *service, const struct committed_message *committed)
 {
 	struct memory *memory = service->env->memory;
@@ -210,18 +215,30 @@ intake_message(struct queue_service *service, const struct committed_message *co
 	enum error error = table_add(service, &queued, &added);
 	if (error == OK) {
 		table_schedule(service, added, env_wall(service->env));
-		return;
+		return OK;
 	}
-	/* It is on disk: the next start finds it. */
-	log_event(service->env, LOG_ERROR, "message_set_aside", LOG_STRING("error", error_text(error)));
 	if (queued.envelope)
 		service->fresh_count--;
 	memory_put(memory, queued.envelope);
+	return error;
+}
+
+/* A worker whose ring was dropped would wait for answers for ever: root starts another in its place. */
+static void
+end_broken_sessions(struct queue_service *service)
+{
+	uint64_t workers = atomic_exchange(&service->writer.troubles.broken_workers, 0);
+
+	for (uint32_t worker = 0; worker < WRITER_WORKERS_MAX; worker++)
+		if ((workers & UINT64_C(1) << worker) && service->sessions[worker])
+			service->root->broken(service->root_arg, service->sessions[worker]->instance);
 }
 
 static void
 report_troubles(struct queue_service *service)
 {
+	end_broken_sessions(service);
+
 	struct writer_troubles *t = &service->writer.troubles;
 	uint32_t commits = atomic_exchange(&t->failed_commits, 0);
 	uint32_t rings = atomic_exchange(&t->damaged_rings, 0);
@@ -244,8 +261,13 @@ intake_run(void *arg)
 
 	while (error == OK) {
 		struct committed_message *committed = handoff_first(&service->writer.committed);
+		if (committed && intake_message(service, committed) != OK) {
+			/* No memory. The message stays first in the line; new mail waits behind it until some is there again. */
+			log_event(service->env, LOG_ERROR, "no_memory_for_mail", LOG_NUMBER("messages", service->message_count));
+			error = task_sleep(loop, loop_deadline(loop, INTAKE_RETRY_US));
+			continue;
+		}
 		if (committed) {
-			intake_message(service, committed);
 			handoff_free(&service->writer.committed);
 			if (++taken % INTAKE_A_TURN == 0)
 				task_yield(loop);

@@ -14,6 +14,8 @@ struct queue_service;
 /* What the queue asks of root; may not wait. */
 struct queue_root_ops {
 	void (*need_deliver)(void *arg, struct slice user);
+	/* This instance of a process is of no use: it is to be ended and started again. */
+	void (*broken)(void *arg, uint32_t instance);
 };
 
 /* `wake_fd` is what the sessions signal; owned from here on. */
@@ -24,11 +26,11 @@ struct queue_service *queue_service_new(
 void queue_service_set_spool(struct queue_service *service, int folder_fd);
 
 /* A session worker: the channel whose end tells that it died (or that we did), and the ring. All descriptors are owned from here on. */
-void queue_service_add_session(struct queue_service *service, uint32_t worker, int channel_fd);
+void queue_service_add_session(struct queue_service *service, uint32_t worker, uint32_t instance, int channel_fd);
 void queue_service_add_ring(struct queue_service *service, uint32_t worker, int memory_fd, int session_wake_fd);
 
 /* A deliverer by name: an owner of virtual mailboxes, or "system:LOGIN"; and: there will be none of this name now. */
-void queue_service_add_deliver(struct queue_service *service, struct slice user, int channel_fd);
+void queue_service_add_deliver(struct queue_service *service, struct slice user, uint32_t instance, int channel_fd);
 void queue_service_no_deliver(struct queue_service *service, struct slice user, struct slice reason);
 
 void queue_service_set_admin(struct queue_service *service, int channel_fd);

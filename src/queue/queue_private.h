@@ -14,7 +14,7 @@
 #include "schedule/schedule.h"
 
 #define QUEUE_ENVELOPE_MAX     (16u << 20) /* octets of one encoded envelope */
-#define QUEUE_ATTEMPTS_MAX     1024        /* messages tried at the same time */
+#define QUEUE_ATTEMPTS_MAX     4096        /* messages tried at the same time */
 #define QUEUE_DELIVERIES_MAX   4096        /* recipients under way at the same time */
 #define QUEUE_FRESH_MAX        4096        /* messages whose envelope is kept from intake to the first attempt */
 #define QUEUE_DISPATCH_A_TURN  64
@@ -87,9 +87,10 @@ struct delivery {
 
 #define DELIVERER_SYSTEM "system:" /* in front of a login: no user name holds a colon */
 
-#define PEER_SEGMENTS_MAX  16
+#define PEER_SEGMENTS_MAX  4
 #define PEER_UNDER_WAY_MAX 128  /* deliveries that a deliverer has; the others wait here */
-#define PEER_WAITING_MAX   2048 /* beyond, recipients of this deliverer are postponed: it must not take all slots */
+#define PEER_ANSWER_US     (120 * US_PER_S) /* for some answer while there are deliveries under way */
+#define PEER_WAITING_MAX   256 /* beyond, recipients of this deliverer are postponed: it must not take all slots */
 #define PEER_COPY_BYTES_MAX (64u << 20) /* of content in memory on its way to one system user, if it is more than one message */
 
 struct deliver_peer {
@@ -110,6 +111,8 @@ struct deliver_peer {
 /* A connection to a deliverer, with the task that reads it and owns it, and the one that writes. */
 struct peer_channel {
 	struct deliver_peer *peer;
+	uint32_t instance; /* of the process, for root */
+	bool was_idle;     /* when the present wait for an answer began */
 	struct channel channel;
 	struct task_group sender;
 	struct { uint32_t segment, generation; } segments[PEER_SEGMENTS_MAX]; /* that it has; a ring */
@@ -126,6 +129,7 @@ struct segment_cache {
 struct session_link {
 	struct queue_service *service;
 	uint32_t worker;
+	uint32_t instance; /* of the process, for root */
 	struct channel channel;
 };
 

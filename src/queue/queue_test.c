@@ -81,7 +81,14 @@ need_deliver(void *arg, struct slice user)
 	world->need_count++;
 }
 
-static const struct queue_root_ops root_ops = {need_deliver};
+static void
+broken(void *arg, uint32_t instance)
+{
+	(void)arg;
+	(void)instance;
+}
+
+static const struct queue_root_ops root_ops = {need_deliver, broken};
 
 static struct conf_domain domains[] = {
 	{.name = SLICE_INIT("example.org"),
@@ -341,7 +348,7 @@ deliverer_start(struct world *world, const char *user)
 		channel_open(&deliverer->channel, world->loop, fds[1], ROLE_DELIVER, ROLE_QUEUE));
 	task_group_init(&deliverer->tasks, world->loop);
 	ck_assert_ok(task_start(&deliverer->tasks, "deliverer", deliverer_run, deliverer));
-	queue_service_add_deliver(world->service, slice_text(user), fds[0]);
+	queue_service_add_deliver(world->service, slice_text(user), 1, fds[0]);
 	return deliverer;
 }
 

@@ -42,6 +42,7 @@ struct gathered {
 	struct spool_reference message;
 	struct spool_reference content;
 	struct slice payload;
+	uint32_t content_flags;
 	bool added; /* in the batch; else it has its answer already */
 };
 
@@ -163,7 +164,7 @@ writer_wake(struct writer *writer)
 
 /* The envelope with its id, in the form in which it is stored. */
 static enum error
-payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, uint64_t id, struct slice *ret_payload)
+payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, uint64_t id, struct gathered *message)
 {
 	struct arena *arena = &writer->turn->arena;
 	struct envelope envelope;
@@ -187,7 +188,8 @@ payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, u
 		return ERROR_NO_MEMORY;
 	buffer_init_fixed(&payload, storage, raw.len + 64);
 	envelope_encode(&envelope, &payload);
-	*ret_payload = buffer_slice(&payload);
+	message->payload = buffer_slice(&payload);
+	message->content_flags = envelope.content_flags;
 	return buffer_error(&payload);
 }
 
@@ -210,10 +212,10 @@ gather_message(struct writer *writer, struct writer_ring *ring, const struct rin
 	if (error != OK)
 		return error;
 	uint64_t id = spool_next_id(writer->spool);
-	error = payload_build(writer, slice_of(raw, submission->envelope_bytes), submission->content_bytes, id, &message->payload);
+	error = payload_build(writer, slice_of(raw, submission->envelope_bytes), submission->content_bytes, id, message);
 	if (error == OK)
 		error = spool_add_message(
-			writer->spool, id, content, count, 0, message->payload, &message->message, &message->content);
+			writer->spool, id, content, count, message->content_flags, message->payload, &message->message, &message->content);
 	if (error == OK)
 		message->answer.queue_id = id;
 	return error;
@@ -224,6 +226,7 @@ ring_break(struct writer *writer, struct writer_ring *ring)
 {
 	ring->broken = true;
 	atomic_fetch_add(&writer->troubles.damaged_rings, 1);
+	atomic_fetch_or(&writer->troubles.broken_workers, UINT64_C(1) << (ring - writer->rings->active));
 }
 
 static void

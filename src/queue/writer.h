@@ -33,6 +33,7 @@ struct writer_troubles {
 	_Atomic uint32_t last_error;
 	_Atomic uint32_t damaged_rings;
 	_Atomic uint32_t refused_messages;
+	_Atomic uint64_t broken_workers; /* a bit each: their rings are dropped */
 	_Atomic uint32_t lost_results;
 };
 

@@ -173,6 +173,25 @@ adopt_segment(struct recovery *recovery, uint32_t number)
 	return OK;
 }
 
+/*
+ * Whether a segment that the journal does not name holds a batch that is younger than the journal's state. By I1 there can be none before
+ * SEGMENT_OPEN was durable: so the record was there and is unreadable now, and the mail in the segment was acknowledged. Leftovers of
+ * freed segments are older than the state.
+ */
+static bool
+segment_holds_news(struct recovery *recovery, uint32_t number)
+{
+	struct spool *spool = recovery->spool;
+	struct found_batch batch;
+	struct reader reader;
+
+	if (reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number) != OK)
+		return false;
+	bool news = reader_next_batch(&reader, reader.header.block, spool->next_sequence - 1, &batch);
+	reader_close(&reader);
+	return news;
+}
+
 /* The segments to read: those that the journal calls open (I2), or more if it can't be relied on.
  */
 static enum error
@@ -195,11 +214,12 @@ choose_segments(struct recovery *recovery)
 		spool->segments[kept++] = *segment;
 	}
 	spool->segment_count = kept;
-	if (!recovery->state_lost && !recovery->records_lost)
-		return OK;
+	bool all = recovery->state_lost || recovery->records_lost;
 	for (size_t i = 0; i < recovery->segments.count; i++) {
 		uint32_t number = recovery->segments.numbers[i];
 		if (segment_find(spool, number) || number_list_has(&recovery->freed, number))
+			continue;
+		if (!all && !segment_holds_news(recovery, number))
 			continue;
 		enum error error = adopt_segment(recovery, number);
 		if (error != OK)

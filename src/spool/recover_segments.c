@@ -35,7 +35,7 @@ open_segment(struct recovery *recovery, struct segment *segment, struct reader *
 
 	enum error error =
 		reader_open(reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, segment->number);
-	if (error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY)
+	if (error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY || error == ERROR_NO_DESCRIPTORS)
 		return error;
 	if (error == OK && reader->header.generation == segment->generation) {
 		spool_see_id(spool, reader->header.id_floor);

@@ -7,6 +7,8 @@
  */
 #include "spool/spool_private.h"
 
+#define SPACE_RETRY_US (1 * US_PER_S) /* between looks at a full disk */
+
 #define FIRST_SEGMENTS 16
 
 /* Place of the first segment whose number is at least this. */
@@ -126,6 +128,9 @@ take_spare(struct spool *spool, uint32_t number, struct spare *ret_spare)
 		spool->spares[0] = spool->spares[1];
 		spool->spare_count--;
 	} else {
+		/* A full disk is not filled up again for each message that asks: others write to it too. */
+		if (env_monotonic(spool->env) < spool->retry_fill_at)
+			return ERROR_NO_SPACE;
 		error = spare_begin(spool, LOGFILE_SEGMENT, number, &spare);
 		if (error != OK)
 			return error;
@@ -135,6 +140,8 @@ take_spare(struct spool *spool, uint32_t number, struct spare *ret_spare)
 		spare_drop(spool, LOGFILE_SEGMENT, &spare);
 	else
 		*ret_spare = spare;
+	if (error == ERROR_NO_SPACE)
+		spool->retry_fill_at = env_monotonic(spool->env) + SPACE_RETRY_US;
 	return error;
 }
 

@@ -133,4 +133,9 @@ MUST_CHECK enum error spool_open_segment(struct env *env, int dir_fd, uint32_t s
 MUST_CHECK enum error spool_read_record(
 	struct env *env, int segment_fd, const struct spool_reference *reference, struct buffer *ret_payload);
 
+/*
+ * The same check without the payload, in pieces: for whoever hands a content on from its segment. ERROR_DAMAGED: it must not be sent.
+ */
+MUST_CHECK enum error spool_check_record(struct env *env, int segment_fd, const struct spool_reference *reference);
+
 #endif

@@ -17,6 +17,7 @@ class Process:
         self.parent = int(fields[1])
         self.session = int(fields[3])
         self.cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+        self.threads = int(fields[17])
         self.started = int(fields[19])
 
     @property
@@ -40,7 +41,8 @@ class Process:
 
 
 def everybody():
-    """Every process that is alive (a dead one that nobody has reaped yet is not)."""
+    """Every process that is alive. One that nobody has reaped yet is not, unless a thread of it is still on its way out of a system call:
+    that one holds files and locks."""
     found = {}
     for entry in os.listdir('/proc'):
         if entry.isdigit():
@@ -48,7 +50,7 @@ def everybody():
                 process = Process(int(entry))
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if process.state not in 'ZX':
+            if process.state not in 'ZX' or process.threads > 1:
                 found[process.pid] = process
     return found
 

@@ -2,10 +2,12 @@
 import os
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tap import Failure
 
 TRACE_FIELDS = (b'return-path', b'delivered-to', b'received')
+REMOVERS = 16
 QUEUE_ID = re.compile(r'(?<![0-9a-z])[0-9a-v]{13}(?![0-9a-z])')
 
 
@@ -35,6 +37,12 @@ class Maildir:
             if len(files) == count:
                 return files
             time.sleep(0.01)
+
+
+def remove(paths):
+    """Removes many files. Several at a time: a file system that discards freed blocks takes milliseconds for each."""
+    with ThreadPoolExecutor(REMOVERS) as pool:
+        list(pool.map(os.unlink, paths))
 
 
 def queue_id_of_name(path):

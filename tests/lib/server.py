@@ -7,6 +7,7 @@
 
 Run by root the server changes to the user `nobody`; run by anybody else it stays that user.
 """
+import json
 import os
 import pwd
 import queue
@@ -19,13 +20,12 @@ import threading
 import time
 
 import family
-from maildir import Maildir
+import maildir
 from tap import Failure, check
 
 START_S = 20
 STOP_S = 10
 NAMED_BLOCKS = ('listen', 'domain', 'route')
-ROLES = ('session', 'queue', 'deliver', 'lookup', 'admin', 'log')
 ACCOUNTS = ('user', 'second', 'postmaster') + tuple(f'user{n}' for n in range(20))
 
 
@@ -75,6 +75,7 @@ class Server:
     def __exit__(self, kind, value, trace):
         self.destroy()
         if kind is None:
+            maildir.remove([path for _, box in self.mailboxes() for path in box.files()])
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
             print(f'# kept: {self.folder}', flush=True)
@@ -161,14 +162,36 @@ class Server:
         """Paths of the `delivered` events so far."""
         return [line.split(' ', 1)[1] for line in list(self.events) if line.startswith('delivered ')]
 
+    def queued(self):
+        """What `veredus queue list` tells, a dictionary a message."""
+        done = subprocess.run([os.path.join(self.build, 'veredus'), 'queue', 'list', '--json', '-c', self.configuration],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        check(done.returncode == 0, f'queue list: exit code {done.returncode}\n{done.stderr.decode()}')
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    @staticmethod
+    def wait_until(condition, seconds, why):
+        """Waits for a condition; a Failure in it counts as not yet. `why()` says what is wrong at the end."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if condition():
+                    return
+            except Failure:
+                if time.monotonic() > deadline:
+                    raise
+            if time.monotonic() > deadline:
+                raise Failure(why())
+            time.sleep(0.05)
+
     def mailbox(self, address):
         local, domain = address.rsplit('@', 1)
-        return Maildir(os.path.join(self.mail, domain, local))
+        return maildir.Maildir(os.path.join(self.mail, domain, local))
 
     def mailboxes(self):
         for domain in sorted(os.listdir(self.mail)):
             for local in sorted(os.listdir(os.path.join(self.mail, domain))):
-                yield f'{local}@{domain}', Maildir(os.path.join(self.mail, domain, local))
+                yield f'{local}@{domain}', maildir.Maildir(os.path.join(self.mail, domain, local))
 
     # -- its processes
 

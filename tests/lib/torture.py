@@ -12,10 +12,12 @@ import threading
 import time
 
 import ledger
+import maildir
 import smtp
-from server import ACCOUNTS, ROLES
+from server import ACCOUNTS
 from tap import Failure
 
+ROLES = ('session', 'queue', 'deliver', 'lookup', 'admin', 'log')
 CLIENT_S = 30
 SETTLE_S = 40
 RESTART_S = 15
@@ -175,13 +177,11 @@ class Torture:
             left = self.server.wait_gone(ORPHANS_S)
             if left:
                 self.faults.append(f'after the death of {role} these lived on: {sorted(p.role() for p in left.values())}')
-            self.server.destroy()
-            self.server.start()
+            self.start_again()
             if self.rng.random() < 0.3:
                 time.sleep(self.rng.uniform(0, 0.3))
                 self.server.kill('all')
-                self.server.destroy()
-                self.server.start()
+                self.start_again()
         else:
             while len([p for p in self.server.roles().get(role, []) if p.key not in victims]) < len(victims):
                 if time.monotonic() > began + RESTART_S:
@@ -190,16 +190,33 @@ class Torture:
                 time.sleep(0.02)
         self.restart_s = max(self.restart_s, time.monotonic() - began)
 
+    def start_again(self):
+        """A start that fails is a fault; the next one must work, or there is nothing to go on with."""
+        self.server.destroy()
+        try:
+            self.server.start()
+        except Failure as failure:
+            self.faults.append(str(failure))
+            time.sleep(1)
+            self.server.start()
+
     def settle(self):
-        """Waits until all that was accepted has arrived, and a little for what should not come."""
+        """Waits until all that was accepted has arrived and the queue is empty; then nothing more may come."""
         deadline = time.monotonic() + SETTLE_S
         self.examine()
         while self.book.missing() and time.monotonic() < deadline:
             time.sleep(0.1)
             self.examine()
-        time.sleep(0.2)
+        try:
+            self.server.wait_until(lambda: not self.server.queued(), SETTLE_S / 4, self._waiting)
+        except Failure as failure:
+            self.faults.append(str(failure))
         self.examine()
         self.book.conclude()
+
+    def _waiting(self):
+        waiting = self.server.queued()
+        return f'{len(waiting)} messages are still in the queue: {waiting[:3]}'
 
     def examine(self):
         for address, box in self.server.mailboxes():
@@ -216,9 +233,7 @@ class Torture:
             self.server.destroy()
         self.examine()
         self.book.conclude()
-        for _, box in self.server.mailboxes():
-            for path in box.files() + box.unfinished():
-                os.unlink(path)
+        maildir.remove([path for _, box in self.server.mailboxes() for path in box.files() + box.unfinished()])
         if again:
             self.server.start()
 
