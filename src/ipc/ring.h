@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 #include <sys/uio.h>
 
-#define RING_BLOCK_BYTES 65536u
+#define RING_BLOCK_BYTES 16384u
 #define RING_ENTRIES     1024u /* transactions under way in one worker; a power of two */
 
 enum ring_status { RING_DURABLE, RING_FAILED, RING_NO_SPACE, RING_UNKNOWN, RING_STATUSES };

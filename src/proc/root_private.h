@@ -8,7 +8,7 @@
 #include "ipc/log_ring.h"
 #include "proc/root.h"
 
-#define RING_BLOCKS      1024 /* 64 MiB a session worker; pages are used when they are touched */
+#define RING_BLOCKS      4096 /* 64 MiB a session worker, used as they are touched; half of it is more blocks than it has sessions by default */
 #define ROOT_NAME_MAX    320
 #define SYSTEM_DELIVERERS_MAX 64
 

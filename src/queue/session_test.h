@@ -6,7 +6,7 @@
 #include "ipc/ring.h"
 #include "unit.h"
 
-#define SESSION_BLOCKS  16
+#define SESSION_BLOCKS  64
 #define SESSION_WAIT_MS 5000
 
 struct session {

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 #define TURN_MESSAGES_MAX   256
-#define TURN_PIECES_MAX     512            /* of one message: its size limit in ring blocks */
+#define TURN_PIECES_MAX     2048           /* of one message: its size limit in ring blocks */
 #define TURN_BYTES_MAX      (64u << 20)    /* envelopes of one turn */
 #define ENVELOPE_BYTES_MAX  (16u << 20)
 #define MESSAGE_BYTES_MIN   16384          /* of a turn's memory: vectors and the like, beside the envelope */
