@@ -31,9 +31,18 @@ struct core {
 	int exit_code;
 };
 
+/* Nobody reads standard input, and what is announced on standard output is the log's to write. Standard error takes last words. */
+static bool
+close_terminal(enum role role)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	return null >= 0 && dup2(null, STDIN_FILENO) >= 0 && (role == ROLE_LOG || dup2(null, STDOUT_FILENO) >= 0);
+}
+
 /* Between fork and exec: system calls only. */
 static void __attribute__((noreturn))
-child_exec(const char *program, const char *name, int child_fd, pid_t parent)
+child_exec(const char *program, const char *name, enum role role, int child_fd, pid_t parent)
 {
 	char *arguments[] = {(char *)(uintptr_t)name, NULL};
 	char *environment[ENVIRONMENT_KEPT_MAX + 1] = {NULL};
@@ -48,7 +57,8 @@ child_exec(const char *program, const char *name, int child_fd, pid_t parent)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Ctrl-C goes to the whole group of the terminal: root ends the others in order. */
 	sigaction(SIGINT, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
-	if (getppid() == parent && dup2(child_fd, CHILD_ROOT_FD) == CHILD_ROOT_FD && close_range(CHILD_ROOT_FD + 1, ~0u, 0) == 0)
+	if (getppid() == parent && close_terminal(role) && dup2(child_fd, CHILD_ROOT_FD) == CHILD_ROOT_FD &&
+		close_range(CHILD_ROOT_FD + 1, ~0u, 0) == 0)
 		execve(program, arguments, environment);
 	_exit(EX_OSERR);
 }
@@ -71,7 +81,7 @@ spawn_process(struct root_spawner *spawner, struct root_child *child, int child_
 	pid_t pid = fork();
 
 	if (pid == 0)
-		child_exec(program, names[role], child_fd, parent);
+		child_exec(program, names[role], role, child_fd, parent);
 	int error = errno;
 	close(child_fd);
 	if (pid < 0)
