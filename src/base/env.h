@@ -127,6 +127,9 @@ struct env {
 /* Linux itself; memory account without a limit. */
 void env_init_linux(struct env *env);
 
+/* /dev/null on 0, 1 and 2 where they are closed: else the first file opened would get what is said to a person. First thing in main. */
+void env_hold_standard_descriptors(void);
+
 /* Frees the memory account and with it all that hangs on it. */
 void env_done(struct env *env);
 

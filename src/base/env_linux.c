@@ -489,3 +489,15 @@ env_init_linux(struct env *env)
 		.memory = memory_new(0),
 	};
 }
+
+void
+env_hold_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}

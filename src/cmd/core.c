@@ -19,6 +19,7 @@ main(int argc, char **argv)
 		{"veredus-queue", &role_queue}, {"veredus-deliver", &role_deliver}, {"veredus-admin", &role_admin}, {"veredus-log", &role_log}};
 	const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
+	env_hold_standard_descriptors();
 	name = name ? name + 1 : argc > 0 ? argv[0] : "";
 	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
 		if (strcmp(name, roles[i].name) == 0)

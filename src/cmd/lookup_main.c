@@ -4,5 +4,6 @@
 int
 main(void)
 {
+	env_hold_standard_descriptors();
 	return child_main(&role_lookup);
 }

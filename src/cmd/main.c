@@ -4,6 +4,7 @@
  */
 #include "cmd/command.h"
 #include "cmd/tool.h"
+#include "base/env.h"
 #include "conf/suggest.h"
 #include "proc/child.h"
 
@@ -109,6 +110,7 @@ main(int argc, char **argv)
 {
 	const struct command *private = argc > 0 ? find_private(argv[0]) : NULL;
 
+	env_hold_standard_descriptors();
 	if (private)
 		return private->run(argc, argv);
 	if (argc < 2) {

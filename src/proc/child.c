@@ -1,6 +1,6 @@
 /*
- * Order of a life: START (who, which configuration, where to log), whatever else root has (peers, rings, listeners, folders), GO: then rights
- * are given up and work begins. Nothing from outside is read before that. STOP ends it in good order; root's end ends it at once, since
+ * Order of a life: START (who, which configuration, where to log), then at once the user, whatever else root has (peers, rings, listeners,
+ * folders), GO: then the filters close and work begins. STOP ends it in good order; root's end ends it at once, since
  * nobody would restart what it talks to.
  */
 #include "proc/child.h"
@@ -91,6 +91,19 @@ find_user(struct child *child, struct slice name)
 	return OK;
 }
 
+/* Before the role exists: none of its code ever runs as root. */
+static enum error
+become_user(struct child *child)
+{
+	const char *what = "";
+	enum error error = child->task->sandboxed ? sandbox_become_user(&child->sandbox, &what) : OK;
+
+	if (error != OK)
+		log_event(child->env, LOG_ERROR, "sandbox_failed", LOG_STRING("role", role_name(child->functions->role)),
+			LOG_STRING("step", what), LOG_STRING("error", error_text(error)));
+	return error;
+}
+
 static enum error
 take_start(struct child *child, struct ipc_message *message)
 {
@@ -118,10 +131,12 @@ take_start(struct child *child, struct ipc_message *message)
 		error = read_configuration(child, conf_fd);
 	if (error != OK)
 		return error;
-	if (is_system_deliverer(name)) {
+	child->sandbox.chroot &= !is_system_deliverer(name); /* its home is opened as the user, by its path */
+	error = become_user(child);
+	if (error != OK)
+		return error;
+	if (is_system_deliverer(name))
 		child->context.home = slice_text(child->home);
-		child->sandbox.chroot = false; /* its home is opened as the user, by its path */
-	}
 	child->state = child->functions->new(&child->context);
 	return OK;
 }
@@ -152,15 +167,9 @@ static enum error
 give_up_rights(struct child *child)
 {
 	const struct role_functions *functions = child->functions;
-	const char *what = "";
-	enum error error = OK;
+	const char *what = "opening its folders";
+	enum error error = functions->prepare ? functions->prepare(child->state, &child->context) : OK;
 
-	if (child->task->sandboxed)
-		error = sandbox_become_user(&child->sandbox, &what);
-	if (error == OK && functions->prepare) {
-		what = "opening its folders";
-		error = functions->prepare(child->state, &child->context);
-	}
 	if (child->sandbox.folders_cut)
 		log_event(child->env, LOG_WARNING, "landlock_left_off", LOG_STRING("role", role_name(functions->role)),
 			LOG_NUMBER("folders_max", SANDBOX_FOLDERS_MAX));

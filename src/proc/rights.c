@@ -1,6 +1,6 @@
 /*
  * The table, and its printing. A role gets a system call only because some code of it needs it; the tests run with these filters on, so a call
- * that is missing here kills a test, and `tests/proc` tries calls that must not be here.
+ * that is missing here kills a test.
  */
 #include "proc/rights.h"
 
@@ -174,7 +174,8 @@ print_row(struct buffer *buffer, const struct process_rights *row)
 	buffer_printf(buffer, "%s (%s, %s)\n", role_name(row->role), program_name(row->program), how_many_text(row->how_many));
 	buffer_printf(buffer, "    does          %s\n", row->does);
 	buffer_printf(buffer, "    may not       %s\n", row->may_not);
-	buffer_printf(buffer, "    runs as       %s%s\n", run_as_text(row->run_as), row->chroot ? ", in an empty root folder" : "");
+	buffer_printf(buffer, "    runs as       %s%s%s\n", run_as_text(row->run_as), row->chroot ? ", in an empty root folder" : "",
+		row->role == ROLE_DELIVER ? " (system users' excepted: they see the whole tree, as those users)" : "");
 	buffer_printf(buffer, "    folders       %s%s%s\n", access_text(row->folders), row->folders ? ": " : "",
 		row->folders ? row->folder_names : "");
 	buffer_append_text(buffer, "    talks to      ");

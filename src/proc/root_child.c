@@ -121,7 +121,7 @@ child_bring_up(struct root_child *child)
 	struct env *env = root->env;
 	int fds[2];
 
-	child->ready = child->connected = child->told_to_stop = false;
+	child->ready = child->connected = false;
 	child->started_at = env_monotonic(env);
 	child->instance = ++root->instances;
 	enum error error = child_make_log_ring(child);
@@ -327,8 +327,10 @@ static void
 child_run_once(struct root_child *child)
 {
 	struct root *root = child->root;
-	enum error error = child_bring_up(child);
 
+	if (child->told_to_stop)
+		return;
+	enum error error = child_bring_up(child);
 	if (error == OK)
 		error = root_wire_child(child);
 	if (error != OK && error != ERROR_CLOSED) {
@@ -349,7 +351,10 @@ child_comes_again(struct root_child *child)
 	bool again = child->restarts || child->asked_again;
 
 	child->asked_again = false;
-	return again && !root->stopping && !root->start_failed && !task_is_cancelled(root->env->loop);
+	again &= !root->stopping;
+	if (again)
+		child->told_to_stop = false;
+	return again && !root->start_failed && !task_is_cancelled(root->env->loop);
 }
 
 static void

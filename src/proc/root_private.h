@@ -84,9 +84,9 @@ void root_free_child(struct root_child *child);
 struct root_child *root_find_child(struct root *root, enum role role, struct slice name);
 
 /* root_wire.c */
-/* May wait: gives a child that has just come to life everything: START, peers, rings, folders, listeners, GO. */
+/* Gives a child that has just come to life everything: START, peers, rings, folders, listeners, GO. */
 MUST_CHECK enum error root_wire_child(struct root_child *child);
-/* May wait: the connections alone, with all living counterparts. */
+/* The connections alone, with all living counterparts. */
 MUST_CHECK enum error root_connect_child(struct root_child *child);
 
 /* root_setup.c */

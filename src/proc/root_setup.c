@@ -164,12 +164,22 @@ set_up_log_file(struct root *root)
 
 	if (code != EX_OK)
 		return code;
-	int fd = text ? env->disk->openat(env->world, AT_FDCWD, text, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, 0640) : -ENOMEM;
+	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK; /* a FIFO there must not stop the start */
+	int fd = text ? env->disk->openat(env->world, AT_FDCWD, text, flags | O_CREAT | O_EXCL, 0640) : -ENOMEM;
+	bool made = fd >= 0;
+	if (fd == -EEXIST)
+		fd = env->disk->openat(env->world, AT_FDCWD, text, flags, 0);
 	if (fd < 0)
 		return problem(root, EX_CANTCREAT, "can't open the log file %.*s: %s", SLICE_ARGS(path), strerror(-fd));
-	if (root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
+	/* Only what was made here is given away: an older file may be somebody's, and root's descriptor writes to it anyway. */
+	if (made && root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
 		close(fd);
 		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s", SLICE_ARGS(path), strerror(errno));
+	}
+	struct stat stat;
+	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+		close(fd);
+		return problem(root, EX_CANTCREAT, "the log file %.*s is no regular file", SLICE_ARGS(path));
 	}
 	add_folder(root, ROLE_LOG, slice_of(NULL, 0), path, fd);
 	return EX_OK;

@@ -33,6 +33,7 @@
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
+#define SECCOMP_GET_ACTION_AVAIL_OPERATION 2 /* <linux/seccomp.h>, which does not go with libseccomp's header */
 #define ACCESS_FS_IOCTL_DEV    (1ULL << 15)
 #define ACCESS_NET_TCP         (3ULL << 0) /* bind, connect */
 #define SCOPE_ABSTRACT_UNIX    (1ULL << 0)
@@ -62,7 +63,9 @@ sandbox_probe(void)
 {
 	struct sandbox_support support = {.landlock = landlock_version()};
 
-	support.seccomp = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
+	uint32_t kill_process = SCMP_ACT_KILL_PROCESS;
+
+	support.seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL_OPERATION, 0, &kill_process) == 0;
 	return support;
 }
 
@@ -204,6 +207,8 @@ static const char *const sanitizer_calls[] = {"openat", "readlink", "readlinkat"
 static enum error
 seccomp_close(const struct process_rights *rights)
 {
+	if (!sandbox_probe().seccomp)
+		return OK; /* reported at the start */
 	scmp_filter_ctx filter = seccomp_init(SANDBOX_SANITIZED || rights->refuses ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
 
 	if (!filter)
@@ -215,8 +220,7 @@ seccomp_close(const struct process_rights *rights)
 		error = filter_add(filter, sanitizer_calls);
 	if (error == OK) {
 		int result = seccomp_load(filter);
-		/* A kernel without seccomp was reported at the start, and runs without. */
-		if (result < 0 && result != -EINVAL && result != -ENOSYS)
+		if (result < 0)
 			error = error_from_errno(-result);
 	}
 	seccomp_release(filter);

@@ -21,6 +21,9 @@
 	1024 /* what a read takes of content that is refused already; on the stack \
 	      */
 
+#define OCTETS_A_TURN (256u << 10)
+#define DISCARDED_MAX (8u << 20) /* with the size limit, half of what is read of refused content */
+
 /* One content on its way in. */
 struct transfer {
 	struct content_reader reader;
@@ -29,6 +32,7 @@ struct transfer {
 	enum error store_error;        /* why the store stopped taking it */
 	uint64_t size;
 	uint64_t received; /* octets, as they came */
+	uint64_t turn_at;  /* of these, when others had their turn */
 	mono_us started_at;
 };
 
@@ -144,6 +148,12 @@ receive_block(struct smtp_server *server, struct transfer *transfer, uint8_t *bl
 
 	if (error != OK)
 		return error;
+	if (transfer->received - transfer->turn_at >= OCTETS_A_TURN) {
+		transfer->turn_at = transfer->received;
+		task_yield(server->stream->loop);
+		if (task_is_cancelled(server->stream->loop))
+			return ERROR_CANCELLED;
+	}
 	struct content_step step = content_reader_step(&transfer->reader, block, len);
 	error = return_octets(server, slice_sub(slice_of(block, len), step.consumed, len));
 	if (error != OK)
@@ -187,6 +197,9 @@ receive_discarded(struct smtp_server *server, struct transfer *transfer)
 		enum error error = receive_block(server, transfer, block, sizeof block, &produced);
 		if (error != OK)
 			return error;
+		/* Reading on serves a client that will then hear why; one that never ends is not such a client. */
+		if (transfer->size / 2 > server->settings->max_message_bytes + DISCARDED_MAX)
+			return ERROR_LIMIT;
 	}
 	return OK;
 }

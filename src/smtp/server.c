@@ -15,6 +15,8 @@
 #define FAREWELL_TIMEOUT_US \
 	(10 * US_PER_S) /* for the last reply: whoever gets it may have stopped reading */
 
+#define COMMANDS_A_TURN 32
+
 enum session_state {
 	STATE_NEW = 1u << 0,        /* before HELO */
 	STATE_READY = 1u << 1,      /* no transaction */
@@ -165,6 +167,10 @@ smtp_server_break_off(struct smtp_server *server, enum error error)
 		smtp_server_leave(server, SMTP_END_CANCELLED,
 			&SMTP_REPLY(421, 4, 3, 2, "shutting down, come back later"));
 		return;
+	case ERROR_LIMIT:
+		smtp_server_leave(server, SMTP_END_ERRORS,
+			&SMTP_REPLY(552, 5, 3, 4, "far more content than this server takes, goodbye"));
+		return;
 	case ERROR_NO_MEMORY:
 		smtp_server_leave(server, SMTP_END_NO_MEMORY,
 			&SMTP_REPLY(421, 4, 3, 0, "out of memory, come back later"));
@@ -251,6 +257,25 @@ note_early_input(struct smtp_server *server)
 		server->talked_early = true;
 }
 
+/*
+ * A client that pipelines has sent RCPT and DATA before it could know that MAIL, or every RCPT, would be refused (RFC 2920 section 3.1): they are
+ * answered, and held against nobody.
+ */
+static bool
+is_excused(const struct smtp_server *server, enum smtp_verb verb)
+{
+	return server->excuses_followers && (verb == VERB_RCPT || verb == VERB_DATA);
+}
+
+static void
+note_refusal(struct smtp_server *server, enum smtp_verb verb)
+{
+	if (verb == VERB_MAIL)
+		server->excuses_followers = !server->transaction;
+	else if (verb == VERB_RCPT && server_state(server) == STATE_MAIL)
+		server->excuses_followers = true;
+}
+
 static void
 handle_command(struct smtp_server *server, struct slice text)
 {
@@ -261,7 +286,10 @@ handle_command(struct smtp_server *server, struct slice text)
 	const struct command_row *row = &commands[command.verb];
 	if (!(row->states & state)) {
 		struct smtp_reply reply = order_reply(state, command.verb);
-		smtp_server_fault(server, &reply);
+		if (is_excused(server, command.verb))
+			smtp_server_reply(server, &reply);
+		else
+			smtp_server_fault(server, &reply);
 		return;
 	}
 	if (row->flags & COMMAND_ENDS_GROUP)
@@ -270,6 +298,7 @@ handle_command(struct smtp_server *server, struct slice text)
 		smtp_server_fault(server, &command.error);
 	else
 		row->handler(server, &command);
+	note_refusal(server, command.verb);
 }
 
 static void
@@ -328,14 +357,26 @@ serve_command(struct smtp_server *server)
 		handle_line(server, &line);
 }
 
+/* May wait: a client whose commands never stop coming must not keep the others from theirs, nor this server from its end. */
+static void
+take_turns(struct smtp_server *server)
+{
+	task_yield(server->stream->loop);
+	if (task_is_cancelled(server->stream->loop))
+		smtp_server_break_off(server, ERROR_CANCELLED);
+}
+
 void
 smtp_server_run(struct smtp_server *server)
 {
 	buffer_init_fixed(&server->output, server->output_bytes, sizeof server->output_bytes);
 	server->ops->connected(server->arg, server);
 	greet(server);
-	while (server->end == SMTP_END_NONE)
+	for (unsigned served = 1; server->end == SMTP_END_NONE; served++) {
 		serve_command(server);
+		if (served % COMMANDS_A_TURN == 0 && server->end == SMTP_END_NONE)
+			take_turns(server);
+	}
 	if (server->end != SMTP_END_LOST && server->output.len > 0)
 		server_write(server, smtp_server_deadline(server, FAREWELL_TIMEOUT_US));
 	smtp_server_end_transaction(server);

@@ -83,7 +83,7 @@ bool task_group_is_empty(const struct task_group *group);
 /* May wait. OK when the deadline is reached. */
 MUST_CHECK enum error task_sleep(struct loop *loop, mono_us deadline);
 
-/* May wait: lets the other ready tasks run once. */
+/* May wait: lets the other ready tasks run once. Outside of tasks it does nothing. */
 void task_yield(struct loop *loop);
 
 /* Something that tasks wait for: no memory of past signals, so the condition is checked around the wait. */
