@@ -192,7 +192,10 @@ message_postpone(struct attempt *attempt)
 	struct queue_service *service = attempt->service;
 
 	attempt->queued->attempts--;
-	table_schedule(service, attempt->queued, env_wall(service->env) + QUEUE_RETRY_SOON_US);
+	if (attempt->full_peer)
+		peer_park(attempt->full_peer, attempt->queued);
+	else
+		table_schedule(service, attempt->queued, env_wall(service->env) + QUEUE_RETRY_SOON_US);
 }
 
 /* May wait. The last answer of the try is there. */
@@ -353,7 +356,13 @@ recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct rout
 		attempt_note(attempt, 50103, SLICE("the address can be no system user's"));
 		return;
 	}
-	struct delivery *delivery = error == OK ? delivery_new(service) : NULL;
+	struct deliver_peer *peer = error == OK ? peer_for(service, deliverer) : NULL;
+	if (peer && peer_is_full(peer)) {
+		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
+		attempt->full_peer = peer;
+		return;
+	}
+	struct delivery *delivery = peer ? delivery_new(service) : NULL;
 	if (!delivery) {
 		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
 		return;
@@ -364,7 +373,7 @@ recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct rout
 	delivery->is_new = attempt->queued->is_new;
 	attempt->states[recipient] = RECIPIENT_UNDER_WAY;
 	attempt->under_way++;
-	peer_send(peer_for(service, deliverer), delivery);
+	peer_send(peer, delivery);
 }
 
 /* May wait. */

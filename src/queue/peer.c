@@ -173,6 +173,33 @@ send_copy(struct peer_channel *peer, struct delivery *delivery, uint64_t number)
 	return error;
 }
 
+/* Room has come: the messages that were parked first are due. */
+static void
+peer_unpark(struct deliver_peer *peer, uint32_t count)
+{
+	struct queue_service *service = peer->service;
+	struct list *link;
+
+	while (count-- > 0 && (link = list_take(&peer->parked)) != NULL)
+		table_schedule(service, list_entry(link, struct queued, parked), env_wall(service->env));
+}
+
+static void
+peer_one_waits_less(struct deliver_peer *peer)
+{
+	peer->waiting_count--;
+	/* One for one; and who has nothing to wait for takes a good part at once, whatever became of those that came before. */
+	peer_unpark(peer, peer->waiting_count == 0 ? PEER_WAITING_MAX / 2 : 1);
+}
+
+void
+peer_park(struct deliver_peer *peer, struct queued *queued)
+{
+	list_append(&peer->parked, &queued->parked);
+	if (!peer_is_full(peer))
+		peer_unpark(peer, 1);
+}
+
 void
 peer_forget(struct delivery *delivery)
 {
@@ -182,7 +209,7 @@ peer_forget(struct delivery *delivery)
 	if (delivery->channel)
 		peer->under_way_count--;
 	else
-		peer->waiting_count--;
+		peer_one_waits_less(peer);
 	peer->copy_bytes -= delivery->copy_bytes;
 	delivery->copy_bytes = 0;
 	delivery->channel = NULL;
@@ -212,7 +239,7 @@ channel_deliver(struct peer_channel *channel, struct delivery *delivery)
 	list_append(&peer->under_way, &delivery->link);
 	delivery->channel = channel;
 	delivery->copy_bytes = peer->is_system ? content_of(delivery).size : 0;
-	peer->waiting_count--;
+	peer_one_waits_less(peer);
 	if (peer->under_way_count++ == 0)
 		channel->heard_at = loop_now(peer->service->env->loop);
 	peer->copy_bytes += delivery->copy_bytes;
@@ -296,24 +323,26 @@ peer_for(struct queue_service *service, struct slice user)
 	peer->is_system = slice_has_prefix(user, SLICE(DELIVERER_SYSTEM));
 	list_init(&peer->waiting);
 	list_init(&peer->under_way);
+	list_init(&peer->parked);
 	task_event_init(&peer->changed);
 	list_append(&service->peers, &peer->link);
 	return peer;
+}
+
+bool
+peer_is_full(const struct deliver_peer *peer)
+{
+	return peer->waiting_count >= PEER_WAITING_MAX;
 }
 
 void
 peer_send(struct deliver_peer *peer, struct delivery *delivery)
 {
 	struct queue_service *service = peer->service;
-	bool full = peer->waiting_count >= PEER_WAITING_MAX || service->stopping;
 
 	delivery->peer = peer;
 	list_append(&peer->waiting, &delivery->link);
 	peer->waiting_count++;
-	if (full) {
-		attempt_postpone(service, delivery);
-		return;
-	}
 	task_event_signal(&peer->changed);
 	if (!peer->channel && peer->is_system && !peer->asked) {
 		peer->asked = true;

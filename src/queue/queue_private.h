@@ -27,6 +27,7 @@ struct attempt;
 /* A message in memory: a little over 200 octets, and its last reply. Envelopes are read again when needed. */
 struct queued {
 	struct list link;       /* service->messages, ascending id */
+	struct list parked;     /* of the deliverer that has no room for it; then it is not on the schedule */
 	struct queued *next;    /* in its hash bucket */
 	struct schedule_entry due;
 	struct spool_reference message;
@@ -65,6 +66,7 @@ struct attempt {
 	uint32_t under_way;
 	bool sending;    /* recipients are still being handed out */
 	uint32_t delivered, deferred, failed, held, postponed; /* in this try */
+	struct deliver_peer *full_peer; /* that a recipient was postponed for */
 	uint32_t last_status;
 	char last_text[SPOOL_RESULT_TEXT_MAX];
 	size_t last_text_len;
@@ -90,7 +92,7 @@ struct delivery {
 #define PEER_SEGMENTS_MAX  4
 #define PEER_UNDER_WAY_MAX 128  /* deliveries that a deliverer has; the others wait here */
 #define PEER_ANSWER_US     (120 * US_PER_S) /* for some answer while there are deliveries under way */
-#define PEER_WAITING_MAX   256 /* beyond, recipients of this deliverer are postponed: it must not take all slots */
+#define PEER_WAITING_MAX   256 /* beyond, recipients of this deliverer are postponed: it must not take all slots and attempts */
 #define PEER_COPY_BYTES_MAX (64u << 20) /* of content in memory on its way to one system user, if it is more than one message */
 
 struct deliver_peer {
@@ -102,6 +104,7 @@ struct deliver_peer {
 	struct peer_channel *channel; /* NULL: not there now */
 	struct list waiting;   /* deliveries that it has not got yet */
 	struct list under_way;
+	struct list parked;    /* messages that found no room here */
 	uint32_t waiting_count;
 	uint32_t under_way_count;
 	uint64_t copy_bytes; /* of those under way */
@@ -208,8 +211,12 @@ void queue_put_result(struct queue_service *service, const struct spool_result *
 
 /* peer.c */
 struct deliver_peer *peer_for(struct queue_service *service, struct slice user);
+/* Whether what it would be given now should wait elsewhere (peer_park). */
+bool peer_is_full(const struct deliver_peer *peer);
 /* Hands the delivery over as soon as the peer is there and has room. */
 void peer_send(struct deliver_peer *peer, struct delivery *delivery);
+/* The message, whose try is about to end, is due again as soon as the peer has room. */
+void peer_park(struct deliver_peer *peer, struct queued *queued);
 /* Takes it off the peer's lists. */
 void peer_forget(struct delivery *delivery);
 /* May wait. At the end: what no deliverer has yet is left for the next start. */

@@ -20,7 +20,7 @@
 
 #define PATIENCE_US  (2 * US_PER_MS)
 #define TRACE        "Received: by mx.example.org id 0000000000000\r\n"
-#define SEEN_MAX     512
+#define SEEN_MAX     8192
 #define SEGMENTS_MAX 32
 #define FIRST_US     (60 * US_PER_S)
 #define HOUR_US      (3600 * US_PER_S)
@@ -821,7 +821,43 @@ START_TEST(what_finds_no_room_is_not_deferred)
 }
 END_TEST
 
-UNIT_MAIN("queue/queue", a_message_is_delivered_and_forgotten,
+/* A backlog for one deliverer goes through without pauses, and another's mail is not behind it. */
+static void
+backlog_body(void *arg)
+{
+	enum { MESSAGES = 60, RECIPIENTS = 50 };
+	struct world *world = arg;
+	const char *to[RECIPIENTS];
+
+	for (int i = 0; i < RECIPIENTS; i++)
+		to[i] = "anna@example.org";
+	for (int i = 0; i < MESSAGES; i++)
+		send_message(world, to, RECIPIENTS);
+	struct deliverer *other = deliverer_start(world, "system:bob");
+	SEND(world, "bob@system.example");
+	wait_for_seen(world, 1); /* while nobody takes the backlog */
+	ck_assert_str_eq(world->seen[0].address, "bob@system.example");
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+	mono_us before = loop_now(world->loop);
+	wait_for_seen(world, 1 + MESSAGES * RECIPIENTS);
+	ck_assert_int_lt(loop_now(world->loop) - before, US_PER_S / 2);
+	pass_time(world, US_PER_S);
+	ck_assert_uint_eq(queue_length(world), 0);
+	ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), 0);
+	pass_time(world, HOUR_US);
+	ck_assert_uint_eq(world->seen_count, 1 + MESSAGES * RECIPIENTS); /* each once */
+	service_stop(world);
+	deliverer_end(deliverer);
+	deliverer_end(other);
+}
+
+START_TEST(a_backlog_goes_through_without_pauses)
+{
+	run_with(backlog_body);
+}
+END_TEST
+
+UNIT_MAIN("queue/queue", a_backlog_goes_through_without_pauses, a_message_is_delivered_and_forgotten,
 	a_temporary_failure_is_tried_again_for_its_recipient_alone, a_permanent_failure_is_held,
 	discard_ends_and_hold_holds, what_a_dead_deliverer_had_is_tried_again,
 	a_second_deliverer_takes_nothing_from_the_first,

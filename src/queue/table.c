@@ -42,6 +42,7 @@ table_add(struct queue_service *service, const struct queued *from, struct queue
 	if (!queued)
 		return ERROR_NO_MEMORY;
 	*queued = *from;
+	list_init(&queued->parked);
 	size_t bucket = bucket_of(service, queued->message.queue_id);
 	queued->next = service->buckets[bucket];
 	service->buckets[bucket] = queued;
@@ -77,6 +78,7 @@ table_remove(struct queue_service *service, struct queued *queued)
 		place = &(*place)->next;
 	*place = queued->next;
 	list_remove(&queued->link);
+	list_remove(&queued->parked);
 	schedule_remove(&service->due, &queued->due);
 	service->message_count--;
 	queued_free(service, queued);
