@@ -1,6 +1,6 @@
 /*
- * A task a client. Requests to the queue go one after the other, so an answer needs no number: whoever has the line keeps it from the
- * request to the end of the answer.
+ * A task a client. Requests to the queue go one after the other, so an answer needs no number:
+ * whoever has the line keeps it from the request to the end of the answer.
  */
 #include "admin/admin.h"
 #include "base/log_record.h"
@@ -18,7 +18,8 @@ struct admin_service {
 	struct env *env;
 	struct channel queue;
 	bool queue_busy;
-	bool queue_is_slow; /* the last answer did not come in time; what comes late is told by its number */
+	bool queue_is_slow; /* the last answer did not come in time; what comes late is told by its
+			       number */
 	uint32_t requests;
 	struct task_event queue_free;
 	int listener_fd;
@@ -35,9 +36,11 @@ struct admin_client {
 static enum error
 refuse(struct admin_client *client, const char *reason)
 {
-	struct ipc_message message = {.kind = IPC_REFUSED, .refused = {.reason = slice_text(reason)}};
+	struct ipc_message message = {
+		.kind = IPC_REFUSED, .refused = {.reason = slice_text(reason)}};
 
-	return channel_send(&client->channel, &message, loop_deadline(client->service->env->loop, ADMIN_ANSWER_US));
+	return channel_send(&client->channel, &message,
+		loop_deadline(client->service->env->loop, ADMIN_ANSWER_US));
 }
 
 /* Where an answer says which question it is for; NULL for what is no answer. */
@@ -57,11 +60,13 @@ answer_request(struct ipc_message *message)
 }
 
 /*
- * May wait: hands messages from the queue to the client up to the end of the answer. A client that went away, or does not read, gets no more,
- * but the rest must still be taken off the line: the others wait for it.
+ * May wait: hands messages from the queue to the client up to the end of the answer. A client that
+ * went away, or does not read, gets no more, but the rest must still be taken off the line: the
+ * others wait for it.
  */
 static enum error
-relay_answer(struct admin_client *client, uint32_t number, uint32_t client_number, bool *ret_queue_broken)
+relay_answer(struct admin_client *client, uint32_t number, uint32_t client_number,
+	bool *ret_queue_broken)
 {
 	struct admin_service *service = client->service;
 	struct loop *loop = service->env->loop;
@@ -70,11 +75,13 @@ relay_answer(struct admin_client *client, uint32_t number, uint32_t client_numbe
 	enum error sent = OK;
 
 	for (;;) {
-		enum error error = channel_receive(&service->queue, loop_deadline(loop, ADMIN_ANSWER_US), &message);
+		enum error error = channel_receive(
+			&service->queue, loop_deadline(loop, ADMIN_ANSWER_US), &message);
 		*ret_queue_broken = error != OK;
 		service->queue_is_slow = error == ERROR_TIMEOUT;
 		if (error != OK)
-			return refuse(client, "the queue does not answer now; try again in a moment");
+			return refuse(
+				client, "the queue does not answer now; try again in a moment");
 		uint32_t *request = answer_request(&message);
 		if (!request || *request != number) {
 			ipc_close_fds(service->env, &message);
@@ -102,12 +109,14 @@ ask_queue(struct admin_client *client, const struct ipc_queue_list *request)
 	message.queue_list.request = ++service->requests;
 
 	while (service->queue_busy && error == OK)
-		error = task_event_wait(loop, &service->queue_free, loop_deadline(loop, ADMIN_ANSWER_US));
+		error = task_event_wait(
+			loop, &service->queue_free, loop_deadline(loop, ADMIN_ANSWER_US));
 	if (error != OK)
 		return refuse(client, "the queue is busy; try again in a moment");
 	service->queue_busy = true;
 	if (channel_send(&service->queue, &message, loop_deadline(loop, ADMIN_ANSWER_US)) == OK)
-		error = relay_answer(client, message.queue_list.request, request->request, &queue_broken);
+		error = relay_answer(
+			client, message.queue_list.request, request->request, &queue_broken);
 	else
 		error = refuse(client, "the queue is not running now; try again in a moment");
 	if (queue_broken && !service->queue_is_slow)
@@ -125,7 +134,8 @@ client_run(void *arg)
 	struct loop *loop = service->env->loop;
 	struct ipc_message message;
 
-	while (channel_receive(&client->channel, loop_deadline(loop, ADMIN_IDLE_US), &message) == OK) {
+	while (channel_receive(&client->channel, loop_deadline(loop, ADMIN_IDLE_US), &message) ==
+		OK) {
 		struct ipc_queue_list request = message.queue_list;
 		if (message.kind != IPC_QUEUE_LIST || ask_queue(client, &request) != OK)
 			break;
@@ -195,8 +205,10 @@ enum error
 admin_service_set_listener(struct admin_service *service, int listener_fd)
 {
 	service->listener_fd = listener_fd;
-	enum error error = watch_open(&service->listener, service->env->loop, listener_fd, POLL_READABLE);
-	return error != OK ? error : task_start(&service->tasks, "admin accept", admin_accept, service);
+	enum error error =
+		watch_open(&service->listener, service->env->loop, listener_fd, POLL_READABLE);
+	return error != OK ? error
+			   : task_start(&service->tasks, "admin accept", admin_accept, service);
 }
 
 void
@@ -204,16 +216,20 @@ admin_service_set_queue(struct admin_service *service, int channel_fd)
 {
 	struct env *env = service->env;
 
-	/* Whoever waits on the old channel reads its end first: a channel may not be closed under a waiting task. */
+	/* Whoever waits on the old channel reads its end first: a channel may not be closed under a
+	 * waiting task. */
 	while (service->queue_busy)
 		if (task_event_wait(env->loop, &service->queue_free, MONO_NEVER) != OK) {
-			env->net->close(env->world, channel_fd); /* at the end of the process: nobody will ask any more */
+			env->net->close(env->world, channel_fd); /* at the end of the process:
+								    nobody will ask any more */
 			return;
 		}
 	channel_close(&service->queue);
-	enum error error = channel_open(&service->queue, env->loop, channel_fd, ROLE_ADMIN, ROLE_QUEUE);
+	enum error error =
+		channel_open(&service->queue, env->loop, channel_fd, ROLE_ADMIN, ROLE_QUEUE);
 	if (error != OK)
-		log_event(env, LOG_ERROR, "queue_channel_broken", LOG_STRING("error", error_text(error)));
+		log_event(env, LOG_ERROR, "queue_channel_broken",
+			LOG_STRING("error", error_text(error)));
 }
 
 void

@@ -1,6 +1,6 @@
 /*
- * The `admin` role: the control socket on which the commands of people ask (`veredus queue list`), and the go-between to `queue`. Reads no
- * mail content.
+ * The `admin` role: the control socket on which the commands of people ask (`veredus queue list`),
+ * and the go-between to `queue`. Reads no mail content.
  */
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
@@ -15,7 +15,8 @@ struct admin_service *admin_service_new(struct env *env, const struct conf *conf
 /* The bound control socket (SOCK_SEQPACKET); owned from here on. */
 MUST_CHECK enum error admin_service_set_listener(struct admin_service *service, int listener_fd);
 
-/* May wait, for a request that is under way. The channel to `queue`; a later one replaces it. Owned from here on. */
+/* May wait, for a request that is under way. The channel to `queue`; a later one replaces it. Owned
+ * from here on. */
 void admin_service_set_queue(struct admin_service *service, int channel_fd);
 
 /* May wait. */

@@ -43,8 +43,8 @@ static struct arena_block *
 arena_add_block(struct arena *arena, size_t at_least)
 {
 	size_t size = at_least > ARENA_BLOCK_BYTES - sizeof(struct arena_block)
-		? at_least
-		: ARENA_BLOCK_BYTES - sizeof(struct arena_block);
+			      ? at_least
+			      : ARENA_BLOCK_BYTES - sizeof(struct arena_block);
 	struct arena_block *block = memory_try(arena->memory, sizeof *block + size);
 
 	if (!block)

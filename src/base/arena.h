@@ -1,6 +1,6 @@
 /*
- * Allocations with one common end of life (a session, a transaction, a parse). Nothing is freed alone. The maximum counts
- * all bytes ever taken since the last clear.
+ * Allocations with one common end of life (a session, a transaction, a parse). Nothing is freed
+ * alone. The maximum counts all bytes ever taken since the last clear.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -29,7 +29,8 @@ MUST_CHECK void *arena_take(struct arena *arena, size_t size);
 /* A copy that lives as long as the arena. False when it does not fit. */
 MUST_CHECK bool arena_copy(struct arena *arena, struct slice bytes, struct slice *ret_copy);
 
-/* The same with a NUL behind it, for libc's border; NULL when it does not fit or holds a NUL itself. */
+/* The same with a NUL behind it, for libc's border; NULL when it does not fit or holds a NUL
+ * itself. */
 MUST_CHECK char *arena_text(struct arena *arena, struct slice bytes);
 
 #endif

@@ -20,7 +20,8 @@ START_TEST(slice_numbers)
 	ck_assert(slice_number(SLICE("255"), 255, &n) && n == 255);
 	ck_assert(!slice_number(SLICE("256"), 255, &n));
 	ck_assert(!slice_number(SLICE("7"), 5, &n));
-	ck_assert(!slice_number(SLICE(""), 10, &n) && !slice_number(SLICE("-1"), 10, &n) && !slice_number(SLICE(" 1"), 10, &n));
+	ck_assert(!slice_number(SLICE(""), 10, &n) && !slice_number(SLICE("-1"), 10, &n) &&
+		  !slice_number(SLICE(" 1"), 10, &n));
 }
 END_TEST
 
@@ -31,11 +32,14 @@ START_TEST(slice_parts)
 	ck_assert_slice_eq(slice_trim(s), "hello");
 	ck_assert_slice_eq(slice_sub(s, 2, 100), "hello\t ");
 	ck_assert_uint_eq(slice_sub(s, 100, 1).len, 0);
-	ck_assert(slice_equal_nocase(SLICE("MaIl"), SLICE("mAiL")) && !slice_equal_nocase(SLICE("a"), SLICE("ab")));
-	ck_assert(slice_compare(SLICE("a"), SLICE("ab")) < 0 && slice_compare(SLICE("b"), SLICE("ab")) > 0);
+	ck_assert(slice_equal_nocase(SLICE("MaIl"), SLICE("mAiL")) &&
+		  !slice_equal_nocase(SLICE("a"), SLICE("ab")));
+	ck_assert(slice_compare(SLICE("a"), SLICE("ab")) < 0 &&
+		  slice_compare(SLICE("b"), SLICE("ab")) > 0);
 	ck_assert_int_eq(slice_find(SLICE("abcabc"), 1, 'a'), 3);
 	ck_assert_int_eq(slice_find(SLICE("abc"), 9, 'a'), -1);
-	ck_assert(slice_has_suffix(SLICE("x.eml"), SLICE(".eml")) && !slice_has_suffix(SLICE("l"), SLICE(".eml")));
+	ck_assert(slice_has_suffix(SLICE("x.eml"), SLICE(".eml")) &&
+		  !slice_has_suffix(SLICE("l"), SLICE(".eml")));
 }
 END_TEST
 
@@ -133,7 +137,8 @@ START_TEST(arena_is_limited)
 }
 END_TEST
 
-/* The vectors of the SipHash paper's reference: key 00..0f, messages 00, 00 01, ... (first and sixteenth). */
+/* The vectors of the SipHash paper's reference: key 00..0f, messages 00, 00 01, ... (first and
+ * sixteenth). */
 START_TEST(siphash_vectors)
 {
 	struct siphash_key key;
@@ -157,7 +162,8 @@ START_TEST(crc32c_vectors)
 	ck_assert_uint_eq(crc32c(0, slice_of(zeros, 32)), 0x8a9136aau);
 	ck_assert_uint_eq(crc32c(0, slice_of(ones, 32)), 0x62a8ab43u);
 	ck_assert_uint_eq(crc32c(0, slice_of(rising, 32)), 0x46dd794eu);
-	ck_assert_uint_eq(crc32c(crc32c(0, slice_of(rising, 13)), slice_of(rising + 13, 19)), 0x46dd794eu);
+	ck_assert_uint_eq(
+		crc32c(crc32c(0, slice_of(rising, 13)), slice_of(rising + 13, 19)), 0x46dd794eu);
 }
 END_TEST
 
@@ -184,16 +190,19 @@ START_TEST(log_lines_cannot_be_forged)
 
 	env_init_linux(&env);
 	env.log = &kept.sink;
-	log_event(&env, LOG_WARNING, "refused", LOG_SLICE("from", SLICE("a\r\nb=\"c\" \x1b[2J\xff")), LOG_NUMBER("code", -550),
+	log_event(&env, LOG_WARNING, "refused",
+		LOG_SLICE("from", SLICE("a\r\nb=\"c\" \x1b[2J\xff")), LOG_NUMBER("code", -550),
 		LOG_STRING("plain", "user@example.org"), LOG_STRING("empty", ""));
 	buffer_init(&line, env.memory, 4096);
 	ck_assert_ok(log_record_short(slice_of(kept.bytes, kept.len), &line));
 	ck_assert_slice_eq(buffer_slice(&line),
-		"refused from=\"a\\x0d\\x0ab=\\\"c\\\" \\x1b[2J\\xff\" code=-550 plain=user@example.org empty=\"\"");
+		"refused from=\"a\\x0d\\x0ab=\\\"c\\\" \\x1b[2J\\xff\" "
+		"code=-550 plain=user@example.org empty=\"\"");
 	buffer_clear(&line);
 	ck_assert_ok(log_record_json(slice_of(kept.bytes, kept.len), &line));
 	const char *json = buffer_text(&line);
-	ck_assert_ptr_nonnull(strstr(json, "\"event\":\"refused\",\"from\":\"a\\u000d\\u000ab=\\\"c\\\" \\u001b[2J\\ufffd\",\"code\":-550"));
+	ck_assert_ptr_nonnull(strstr(json, "\"event\":\"refused\",\"from\":\"a\\u000d\\u000ab="
+					   "\\\"c\\\" \\u001b[2J\\ufffd\",\"code\":-550"));
 	buffer_clear(&line);
 	ck_assert_int_eq(log_record_line(slice_of(kept.bytes, kept.len - 1), &line), ERROR_FORMAT);
 	/* Names are not quoted, so a process that is no longer ours must not choose them freely. */
@@ -217,8 +226,10 @@ START_TEST(log_marks_what_it_cuts)
 	env_init_linux(&env);
 	env.log = &kept.sink;
 	memset(text, 'a', sizeof text);
-	log_event(&env, LOG_INFO, "long", LOG_SLICE("a", slice_of(text, sizeof text)), LOG_SLICE("b", slice_of(text, sizeof text)),
-		LOG_SLICE("c", slice_of(text, sizeof text)), LOG_SLICE("d", slice_of(text, sizeof text)));
+	log_event(&env, LOG_INFO, "long", LOG_SLICE("a", slice_of(text, sizeof text)),
+		LOG_SLICE("b", slice_of(text, sizeof text)),
+		LOG_SLICE("c", slice_of(text, sizeof text)),
+		LOG_SLICE("d", slice_of(text, sizeof text)));
 	buffer_init(&line, env.memory, 4096);
 	ck_assert_ok(log_record_short(slice_of(kept.bytes, kept.len), &line));
 	const char *shown = buffer_text(&line);
@@ -266,6 +277,7 @@ START_TEST(errors_have_names)
 }
 END_TEST
 
-UNIT_MAIN("base", slice_numbers, slice_parts, memory_is_counted_and_limited, buffer_keeps_its_maximum, buffer_prints_what_is_long,
-	cursor_error_sticks, arena_is_limited, siphash_vectors, crc32c_vectors, log_lines_cannot_be_forged, log_marks_what_it_cuts,
+UNIT_MAIN("base", slice_numbers, slice_parts, memory_is_counted_and_limited,
+	buffer_keeps_its_maximum, buffer_prints_what_is_long, cursor_error_sticks, arena_is_limited,
+	siphash_vectors, crc32c_vectors, log_lines_cannot_be_forged, log_marks_what_it_cuts,
 	file_is_replaced_whole, errors_have_names)

@@ -1,6 +1,7 @@
 /*
- * Bytes that we build, with a maximum given at init. The error is sticky: appends after the first failure do nothing, and
- * buffer_error tells at the end. Memory comes from an account (struct memory) and grows by doubling.
+ * Bytes that we build, with a maximum given at init. The error is sticky: appends after the first
+ * failure do nothing, and buffer_error tells at the end. Memory comes from an account (struct
+ * memory) and grows by doubling.
  */
 #ifndef BASE_BUFFER_H
 #define BASE_BUFFER_H
@@ -31,7 +32,8 @@ void buffer_append(struct buffer *buffer, struct slice bytes);
 void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_append_octet(struct buffer *buffer, uint8_t octet);
 void buffer_append_number(struct buffer *buffer, uint64_t number);
-void buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void
+buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Fixed-size integers, little-endian. */
 void buffer_append_u16(struct buffer *buffer, uint16_t value);
@@ -39,8 +41,8 @@ void buffer_append_u32(struct buffer *buffer, uint32_t value);
 void buffer_append_u64(struct buffer *buffer, uint64_t value);
 
 /*
- * Room for `size` bytes at the end, zeroed and counted at once; NULL (and the sticky error) when they do not fit. The
- * pointer holds until the next append.
+ * Room for `size` bytes at the end, zeroed and counted at once; NULL (and the sticky error) when
+ * they do not fit. The pointer holds until the next append.
  */
 uint8_t *buffer_reserve(struct buffer *buffer, size_t size);
 

@@ -14,15 +14,18 @@ floor_divide(int64_t number, int64_t by)
 	return number / by - (number % by < 0);
 }
 
-/* Years start in March here, so that the leap day is the last of its year; 306 days lie before January. */
+/* Years start in March here, so that the leap day is the last of its year; 306 days lie before
+ * January. */
 static void
 set_date(struct civil_time *civil, int64_t days_since_epoch)
 {
 	int64_t days = days_since_epoch + DAYS_TO_EPOCH;
 	int64_t era = floor_divide(days, DAYS_PER_ERA);
 	int64_t day_of_era = days - era * DAYS_PER_ERA;
-	int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-	int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	int64_t year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	int64_t day_of_year =
+		day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
 	int64_t month_from_march = (5 * day_of_year + 2) / 153;
 	int64_t weekday = (days_since_epoch + EPOCH_WEEKDAY) % 7;
 

@@ -1,6 +1,6 @@
 /*
- * Reading a byte view from front to back with a sticky error, checked once at the end. Takes past the end give zero or the
- * empty slice and set the error; the position does not move.
+ * Reading a byte view from front to back with a sticky error, checked once at the end. Takes past
+ * the end give zero or the empty slice and set the error; the position does not move.
  */
 #ifndef BASE_CURSOR_H
 #define BASE_CURSOR_H

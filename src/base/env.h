@@ -1,9 +1,11 @@
 /*
- * What one role may touch of the world: tables of functions for clock, random, disk, network, polling, processes and users, and the
- * memory account and log on which everything of the role hangs. In production the tables are Linux (env_init_linux); tests and
- * the simulator bring their own. Floors 1 to 5 reach the world through this struct only and keep no mutable static data.
+ * What one role may touch of the world: tables of functions for clock, random, disk, network,
+ * polling, processes and users, and the memory account and log on which everything of the role
+ * hangs. In production the tables are Linux (env_init_linux); tests and the simulator bring their
+ * own. Floors 1 to 5 reach the world through this struct only and keep no mutable static data.
  *
- * Functions of the tables return a value >= 0, or -errno. `world` is handed to each of them unchanged. Disk calls may block.
+ * Functions of the tables return a value >= 0, or -errno. `world` is handed to each of them
+ * unchanged. Disk calls may block.
  */
 #ifndef BASE_ENV_H
 #define BASE_ENV_H
@@ -36,37 +38,46 @@ struct disk_entry {
 };
 
 struct disk_ops {
-	int (*openat)(void *world, int dir_fd, const char *path, int flags, mode_t mode); /* O_CLOEXEC is added */
+	int (*openat)(void *world, int dir_fd, const char *path, int flags,
+		mode_t mode); /* O_CLOEXEC is added */
 	int (*close)(void *world, int fd);
 	ssize_t (*pread)(void *world, int fd, void *bytes, size_t len, off_t offset);
-	ssize_t (*pwritev)(void *world, int fd, const struct iovec *pieces, int count, off_t offset);
-	ssize_t (*write)(void *world, int fd, const void *bytes, size_t len); /* logs and terminals, where there is no offset */
+	ssize_t (*pwritev)(
+		void *world, int fd, const struct iovec *pieces, int count, off_t offset);
+	ssize_t (*write)(void *world, int fd, const void *bytes,
+		size_t len); /* logs and terminals, where there is no offset */
 	int (*fdatasync)(void *world, int fd);
 	int (*fsync)(void *world, int fd);
 	int (*syncfs)(void *world, int fd);
 	int (*ftruncate)(void *world, int fd, off_t size);
-	int (*renameat)(void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name);
-	int (*linkat)(void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name);
+	int (*renameat)(void *world, int old_dir_fd, const char *old_name, int new_dir_fd,
+		const char *new_name);
+	int (*linkat)(void *world, int old_dir_fd, const char *old_name, int new_dir_fd,
+		const char *new_name);
 	int (*unlinkat)(void *world, int dir_fd, const char *name, int flags);
 	int (*mkdirat)(void *world, int dir_fd, const char *name, mode_t mode);
 	int (*fchown)(void *world, int fd, uid_t uid, gid_t gid);
 	int (*fstat)(void *world, int fd, struct stat *ret_stat);
 	int (*fstatat)(void *world, int dir_fd, const char *name, struct stat *ret_stat, int flags);
 	/* Calls `each` for every entry but "." and "..", until it returns false. */
-	int (*list)(void *world, int dir_fd, bool (*each)(void *arg, const struct disk_entry *entry), void *arg);
+	int (*list)(void *world, int dir_fd,
+		bool (*each)(void *arg, const struct disk_entry *entry), void *arg);
 	/* Bytes that an unprivileged writer may still use on the file system of fd. */
 	int64_t (*free_bytes)(void *world, int fd);
-	/* Takes the lock of this open file for as long as it is open; -EWOULDBLOCK when another open file has it. */
+	/* Takes the lock of this open file for as long as it is open; -EWOULDBLOCK when another
+	 * open file has it. */
 	int (*lock)(void *world, int fd);
 };
 
 struct net_ops {
-	int (*accept)(void *world, int fd, struct sockaddr_storage *ret_peer); /* non-blocking, close-on-exec */
+	int (*accept)(void *world, int fd,
+		struct sockaddr_storage *ret_peer); /* non-blocking, close-on-exec */
 	ssize_t (*receive)(void *world, int fd, void *bytes, size_t len);
 	ssize_t (*send)(void *world, int fd, const void *bytes, size_t len); /* no SIGPIPE */
 	ssize_t (*receive_message)(void *world, int fd, struct msghdr *message);
 	ssize_t (*send_message)(void *world, int fd, const struct msghdr *message);
-	int (*connect)(void *world, const struct sockaddr *peer, socklen_t peer_len, int type); /* a new fd; EINPROGRESS is success */
+	int (*connect)(void *world, const struct sockaddr *peer, socklen_t peer_len,
+		int type); /* a new fd; EINPROGRESS is success */
 	int (*connect_result)(void *world, int fd);
 	int (*local_name)(void *world, int fd, struct sockaddr_storage *ret_name);
 	int (*shutdown_send)(void *world, int fd);
@@ -78,22 +89,26 @@ struct poll_event {
 	uint32_t ready; /* POLL_READABLE, POLL_WRITABLE */
 };
 
-#define POLL_READABLE  1u
-#define POLL_WRITABLE  2u
-#define POLL_EXCLUSIVE 4u /* a listener shared with other processes: level-triggered, wakes few of them */
+#define POLL_READABLE 1u
+#define POLL_WRITABLE 2u
+#define POLL_EXCLUSIVE \
+	4u /* a listener shared with other processes: level-triggered, wakes few of them */
 
 struct poll_ops {
 	int (*create)(void *world);
-	/* Edge-triggered but for POLL_EXCLUSIVE. A descriptor is added once and removed before it is closed. */
+	/* Edge-triggered but for POLL_EXCLUSIVE. A descriptor is added once and removed before it
+	 * is closed. */
 	int (*add)(void *world, int poll_fd, int fd, uint32_t interest, void *tag);
 	int (*remove)(void *world, int poll_fd, int fd);
 	/* Waits up to timeout_us (negative: for ever); the number of events. */
-	int (*wait)(void *world, int poll_fd, struct poll_event *ret_events, int max, int64_t timeout_us);
+	int (*wait)(void *world, int poll_fd, struct poll_event *ret_events, int max,
+		int64_t timeout_us);
 	/* A counter that wakes a poller: signalled, then drained by its owner. */
 	int (*wake_create)(void *world);
 	void (*wake_signal)(void *world, int fd);
 	void (*wake_drain)(void *world, int fd);
-	/* Blocks the calling thread until the counter is signalled or the time is over (negative: never), and drains it. */
+	/* Blocks the calling thread until the counter is signalled or the time is over (negative:
+	 * never), and drains it. */
 	void (*wake_wait)(void *world, int fd, int64_t timeout_us);
 	int (*close)(void *world, int fd);
 };
@@ -127,7 +142,8 @@ struct env {
 /* Linux itself; memory account without a limit. */
 void env_init_linux(struct env *env);
 
-/* /dev/null on 0, 1 and 2 where they are closed: else the first file opened would get what is said to a person. First thing in main. */
+/* /dev/null on 0, 1 and 2 where they are closed: else the first file opened would get what is said
+ * to a person. First thing in main. */
 void env_hold_standard_descriptors(void);
 
 /* Frees the memory account and with it all that hangs on it. */

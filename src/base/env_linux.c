@@ -1,4 +1,5 @@
-/* The environment of production: each function is one system call (EINTR repeated), errors as -errno. */
+/* The environment of production: each function is one system call (EINTR repeated), errors as
+ * -errno. */
 #include "base/env.h"
 
 #include <dirent.h>
@@ -17,13 +18,13 @@
 #include <unistd.h>
 
 /* The result of a system call as value or -errno, repeated while a signal interrupts it. */
-#define RETRY(call)                                                                                                    \
-	({                                                                                                             \
-		__typeof__(call) retry_result;                                                                         \
-		do                                                                                                     \
-			retry_result = (call);                                                                         \
-		while (retry_result < 0 && errno == EINTR);                                                            \
-		retry_result < 0 ? -errno : retry_result;                                                              \
+#define RETRY(call)                                         \
+	({                                                  \
+		__typeof__(call) retry_result;              \
+		do                                          \
+			retry_result = (call);              \
+		while (retry_result < 0 && errno == EINTR); \
+		retry_result < 0 ? -errno : retry_result;   \
 	})
 
 static int64_t
@@ -127,14 +128,16 @@ linux_ftruncate(void *world, int fd, off_t size)
 }
 
 static int
-linux_renameat(void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name)
+linux_renameat(
+	void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name)
 {
 	(void)world;
 	return RETRY(renameat(old_dir_fd, old_name, new_dir_fd, new_name));
 }
 
 static int
-linux_linkat(void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name)
+linux_linkat(
+	void *world, int old_dir_fd, const char *old_name, int new_dir_fd, const char *new_name)
 {
 	(void)world;
 	return RETRY(linkat(old_dir_fd, old_name, new_dir_fd, new_name, 0));
@@ -176,7 +179,8 @@ linux_fstatat(void *world, int dir_fd, const char *name, struct stat *ret_stat, 
 }
 
 static int
-linux_list(void *world, int dir_fd, bool (*each)(void *arg, const struct disk_entry *entry), void *arg)
+linux_list(
+	void *world, int dir_fd, bool (*each)(void *arg, const struct disk_entry *entry), void *arg)
 {
 	(void)world;
 	int fd = RETRY(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -195,7 +199,8 @@ linux_list(void *world, int dir_fd, bool (*each)(void *arg, const struct disk_en
 		size_t len = strlen(found->d_name);
 		if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
 			continue;
-		memcpy(entry.name, found->d_name, len < sizeof entry.name ? len + 1 : sizeof entry.name);
+		memcpy(entry.name, found->d_name,
+			len < sizeof entry.name ? len + 1 : sizeof entry.name);
 		more = each(arg, &entry);
 	}
 	int error = more ? errno : 0;
@@ -331,13 +336,17 @@ linux_poll_remove(void *world, int poll_fd, int fd)
 }
 
 static int
-linux_poll_wait(void *world, int poll_fd, struct poll_event *ret_events, int max, int64_t timeout_us)
+linux_poll_wait(
+	void *world, int poll_fd, struct poll_event *ret_events, int max, int64_t timeout_us)
 {
 	struct epoll_event events[64];
 
 	(void)world;
 	/* Rounded up: a timer that is due in 10 us must not spin the loop. */
-	int timeout_ms = timeout_us < 0 ? -1 : (int)((timeout_us + 999) / 1000 > 3600000 ? 3600000 : (timeout_us + 999) / 1000);
+	int timeout_ms = timeout_us < 0 ? -1
+					: (int)((timeout_us + 999) / 1000 > 3600000
+							  ? 3600000
+							  : (timeout_us + 999) / 1000);
 	int count = epoll_wait(poll_fd, events, max < 64 ? max : 64, timeout_ms);
 	if (count < 0)
 		return errno == EINTR ? 0 : -errno;
@@ -402,7 +411,8 @@ linux_find_user(void *world, const char *name, struct user *ret_user)
 	int error = getpwnam_r(name, &entry, text, NSS_BYTES, &found);
 	if (error == 0 && !found)
 		error = ENOENT;
-	if (error == 0 && (size_t)snprintf(ret_user->home, sizeof ret_user->home, "%s", entry.pw_dir) >= sizeof ret_user->home)
+	if (error == 0 && (size_t)snprintf(ret_user->home, sizeof ret_user->home, "%s",
+				  entry.pw_dir) >= sizeof ret_user->home)
 		error = ENAMETOOLONG;
 	if (error == 0) {
 		ret_user->uid = entry.pw_uid;
@@ -424,7 +434,8 @@ linux_list_users(void *world, bool (*each)(void *arg, const char *name, uid_t ui
 			break;
 	int error = entry ? 0 : errno;
 	endpwent();
-	/* Sources that do not enumerate (LDAP, systemd) answer ENOENT at the end of the local ones. */
+	/* Sources that do not enumerate (LDAP, systemd) answer ENOENT at the end of the local ones.
+	 */
 	return error == ENOENT ? 0 : -error;
 }
 

@@ -1,6 +1,6 @@
 /*
- * The one program error of Veredus. A mail outcome (temporary, permanent, with its enhanced status code) is another type:
- * each module that meets both maps one to the other in one place.
+ * The one program error of Veredus. A mail outcome (temporary, permanent, with its enhanced status
+ * code) is another type: each module that meets both maps one to the other in one place.
  */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
@@ -20,9 +20,9 @@ enum error {
 	ERROR_AGAIN,          /* nothing now; wait and try again */
 	ERROR_NOT_FOUND,
 	ERROR_EXISTS,
-	ERROR_DENIED,         /* EACCES, EPERM, or our own rule */
-	ERROR_UNSUPPORTED,    /* this kernel or this build lacks it */
-	ERROR_UNKNOWN,        /* the outcome is not known: it may have happened */
+	ERROR_DENIED,      /* EACCES, EPERM, or our own rule */
+	ERROR_UNSUPPORTED, /* this kernel or this build lacks it */
+	ERROR_UNKNOWN,     /* the outcome is not known: it may have happened */
 	ERROR_COUNT
 };
 

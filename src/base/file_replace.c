@@ -27,7 +27,8 @@ file_replace(struct env *env, int dir_fd, const char *name, struct slice bytes, 
 
 	if ((size_t)snprintf(aside, sizeof aside, ".%s.new", name) >= sizeof aside)
 		return ERROR_LIMIT;
-	int fd = disk->openat(env->world, dir_fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+	int fd = disk->openat(
+		env->world, dir_fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return error_from_errno(-fd);
 	enum error error = write_whole(env, fd, bytes);
@@ -52,7 +53,8 @@ file_read(struct env *env, int dir_fd, const char *name, struct buffer *ret_byte
 		return error_from_errno(-fd);
 	for (;;) {
 		uint8_t piece[1024];
-		ssize_t got = env->disk->pread(env->world, fd, piece, sizeof piece, (off_t)ret_bytes->len);
+		ssize_t got = env->disk->pread(
+			env->world, fd, piece, sizeof piece, (off_t)ret_bytes->len);
 		if (got < 0)
 			error = error_from_errno((int)-got);
 		if (got <= 0)

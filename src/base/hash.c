@@ -1,6 +1,7 @@
 /*
- * SipHash-2-4 and CRC-32C. The CRC uses the processor's instruction where there is one (x86-64 SSE4.2, asked at run time;
- * aarch64 when the build targets it), and half an octet a step by table elsewhere.
+ * SipHash-2-4 and CRC-32C. The CRC uses the processor's instruction where there is one (x86-64
+ * SSE4.2, asked at run time; aarch64 when the build targets it), and half an octet a step by table
+ * elsewhere.
  */
 #include "base/hash.h"
 
@@ -49,8 +50,8 @@ uint64_t
 siphash(const struct siphash_key *key, struct slice bytes)
 {
 	uint64_t k0 = load_u64(key->bytes), k1 = load_u64(key->bytes + 8);
-	uint64_t v[4] = {
-		k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+	uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
+		k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
 	uint8_t tail[8] = {0};
 	size_t whole = bytes.len & ~(size_t)7;
 
@@ -66,15 +67,17 @@ siphash(const struct siphash_key *key, struct slice bytes)
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The table of half an octet, made by the compiler: four shift steps of the reflected polynomial. */
+/* The table of half an octet, made by the compiler: four shift steps of the reflected polynomial.
+ */
 #define CRC_POLYNOMIAL 0x82f63b78u
 #define CRC_BIT(c)     ((c) >> 1 ^ (((c)&1) ? CRC_POLYNOMIAL : 0))
 #define CRC_BIT2(c)    CRC_BIT(CRC_BIT(c))
 #define CRC_NIBBLE(c)  CRC_BIT2(CRC_BIT2((uint32_t)(c)))
 
-static const uint32_t crc_nibble[16] = {CRC_NIBBLE(0), CRC_NIBBLE(1), CRC_NIBBLE(2), CRC_NIBBLE(3), CRC_NIBBLE(4), CRC_NIBBLE(5),
-	CRC_NIBBLE(6), CRC_NIBBLE(7), CRC_NIBBLE(8), CRC_NIBBLE(9), CRC_NIBBLE(10), CRC_NIBBLE(11), CRC_NIBBLE(12), CRC_NIBBLE(13),
-	CRC_NIBBLE(14), CRC_NIBBLE(15)};
+static const uint32_t crc_nibble[16] = {CRC_NIBBLE(0), CRC_NIBBLE(1), CRC_NIBBLE(2), CRC_NIBBLE(3),
+	CRC_NIBBLE(4), CRC_NIBBLE(5), CRC_NIBBLE(6), CRC_NIBBLE(7), CRC_NIBBLE(8), CRC_NIBBLE(9),
+	CRC_NIBBLE(10), CRC_NIBBLE(11), CRC_NIBBLE(12), CRC_NIBBLE(13), CRC_NIBBLE(14),
+	CRC_NIBBLE(15)};
 
 static uint32_t
 crc32c_portable(uint32_t crc, const uint8_t *bytes, size_t len)

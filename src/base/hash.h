@@ -1,4 +1,5 @@
-/* SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012) and CRC-32C (Castagnoli, RFC 9260 appendix A). */
+/* SipHash-2-4 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012) and CRC-32C
+ * (Castagnoli, RFC 9260 appendix A). */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 

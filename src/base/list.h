@@ -1,4 +1,5 @@
-/* A doubly linked ring whose links lie inside the things listed. The head is a link of its own. Nothing is owned. */
+/* A doubly linked ring whose links lie inside the things listed. The head is a link of its own.
+ * Nothing is owned. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 
@@ -10,11 +11,13 @@ struct list {
 	struct list *prev;
 };
 
-#define list_entry(link, type, member) ((type *)((char *)(link) - offsetof(type, member)))
-#define list_for_each(link, head)      for (struct list *link = (head)->next; link != (head); link = link->next)
+#define list_entry(link, type, member) ((type *)((char *)(link)-offsetof(type, member)))
+#define list_for_each(link, head) \
+	for (struct list *link = (head)->next; link != (head); link = link->next)
 /* The current link may be removed or freed in the body. */
-#define list_for_each_safe(link, after, head)                                                                          \
-	for (struct list *link = (head)->next, *after = link->next; link != (head); link = after, after = link->next)
+#define list_for_each_safe(link, after, head)                                       \
+	for (struct list *link = (head)->next, *after = link->next; link != (head); \
+		link = after, after = link->next)
 
 static inline void
 list_init(struct list *head)

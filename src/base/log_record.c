@@ -1,7 +1,8 @@
 /*
- * Layout of a record: u8 level, u64 time, u8 length + event, then a field each: u8 length + key, u8 type, and u64 number or
- * u16 length + text. Text from strangers is quoted here, in one place, so that a line break or an escape sequence in a
- * mail address can forge neither a log line nor a terminal command.
+ * Layout of a record: u8 level, u64 time, u8 length + event, then a field each: u8 length + key, u8
+ * type, and u64 number or u16 length + text. Text from strangers is quoted here, in one place, so
+ * that a line break or an escape sequence in a mail address can forge neither a log line nor a
+ * terminal command.
  */
 #include "base/log_record.h"
 #include "base/civil.h"
@@ -37,7 +38,8 @@ record_append_field(struct buffer *record, const struct log_field *field)
 }
 
 void
-log_write(struct env *env, enum log_level level, const char *event, const struct log_field *fields, size_t count)
+log_write(struct env *env, enum log_level level, const char *event, const struct log_field *fields,
+	size_t count)
 {
 	uint8_t storage[LOG_RECORD_MAX];
 	struct buffer record;
@@ -67,8 +69,9 @@ octet_is_plain(uint8_t octet)
 }
 
 /*
- * Names of events and fields stand in the line as they are. They are ours, but the process that wrote them may be somebody
- * else's by now: one that could end a line or reach a terminal makes the record malformed.
+ * Names of events and fields stand in the line as they are. They are ours, but the process that
+ * wrote them may be somebody else's by now: one that could end a line or reach a terminal makes the
+ * record malformed.
  */
 static struct slice
 record_take_name(struct cursor *cursor)
@@ -133,7 +136,8 @@ static const char *const level_names[LOG_LEVELS] = {"debug", "info", "warning", 
 enum log_level
 log_record_level(struct slice record)
 {
-	enum log_level level = record.len > 0 ? (enum log_level)(record.ptr[0] & ~LOG_CUT) : LOG_ERROR;
+	enum log_level level =
+		record.len > 0 ? (enum log_level)(record.ptr[0] & ~LOG_CUT) : LOG_ERROR;
 
 	return level < LOG_LEVELS ? level : LOG_ERROR;
 }
@@ -164,7 +168,8 @@ log_record_text(struct slice record, const char *key, struct slice *ret_value)
 	record_take_head(&cursor);
 	while (cursor.error == OK && cursor_left(&cursor) > 0) {
 		struct record_field field = record_take_field(&cursor);
-		if (cursor.error == OK && field.type == LOG_FIELD_TEXT && slice_equal(field.key, slice_text(key))) {
+		if (cursor.error == OK && field.type == LOG_FIELD_TEXT &&
+			slice_equal(field.key, slice_text(key))) {
 			*ret_value = field.text;
 			return OK;
 		}
@@ -177,7 +182,8 @@ time_append_rfc3339(struct buffer *buffer, wall_us time)
 {
 	struct civil_time t = civil_time_of(time);
 
-	buffer_printf(buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", t.year, t.month, t.day, t.hour, t.minute, t.second, t.microsecond);
+	buffer_printf(buffer, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", t.year, t.month, t.day, t.hour,
+		t.minute, t.second, t.microsecond);
 }
 
 /* Plain words stand as they are; all else in double quotes with \", \\ and \xHH. */
@@ -257,15 +263,20 @@ static size_t
 utf8_sequence(struct slice text)
 {
 	uint8_t first = text.ptr[0];
-	size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+	size_t len = first < 0x80   ? 1
+		     : first < 0xc2 ? 0
+		     : first < 0xe0 ? 2
+		     : first < 0xf0 ? 3
+		     : first < 0xf5 ? 4
+				    : 0;
 
 	if (len == 0 || text.len < len)
 		return 0;
 	for (size_t i = 1; i < len; i++)
 		if ((text.ptr[i] & 0xc0) != 0x80)
 			return 0;
-	if ((first == 0xe0 && text.ptr[1] < 0xa0) || (first == 0xed && text.ptr[1] > 0x9f) || (first == 0xf0 && text.ptr[1] < 0x90) ||
-		(first == 0xf4 && text.ptr[1] > 0x8f))
+	if ((first == 0xe0 && text.ptr[1] < 0xa0) || (first == 0xed && text.ptr[1] > 0x9f) ||
+		(first == 0xf0 && text.ptr[1] < 0x90) || (first == 0xf4 && text.ptr[1] > 0x8f))
 		return 0;
 	return len;
 }

@@ -1,8 +1,10 @@
 /*
- * One log event as bytes: level, time, event name and typed fields. Made by whoever decides that something is worth a line,
- * carried by a bounded ring, turned into a line only by the `log` process (or a tool, for its own terminal).
+ * One log event as bytes: level, time, event name and typed fields. Made by whoever decides that
+ * something is worth a line, carried by a bounded ring, turned into a line only by the `log`
+ * process (or a tool, for its own terminal).
  *
- * Event names and keys are ours; text values may be a stranger's and are quoted by log_record_line and log_record_json.
+ * Event names and keys are ours; text values may be a stranger's and are quoted by log_record_line
+ * and log_record_json.
  */
 #ifndef BASE_LOG_RECORD_H
 #define BASE_LOG_RECORD_H
@@ -10,7 +12,9 @@
 #include "base/buffer.h"
 #include "base/env.h"
 
-#define LOG_RECORD_MAX      1792 /* bytes of a record; fields that do not fit are left out, and the line says `cut=1` */
+#define LOG_RECORD_MAX                                                                            \
+	1792 /* bytes of a record; fields that do not fit are left out, and the line says `cut=1` \
+	      */
 #define LOG_RECORD_TEXT_MAX 1024 /* octets kept of one text value; what is cut ends in "..." */
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_LEVELS };
@@ -34,15 +38,17 @@ struct log_sink {
 };
 
 /* log_event(env, LOG_INFO, "received", LOG_SLICE("from", from), ...); never waits, never fails. */
-#define log_event(env, level, event, ...)                                                                              \
-	log_write((env), (level), (event), (const struct log_field[]){__VA_ARGS__},                                    \
+#define log_event(env, level, event, ...)                                           \
+	log_write((env), (level), (event), (const struct log_field[]){__VA_ARGS__}, \
 		sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
-void log_write(struct env *env, enum log_level level, const char *event, const struct log_field *fields, size_t count);
+void log_write(struct env *env, enum log_level level, const char *event,
+	const struct log_field *fields, size_t count);
 
 /*
- * A record as one line without its line end: `2026-11-23T17:33:55.123456Z event key=value ...` (warnings and errors name
- * their level behind the event), or as one JSON object. ERROR_FORMAT for bytes that are no record.
+ * A record as one line without its line end: `2026-11-23T17:33:55.123456Z event key=value ...`
+ * (warnings and errors name their level behind the event), or as one JSON object. ERROR_FORMAT for
+ * bytes that are no record.
  */
 MUST_CHECK enum error log_record_line(struct slice record, struct buffer *line);
 MUST_CHECK enum error log_record_json(struct slice record, struct buffer *line);
@@ -58,7 +64,8 @@ wall_us log_record_time(struct slice record);
 bool log_record_is(struct slice record, const char *event);
 
 /* A text field's value. ERROR_NOT_FOUND, ERROR_FORMAT. */
-MUST_CHECK enum error log_record_text(struct slice record, const char *key, struct slice *ret_value);
+MUST_CHECK enum error
+log_record_text(struct slice record, const char *key, struct slice *ret_value);
 
 /* The text as a JSON string with its quotes; octets that are no UTF-8 become U+FFFD. */
 void json_append_string(struct buffer *buffer, struct slice text);

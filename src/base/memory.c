@@ -1,6 +1,7 @@
 /*
- * A counted allocator on malloc. Each block carries its size and its place in the account's list: 32 bytes, small beside
- * the few and large blocks that roles take; what exists by the million (queue entries) comes from tables of its own.
+ * A counted allocator on malloc. Each block carries its size and its place in the account's list:
+ * 32 bytes, small beside the few and large blocks that roles take; what exists by the million
+ * (queue entries) comes from tables of its own.
  */
 #include "base/memory.h"
 #include "base/list.h"
@@ -39,7 +40,7 @@ memory_free(struct memory **memory)
 {
 	if (!*memory)
 		return;
-	list_for_each_safe(link, next, &(*memory)->blocks)
+	list_for_each_safe (link, next, &(*memory)->blocks)
 		free(list_entry(link, struct block, link));
 	free(*memory);
 	*memory = NULL;

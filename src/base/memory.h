@@ -1,6 +1,7 @@
 /*
- * Memory of one role, counted. Everything a role allocates hangs on its `struct memory`, so that a role can be dropped whole
- * (the simulator's kill) and so that a limit can be set. Not shared between threads.
+ * Memory of one role, counted. Everything a role allocates hangs on its `struct memory`, so that a
+ * role can be dropped whole (the simulator's kill) and so that a limit can be set. Not shared
+ * between threads.
  */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H

@@ -1,6 +1,7 @@
 /*
- * A view of bytes that somebody else owns, with their number: how everything from outside is passed. Never NUL-terminated,
- * may hold any byte. Passed by value. The empty slice may have a NULL pointer.
+ * A view of bytes that somebody else owns, with their number: how everything from outside is
+ * passed. Never NUL-terminated, may hold any byte. Passed by value. The empty slice may have a NULL
+ * pointer.
  */
 #ifndef BASE_SLICE_H
 #define BASE_SLICE_H
@@ -17,10 +18,13 @@ struct slice {
 };
 
 /* For string literals only: the length is the compiler's. */
-#define SLICE(literal)      ((struct slice){(const uint8_t *)("" literal), sizeof(literal) - 1})
-#define SLICE_INIT(literal) {(const uint8_t *)("" literal), sizeof(literal) - 1}
+#define SLICE(literal) ((struct slice){(const uint8_t *)("" literal), sizeof(literal) - 1})
+#define SLICE_INIT(literal)                                        \
+	{                                                          \
+		(const uint8_t *)("" literal), sizeof(literal) - 1 \
+	}
 /* For printf's "%.*s"; the bytes must be known to be printable. */
-#define SLICE_ARGS(slice)   (int)(slice).len, (const char *)(slice).ptr
+#define SLICE_ARGS(slice) (int)(slice).len, (const char *)(slice).ptr
 
 static inline struct slice
 slice_of(const void *ptr, size_t len)
@@ -73,7 +77,8 @@ ssize_t slice_find(struct slice s, size_t start, uint8_t octet);
 /* Without leading and trailing SP and HTAB. */
 struct slice slice_trim(struct slice s);
 
-/* A decimal number with nothing around it, at most `max`. False for anything else, also for an overflow. */
+/* A decimal number with nothing around it, at most `max`. False for anything else, also for an
+ * overflow. */
 bool slice_number(struct slice s, uint64_t max, uint64_t *ret_number);
 
 static inline uint8_t

@@ -1,6 +1,7 @@
 /*
- * veredus-core: the private program of root, queue, deliver, admin and log. By its name (argv[0]) it is one of them; as veredus-root it takes
- * the configuration's path and the path of the public program.
+ * veredus-core: the private program of root, queue, deliver, admin and log. By its name (argv[0])
+ * it is one of them; as veredus-root it takes the configuration's path and the path of the public
+ * program.
  */
 #include "proc/child.h"
 #include "proc/root.h"
@@ -15,8 +16,8 @@ main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		const struct role_functions *functions;
-	} roles[] = {
-		{"veredus-queue", &role_queue}, {"veredus-deliver", &role_deliver}, {"veredus-admin", &role_admin}, {"veredus-log", &role_log}};
+	} roles[] = {{"veredus-queue", &role_queue}, {"veredus-deliver", &role_deliver},
+		{"veredus-admin", &role_admin}, {"veredus-log", &role_log}};
 	const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
 	env_hold_standard_descriptors();
@@ -25,7 +26,9 @@ main(int argc, char **argv)
 		if (strcmp(name, roles[i].name) == 0)
 			return child_main(roles[i].functions);
 	if (strcmp(name, "veredus-root") == 0 && argc == 5)
-		return root_main(argv[1], (const char *const[]){[PROGRAM_CORE] = argv[2], [PROGRAM_VEREDUS] = argv[3], [PROGRAM_LOOKUP] = argv[4]});
+		return root_main(argv[1], (const char *const[]){[PROGRAM_CORE] = argv[2],
+						  [PROGRAM_VEREDUS] = argv[3],
+						  [PROGRAM_LOOKUP] = argv[4]});
 	fprintf(stderr, "veredus-core is started by `veredus serve`, not by hand\n");
 	return EX_USAGE;
 }

@@ -1,7 +1,8 @@
 /*
- * What `veredus sandbox --demo` adds to the server: it stays the server's parent, repeats what the server announces, sends a first message as
- * any client would (`veredus send`), and shows the beginning of each file that is delivered. SIGTERM goes on to the server; Ctrl-C reaches
- * both by the terminal. It ends when the server has ended, with the server's exit code.
+ * What `veredus sandbox --demo` adds to the server: it stays the server's parent, repeats what the
+ * server announces, sends a first message as any client would (`veredus send`), and shows the
+ * beginning of each file that is delivered. SIGTERM goes on to the server; Ctrl-C reaches both by
+ * the terminal. It ends when the server has ended, with the server's exit code.
  */
 #include "cmd/demo.h"
 #include "cmd/command.h"
@@ -17,9 +18,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define SHOWN_LINES 40
-#define LISTENING   "listening smtp "
-#define DELIVERED   "delivered "
+#define SHOWN_LINES      40
+#define LISTENING        "listening smtp "
+#define DELIVERED        "delivered "
 #define ANNOUNCEMENT_MAX 8192 /* octets: a path has 4096 at the most */
 
 static const char demo_body[] =
@@ -40,17 +41,19 @@ pass_on(int signal_number)
 }
 
 /* In a process of its own, with the body on its standard input. */
-static void __attribute__((noreturn))
-send_first_message(const char *address)
+static void __attribute__((noreturn)) send_first_message(const char *address)
 {
-	char server[] = "--server", from[] = "--from", sender[] = "you@example.org", to[] = "--to", recipient[] = "first@sandbox.test";
-	char subject[] = "--subject", text[] = "The first message", name[] = "send", verbose[] = "-v", where[128];
-	char *arguments[] = {name, server, where, from, sender, to, recipient, subject, text, verbose, NULL};
+	char server[] = "--server", from[] = "--from", sender[] = "you@example.org", to[] = "--to",
+	     recipient[] = "first@sandbox.test";
+	char subject[] = "--subject", text[] = "The first message", name[] = "send",
+	     verbose[] = "-v", where[128];
+	char *arguments[] = {
+		name, server, where, from, sender, to, recipient, subject, text, verbose, NULL};
 	FILE *body = tmpfile();
 
 	snprintf(where, sizeof where, "%.100s", address);
-	if (!body || fprintf(body, demo_body, address, address) < 0 || fflush(body) != 0 || lseek(fileno(body), 0, SEEK_SET) < 0 ||
-		dup2(fileno(body), STDIN_FILENO) < 0)
+	if (!body || fprintf(body, demo_body, address, address) < 0 || fflush(body) != 0 ||
+		lseek(fileno(body), 0, SEEK_SET) < 0 || dup2(fileno(body), STDIN_FILENO) < 0)
 		_exit(EX_OSERR);
 	printf("\nsending a first message to %s:\n", address);
 	fflush(stdout);
@@ -60,7 +63,8 @@ send_first_message(const char *address)
 	_exit(code);
 }
 
-/* The file may be another user's when root runs the sandbox: root can read it. Controls could command the terminal: shown as "?". */
+/* The file may be another user's when root runs the sandbox: root can read it. Controls could
+ * command the terminal: shown as "?". */
 static void
 show_message(const char *path)
 {
@@ -78,7 +82,8 @@ show_message(const char *path)
 			ungetc(next, file);
 			fputs(++lines < SHOWN_LINES ? "\n    | " : "\n    | ...", stdout);
 		} else {
-			fputc(octet == '\t' || (octet >= ' ' && octet < 0x7f) ? octet : '?', stdout);
+			fputc(octet == '\t' || (octet >= ' ' && octet < 0x7f) ? octet : '?',
+				stdout);
 		}
 	}
 	fputs("\n\n", stdout);
@@ -127,7 +132,8 @@ demo_run(const char *conf_file)
 		return EX_OSERR;
 	}
 	server_pid = pid;
-	sigaction(SIGTERM, &(struct sigaction){.sa_handler = pass_on, .sa_flags = SA_RESTART}, NULL);
+	sigaction(
+		SIGTERM, &(struct sigaction){.sa_handler = pass_on, .sa_flags = SA_RESTART}, NULL);
 	sigaction(SIGINT, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	FILE *announcements = fdopen(fds[0], "r");
 	if (announcements)

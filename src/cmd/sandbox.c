@@ -1,7 +1,8 @@
 /*
- * `veredus sandbox --dir DIR --smtp ADDR:PORT`: a server on loopback that needs no configuration. It accepts everything for its own test
- * domain, delivers to Maildirs in DIR, and shows on standard output what happens. With --demo it also sends itself a message and shows each
- * file that is delivered; to be able to, it then stays the parent of the server.
+ * `veredus sandbox --dir DIR --smtp ADDR:PORT`: a server on loopback that needs no configuration.
+ * It accepts everything for its own test domain, delivers to Maildirs in DIR, and shows on standard
+ * output what happens. With --demo it also sends itself a message and shows each file that is
+ * delivered; to be able to, it then stays the parent of the server.
  */
 #include "cmd/command.h"
 #include "cmd/demo.h"
@@ -18,7 +19,8 @@
 #include <sysexits.h>
 
 #define SANDBOX_DOMAIN "sandbox.test"
-#define SANDBOX_USER   "nobody"   /* whom the unprivileged processes run as when root starts a sandbox */
+#define SANDBOX_USER \
+	"nobody" /* whom the unprivileged processes run as when root starts a sandbox */
 
 struct sandbox_arguments {
 	char dir[PATH_MAX / 2];
@@ -32,7 +34,8 @@ usage(FILE *out)
 	fprintf(out,
 		"usage: veredus sandbox --dir DIR --smtp ADDR:PORT [--demo]\n"
 		"    DIR        a folder for spool, mailboxes and log; made if it is not there\n"
-		"    ADDR:PORT  where to listen; port 0: the kernel chooses, the first line of output tells\n"
+		"    ADDR:PORT  where to listen; port 0: the kernel chooses, the first line of "
+		"output tells\n"
 		"    --demo     send a first message, and show each message that is delivered\n");
 	return out == stdout ? EX_OK : EX_USAGE;
 }
@@ -40,8 +43,9 @@ usage(FILE *out)
 static int
 parse_arguments(int argc, char **argv, struct sandbox_arguments *arguments, bool *ret_help)
 {
-	static const struct option options[] = {{"dir", required_argument, NULL, 'd'}, {"smtp", required_argument, NULL, 's'},
-		{"demo", no_argument, NULL, 'D'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
+		{"smtp", required_argument, NULL, 's'}, {"demo", no_argument, NULL, 'D'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	const char *dir = NULL;
 	struct endpoint endpoint;
 	int option;
@@ -66,8 +70,12 @@ parse_arguments(int argc, char **argv, struct sandbox_arguments *arguments, bool
 	}
 	if (optind < argc || !dir || !arguments->smtp)
 		return usage(stderr);
-	if (endpoint_parse(slice_text(arguments->smtp), &endpoint) != OK || endpoint.address.ss_family == AF_UNIX) {
-		fprintf(stderr, "veredus sandbox: \"%s\" is no address to listen on; write 127.0.0.1:2525 or [::1]:0\n", arguments->smtp);
+	if (endpoint_parse(slice_text(arguments->smtp), &endpoint) != OK ||
+		endpoint.address.ss_family == AF_UNIX) {
+		fprintf(stderr,
+			"veredus sandbox: \"%s\" is no address to listen on; write 127.0.0.1:2525 "
+			"or [::1]:0\n",
+			arguments->smtp);
 		return EX_USAGE;
 	}
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST) {
@@ -75,8 +83,12 @@ parse_arguments(int argc, char **argv, struct sandbox_arguments *arguments, bool
 		return EX_CANTCREAT;
 	}
 	char whole[PATH_MAX];
-	if (!realpath(dir, whole) || strlen(whole) >= sizeof arguments->dir || strpbrk(whole, "\"\\{}\n")) {
-		fprintf(stderr, "veredus sandbox: the folder %s can't be used: choose one with a plain, short path\n", dir);
+	if (!realpath(dir, whole) || strlen(whole) >= sizeof arguments->dir ||
+		strpbrk(whole, "\"\\{}\n")) {
+		fprintf(stderr,
+			"veredus sandbox: the folder %s can't be used: choose one with a plain, "
+			"short path\n",
+			dir);
 		return EX_CANTCREAT;
 	}
 	memcpy(arguments->dir, whole, strlen(whole) + 1);

@@ -1,6 +1,6 @@
 /*
- * `veredus serve -c FILE`: checks the file, then becomes veredus-core as root. The private programs lie beside this one (a build folder) or in
- * libexec.
+ * `veredus serve -c FILE`: checks the file, then becomes veredus-core as root. The private programs
+ * lie beside this one (a build folder) or in libexec.
  */
 #include "cmd/command.h"
 #include "conf/conf.h"
@@ -22,9 +22,13 @@ find_private_program(const char *own, const char *name, char ret_path[PATH_MAX])
 {
 	const char *slash = strrchr(own, '/');
 
-	if (slash && (size_t)snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - own), own, name) < PATH_MAX && access(ret_path, X_OK) == 0)
+	if (slash &&
+		(size_t)snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - own), own, name) <
+			PATH_MAX &&
+		access(ret_path, X_OK) == 0)
 		return true;
-	return (size_t)snprintf(ret_path, PATH_MAX, "%s/%s", VEREDUS_LIBEXEC, name) < PATH_MAX && access(ret_path, X_OK) == 0;
+	return (size_t)snprintf(ret_path, PATH_MAX, "%s/%s", VEREDUS_LIBEXEC, name) < PATH_MAX &&
+	       access(ret_path, X_OK) == 0;
 }
 
 int
@@ -34,13 +38,18 @@ serve_exec(const char *conf_file)
 	ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
 
 	if (len < 0) {
-		fprintf(stderr, "veredus: can't find the own program through /proc: %s\n", strerror(errno));
+		fprintf(stderr, "veredus: can't find the own program through /proc: %s\n",
+			strerror(errno));
 		return EX_OSERR;
 	}
 	own[len] = 0;
-	if (!find_private_program(own, program_name(PROGRAM_CORE), core) || !find_private_program(own, program_name(PROGRAM_LOOKUP), lookup)) {
-		fprintf(stderr, "veredus: %s and %s are neither beside %s nor in %s: the installation is incomplete\n",
-			program_name(PROGRAM_CORE), program_name(PROGRAM_LOOKUP), own, VEREDUS_LIBEXEC);
+	if (!find_private_program(own, program_name(PROGRAM_CORE), core) ||
+		!find_private_program(own, program_name(PROGRAM_LOOKUP), lookup)) {
+		fprintf(stderr,
+			"veredus: %s and %s are neither beside %s nor in %s: the installation is "
+			"incomplete\n",
+			program_name(PROGRAM_CORE), program_name(PROGRAM_LOOKUP), own,
+			VEREDUS_LIBEXEC);
 		return EX_OSFILE;
 	}
 	execl(core, "veredus-root", conf_file, core, own, lookup, (char *)NULL);
@@ -51,7 +60,8 @@ serve_exec(const char *conf_file)
 int
 cmd_serve(int argc, char **argv)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
 	const char *conf_file = SERVE_DEFAULT_FILE;
 	int option;
 
@@ -59,7 +69,9 @@ cmd_serve(int argc, char **argv)
 		if (option == 'c') {
 			conf_file = optarg;
 		} else {
-			fprintf(option == 'h' ? stdout : stderr, "usage: veredus serve [-c FILE]\n    default: %s\n", SERVE_DEFAULT_FILE);
+			fprintf(option == 'h' ? stdout : stderr,
+				"usage: veredus serve [-c FILE]\n    default: %s\n",
+				SERVE_DEFAULT_FILE);
 			return option == 'h' ? EX_OK : EX_USAGE;
 		}
 	}
@@ -67,5 +79,6 @@ cmd_serve(int argc, char **argv)
 		fprintf(stderr, "veredus serve: unexpected \"%s\"\n", argv[optind]);
 		return EX_USAGE;
 	}
-	return serve_exec(conf_file); /* root reads the file itself, and says what is wrong with it */
+	return serve_exec(
+		conf_file); /* root reads the file itself, and says what is wrong with it */
 }

@@ -1,6 +1,7 @@
 /*
- * veredus-single FILE: all roles as tasks of one process, on one loop, each with an environment and memory of its own. For debugging (one
- * process to attach to, sanitizers see everything) and for the simulator. Not installed: nothing is confined here, and a crash is a crash of all.
+ * veredus-single FILE: all roles as tasks of one process, on one loop, each with an environment and
+ * memory of its own. For debugging (one process to attach to, sanitizers see everything) and for
+ * the simulator. Not installed: nothing is confined here, and a crash is a crash of all.
  */
 #include "base/list.h"
 #include "proc/child.h"
@@ -60,14 +61,18 @@ child_task_run(void *arg)
 	root_child_exited(child->child, child->task.exit_code << 8); /* as wait would report it */
 	list_remove(&child->link);
 	if (memory_used(child->task.env.memory) > 0)
-		fprintf(stderr, "left behind by %s: %zu octets\n", role_name(child->task.functions->role), memory_used(child->task.env.memory));
+		fprintf(stderr, "left behind by %s: %zu octets\n",
+			role_name(child->task.functions->role),
+			memory_used(child->task.env.memory));
 	env_done(&child->task.env);
 }
 
 static int
-start_task(struct root_spawner *spawner, struct root_child *root_child, int child_fd, pid_t *ret_pid)
+start_task(
+	struct root_spawner *spawner, struct root_child *root_child, int child_fd, pid_t *ret_pid)
 {
-	struct single *single = (struct single *)((char *)spawner - offsetof(struct single, spawner));
+	struct single *single =
+		(struct single *)((char *)spawner - offsetof(struct single, spawner));
 	struct single_child *child = memory_get(single->env.memory, sizeof *child);
 
 	child->child = root_child;
@@ -76,7 +81,8 @@ start_task(struct root_spawner *spawner, struct root_child *root_child, int chil
 	child->task.functions = functions_of(root_child_role(root_child));
 	child->task.root_fd = child_fd;
 	task_group_init(&child->group, single->env.loop);
-	if (task_start(&child->group, role_name(root_child_role(root_child)), child_task_run, child) != OK) {
+	if (task_start(&child->group, role_name(root_child_role(root_child)), child_task_run,
+		    child) != OK) {
 		close(child_fd);
 		env_done(&child->task.env);
 		return -ENOMEM;
@@ -89,9 +95,10 @@ start_task(struct root_spawner *spawner, struct root_child *root_child, int chil
 static void
 cancel_task(struct root_spawner *spawner, struct root_child *root_child)
 {
-	struct single *single = (struct single *)((char *)spawner - offsetof(struct single, spawner));
+	struct single *single =
+		(struct single *)((char *)spawner - offsetof(struct single, spawner));
 
-	list_for_each(link, &single->children) {
+	list_for_each (link, &single->children) {
 		struct single_child *child = list_entry(link, struct single_child, link);
 		if (child->child == root_child)
 			task_group_cancel(&child->group);
@@ -160,7 +167,8 @@ run(struct single *single)
 	loop_new(&single->env, &options);
 	task_group_init(&single->tasks, single->env.loop);
 	list_init(&single->children);
-	if (watch_signals(single) == OK && task_start(&single->tasks, "root", root_task, single) == OK &&
+	if (watch_signals(single) == OK &&
+		task_start(&single->tasks, "root", root_task, single) == OK &&
 		task_start(&single->tasks, "signals", signals_run, single) == OK)
 		loop_run(single->env.loop);
 	loop_stack_census(single->env.loop, print_peak, NULL);

@@ -1,6 +1,7 @@
 /*
- * One task a channel: wait for the first delivery, take what else is there up to a batch, deliver (blocking: the disk is all this
- * process has to wait for), answer. Messages are copied into an arena a batch, since their slices end with the next receive.
+ * One task a channel: wait for the first delivery, take what else is there up to a batch, deliver
+ * (blocking: the disk is all this process has to wait for), answer. Messages are copied into an
+ * arena a batch, since their slices end with the next receive.
  */
 #include "deliver/deliver.h"
 #include "base/log_record.h"
@@ -12,11 +13,11 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define DELIVER_BATCH        MAILDIR_BATCH_MAX
-#define DELIVER_ARENA_BYTES  (8u << 20)
-#define DELIVER_HEAD_MAX     (64u << 10)
-#define DELIVER_HEADER_SCAN  (64u << 10) /* octets of content searched for our own Delivered-To */
-#define DELIVER_ANSWER_US    (30 * US_PER_S)
+#define DELIVER_BATCH       MAILDIR_BATCH_MAX
+#define DELIVER_ARENA_BYTES (8u << 20)
+#define DELIVER_HEAD_MAX    (64u << 10)
+#define DELIVER_HEADER_SCAN (64u << 10) /* octets of content searched for our own Delivered-To */
+#define DELIVER_ANSWER_US   (30 * US_PER_S)
 
 struct deliver_folder {
 	struct list link;
@@ -52,8 +53,8 @@ struct deliver_job {
 	struct slice template;
 	struct slice address;
 	struct buffer head;
-	int memfd;      /* of this job alone; -1: the content lies in a segment */
-	bool failed;    /* before the disk was reached: `answer` says how */
+	int memfd;   /* of this job alone; -1: the content lies in a segment */
+	bool failed; /* before the disk was reached: `answer` says how */
 	struct ipc_result answer;
 };
 
@@ -70,7 +71,10 @@ static void
 job_fail(struct deliver_job *job, enum deliver_outcome outcome, uint32_t status, const char *text)
 {
 	job->failed = true;
-	job->answer = (struct ipc_result){.delivery = job->delivery, .outcome = outcome, .status = status, .text = slice_text(text)};
+	job->answer = (struct ipc_result){.delivery = job->delivery,
+		.outcome = outcome,
+		.status = status,
+		.text = slice_text(text)};
 }
 
 /* "4.2.2" as 40202. */
@@ -89,7 +93,8 @@ status_number(const char *enhanced)
 	return parts[0] * 10000 + parts[1] * 100 + parts[2];
 }
 
-/* Templates of system users may start with {home}: then the home folder is the root and the rest is below it. */
+/* Templates of system users may start with {home}: then the home folder is the root and the rest is
+ * below it. */
 static struct slice
 template_below_home(struct slice template, bool *ret_is_below)
 {
@@ -100,7 +105,7 @@ template_below_home(struct slice template, bool *ret_is_below)
 static struct deliver_folder *
 find_folder(struct deliver_service *service, struct slice path)
 {
-	list_for_each(link, &service->folders) {
+	list_for_each (link, &service->folders) {
 		struct deliver_folder *folder = list_entry(link, struct deliver_folder, link);
 		if (slice_equal(folder->path, path))
 			return folder;
@@ -143,7 +148,8 @@ job_is_loop(struct deliver_service *service, struct deliver_job *job)
 {
 	struct env *env = service->env;
 	struct maildir_content *content = &job->delivery_file.content;
-	size_t len = content->size < DELIVER_HEADER_SCAN ? (size_t)content->size : DELIVER_HEADER_SCAN;
+	size_t len =
+		content->size < DELIVER_HEADER_SCAN ? (size_t)content->size : DELIVER_HEADER_SCAN;
 	uint8_t *bytes = memory_try(env->memory, len);
 	bool loop = false;
 
@@ -157,7 +163,8 @@ job_is_loop(struct deliver_service *service, struct deliver_job *job)
 }
 
 static void
-job_prepare(struct deliver_line *line, struct deliver_job *job, struct slice reverse_path, struct slice trace)
+job_prepare(struct deliver_line *line, struct deliver_job *job, struct slice reverse_path,
+	struct slice trace)
 {
 	struct deliver_service *service = line->service;
 	enum error error = job_expand_path(line, job);
@@ -172,24 +179,28 @@ job_prepare(struct deliver_line *line, struct deliver_job *job, struct slice rev
 	if (job->failed)
 		return;
 	if (error == ERROR_FORMAT || error == ERROR_LIMIT)
-		job_fail(job, DELIVER_PERMANENT, 50600, "the envelope can't stand in a message's head");
+		job_fail(job, DELIVER_PERMANENT, 50600,
+			"the envelope can't stand in a message's head");
 	else if (error != OK)
 		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
 	else if (job_is_loop(service, job))
-		job_fail(job, DELIVER_PERMANENT, 50406, "mail loop: this mailbox had the message before");
+		job_fail(job, DELIVER_PERMANENT, 50406,
+			"mail loop: this mailbox had the message before");
 	job->delivery_file.head = buffer_slice(&job->head);
 }
 
 static bool
-job_copy_texts(struct deliver_line *line, struct deliver_job *job, struct slice template, struct slice address)
+job_copy_texts(struct deliver_line *line, struct deliver_job *job, struct slice template,
+	struct slice address)
 {
-	return arena_copy(&line->arena, template, &job->template) && arena_copy(&line->arena, address, &job->address);
+	return arena_copy(&line->arena, template, &job->template) &&
+	       arena_copy(&line->arena, address, &job->address);
 }
 
 static int
 line_segment_fd(const struct deliver_line *line, uint32_t segment, uint32_t generation)
 {
-	list_for_each(link, &line->segments) {
+	list_for_each (link, &line->segments) {
 		const struct deliver_segment *s = list_entry(link, struct deliver_segment, link);
 		if (s->segment == segment && s->generation == generation && !s->gone)
 			return s->fd;
@@ -203,7 +214,10 @@ job_begin(struct deliver_job *job, uint64_t delivery, int memfd)
 {
 	*job = (struct deliver_job){.delivery = delivery,
 		.memfd = memfd,
-		.answer = {.delivery = delivery, .outcome = DELIVER_TEMPORARY, .status = 40300, .text = SLICE("not tried")}};
+		.answer = {.delivery = delivery,
+			.outcome = DELIVER_TEMPORARY,
+			.status = 40300,
+			.text = SLICE("not tried")}};
 }
 
 static void
@@ -215,7 +229,9 @@ take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ip
 		.recipient = m->recipient,
 		.received_at = (wall_us)m->received_at,
 		.first_attempt = m->first_attempt != 0,
-		.content = {.fd = line_segment_fd(line, m->segment, m->generation), .offset = m->offset, .size = m->size},
+		.content = {.fd = line_segment_fd(line, m->segment, m->generation),
+			.offset = m->offset,
+			.size = m->size},
 	};
 	if (job->delivery_file.content.fd < 0)
 		job_fail(job, DELIVER_TEMPORARY, 40300, "the spool segment is not there");
@@ -226,7 +242,8 @@ take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ip
 }
 
 static void
-take_deliver_copy(struct deliver_line *line, struct deliver_job *job, const struct ipc_deliver_copy *m, int memfd)
+take_deliver_copy(struct deliver_line *line, struct deliver_job *job,
+	const struct ipc_deliver_copy *m, int memfd)
 {
 	job_begin(job, m->delivery, memfd);
 	job->delivery_file = (struct maildir_delivery){
@@ -266,16 +283,17 @@ segment_close(struct deliver_line *line, struct deliver_segment *segment)
 static void
 line_mark_gone(struct deliver_line *line, const struct ipc_segment_gone *gone)
 {
-	list_for_each(link, &line->segments) {
+	list_for_each (link, &line->segments) {
 		struct deliver_segment *segment = list_entry(link, struct deliver_segment, link);
-		segment->gone |= segment->segment == gone->segment && segment->generation == gone->generation;
+		segment->gone |= segment->segment == gone->segment &&
+				 segment->generation == gone->generation;
 	}
 }
 
 static void
 line_close_gone(struct deliver_line *line)
 {
-	list_for_each_safe(link, next, &line->segments) {
+	list_for_each_safe (link, next, &line->segments) {
 		struct deliver_segment *segment = list_entry(link, struct deliver_segment, link);
 		if (segment->gone)
 			segment_close(line, segment);
@@ -292,7 +310,8 @@ line_take_batch(struct deliver_line *line, size_t *ret_count)
 	size_t count = 0;
 
 	while (count < DELIVER_BATCH && line->broken == OK) {
-		enum error error = channel_receive(&line->channel, count == 0 ? MONO_NEVER : loop_now(loop), &message);
+		enum error error = channel_receive(
+			&line->channel, count == 0 ? MONO_NEVER : loop_now(loop), &message);
 		if (error == ERROR_TIMEOUT)
 			break;
 		if (error != OK) {
@@ -310,7 +329,8 @@ line_take_batch(struct deliver_line *line, size_t *ret_count)
 			take_deliver(line, &line->jobs[count++], &message.deliver);
 			break;
 		case IPC_DELIVER_COPY:
-			take_deliver_copy(line, &line->jobs[count++], &message.deliver_copy, message.fds[0]);
+			take_deliver_copy(
+				line, &line->jobs[count++], &message.deliver_copy, message.fds[0]);
 			break;
 		default:
 			ipc_close_fds(service->env, &message);
@@ -334,7 +354,8 @@ job_set_path(struct deliver_line *line, struct deliver_job *job)
 	buffer_append(&path, job->delivery_file.path);
 	buffer_append_octet(&path, '/');
 	buffer_append_text(&path, job->delivery_file.result.path);
-	if (buffer_error(&path) != OK || !arena_copy(&line->arena, buffer_slice(&path), &job->answer.path))
+	if (buffer_error(&path) != OK ||
+		!arena_copy(&line->arena, buffer_slice(&path), &job->answer.path))
 		job->answer.path = slice_of(NULL, 0);
 	buffer_done(&path);
 }
@@ -358,8 +379,10 @@ job_set_answer(struct deliver_line *line, struct deliver_job *job)
 	if (result->status == MAILDIR_DELIVERED)
 		job_set_path(line, job);
 	else
-		log_event(line->service->env, LOG_WARNING, "maildir_failed", LOG_SLICE("mailbox", job->delivery_file.path),
-			LOG_STRING("stage", result->stage ? result->stage : ""), LOG_STRING("error", error_text(result->error)));
+		log_event(line->service->env, LOG_WARNING, "maildir_failed",
+			LOG_SLICE("mailbox", job->delivery_file.path),
+			LOG_STRING("stage", result->stage ? result->stage : ""),
+			LOG_STRING("error", error_text(result->error)));
 }
 
 /* Delivers the jobs that share a root folder, in one batch. */
@@ -397,7 +420,8 @@ line_answer(struct deliver_line *line, size_t count)
 		struct deliver_job *job = &line->jobs[i];
 		struct ipc_message message = {.kind = IPC_RESULT, .result = job->answer};
 		if (error == OK)
-			error = channel_send(&line->channel, &message, loop_deadline(loop, DELIVER_ANSWER_US));
+			error = channel_send(
+				&line->channel, &message, loop_deadline(loop, DELIVER_ANSWER_US));
 		buffer_done(&job->head);
 		if (job->memfd >= 0)
 			service->env->disk->close(service->env->world, job->memfd);
@@ -411,7 +435,7 @@ line_free(struct deliver_line *line)
 {
 	struct env *env = line->service->env;
 
-	list_for_each_safe(link, next, &line->segments)
+	list_for_each_safe (link, next, &line->segments)
 		segment_close(line, list_entry(link, struct deliver_segment, link));
 	channel_close(&line->channel);
 	arena_done(&line->arena);
@@ -429,16 +453,19 @@ line_run(void *arg)
 	enum error error = OK;
 	size_t count;
 
-	/* What a dead queue still had under way is repeated by the next one: not delivered beside it. */
+	/* What a dead queue still had under way is repeated by the next one: not delivered beside
+	 * it. */
 	while (error == OK && (error = line_take_batch(line, &count)) == OK) {
-		list_for_each(link, &service->folders)
+		list_for_each (link, &service->folders)
 			if (!line->replaced)
-				deliver_folder_jobs(line, list_entry(link, struct deliver_folder, link), count);
+				deliver_folder_jobs(
+					line, list_entry(link, struct deliver_folder, link), count);
 		error = line_answer(line, count);
 		line_close_gone(line);
 	}
 	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
-		log_event(service->env, LOG_ERROR, "deliver_channel_broken", LOG_STRING("error", error_text(error)));
+		log_event(service->env, LOG_ERROR, "deliver_channel_broken",
+			LOG_STRING("error", error_text(error)));
 	line_free(line);
 }
 
@@ -476,7 +503,7 @@ deliver_service_set_queue(struct deliver_service *service, int channel_fd)
 	struct env *env = service->env;
 	struct deliver_line *line = memory_get(env->memory, sizeof *line);
 
-	list_for_each(link, &service->lines)
+	list_for_each (link, &service->lines)
 		list_entry(link, struct deliver_line, link)->replaced = true;
 	line->service = service;
 	list_init(&line->segments);
@@ -484,11 +511,13 @@ deliver_service_set_queue(struct deliver_service *service, int channel_fd)
 	line->jobs = memory_get(env->memory, DELIVER_BATCH * sizeof *line->jobs);
 	line->files = memory_get(env->memory, DELIVER_BATCH * sizeof *line->files);
 	list_append(&service->lines, &line->link);
-	enum error error = channel_open(&line->channel, env->loop, channel_fd, ROLE_DELIVER, ROLE_QUEUE);
+	enum error error =
+		channel_open(&line->channel, env->loop, channel_fd, ROLE_DELIVER, ROLE_QUEUE);
 	if (error == OK)
 		error = task_start(&service->tasks, "deliver", line_run, line);
 	if (error != OK) {
-		log_event(env, LOG_ERROR, "deliver_channel_broken", LOG_STRING("error", error_text(error)));
+		log_event(env, LOG_ERROR, "deliver_channel_broken",
+			LOG_STRING("error", error_text(error)));
 		line_free(line);
 	}
 }
@@ -508,7 +537,7 @@ deliver_service_free(struct deliver_service **service_pointer)
 	if (!service)
 		return;
 	struct env *env = service->env;
-	list_for_each_safe(link, next, &service->folders) {
+	list_for_each_safe (link, next, &service->folders) {
 		struct deliver_folder *folder = list_entry(link, struct deliver_folder, link);
 		env->disk->close(env->world, folder->fd);
 		list_remove(link);

@@ -408,7 +408,8 @@ START_TEST(a_broken_channel_ends_after_what_came_before)
 }
 END_TEST
 
-/* Two queues at a time, as while one replaces the other: neither's jobs touch the other's, and the older one's are not tried. */
+/* Two queues at a time, as while one replaces the other: neither's jobs touch the other's, and the
+ * older one's are not tried. */
 static void
 two_queues_body(void *arg)
 {
@@ -430,7 +431,8 @@ two_queues_body(void *arg)
 		ck_assert_ok(
 			channel_receive(&old, loop_deadline(world->loop, 60 * US_PER_S), &message));
 		ck_assert_uint_eq(message.result.delivery, world->number - 1);
-		/* The new queue tries again what the old one had under way: it is not done twice. */
+		/* The new queue tries again what the old one had under way: it is not done twice.
+		 */
 		ck_assert_uint_eq(message.result.outcome, DELIVER_TEMPORARY);
 	}
 	channel_close(&old);

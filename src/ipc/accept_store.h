@@ -1,6 +1,7 @@
 /*
- * Where a session puts a message while it arrives: begin, room and fill for each piece, commit, abort. The reply 250 may be said only
- * after ACCEPT_DURABLE. Back ends: the ring to `queue` (session/), and memory with faults (tests).
+ * Where a session puts a message while it arrives: begin, room and fill for each piece, commit,
+ * abort. The reply 250 may be said only after ACCEPT_DURABLE. Back ends: the ring to `queue`
+ * (session/), and memory with faults (tests).
  */
 #ifndef IPC_ACCEPT_STORE_H
 #define IPC_ACCEPT_STORE_H
@@ -25,21 +26,25 @@ struct acceptance {
 };
 
 struct accept_store_ops {
-	/* May wait, for the queue to be there and for space. ERROR_CLOSED: unavailable; ERROR_NO_SPACE: the disk is full. */
-	enum error (*begin)(struct accept_store *store, mono_us deadline, struct acceptance **ret_acceptance);
+	/* May wait, for the queue to be there and for space. ERROR_CLOSED: unavailable;
+	 * ERROR_NO_SPACE: the disk is full. */
+	enum error (*begin)(
+		struct accept_store *store, mono_us deadline, struct acceptance **ret_acceptance);
 
 	/*
-	 * May wait. Memory for the next octets of content, at least one octet of room; the same room again until some of it is
-	 * filled. ERROR_TIMEOUT when nothing became free, ERROR_CLOSED when the queue died.
+	 * May wait. Memory for the next octets of content, at least one octet of room; the same
+	 * room again until some of it is filled. ERROR_TIMEOUT when nothing became free,
+	 * ERROR_CLOSED when the queue died.
 	 */
-	enum error (*room)(struct acceptance *acceptance, mono_us deadline, uint8_t **ret_ptr, size_t *ret_len);
+	enum error (*room)(struct acceptance *acceptance, mono_us deadline, uint8_t **ret_ptr,
+		size_t *ret_len);
 
 	/* The first `len` octets of the last room are content now (0 is allowed). */
 	void (*fill)(struct acceptance *acceptance, size_t len);
 
 	/* May wait. Ends the acceptance. ret_id is written on ACCEPT_DURABLE. */
-	enum accept_outcome (*commit)(
-		struct acceptance *acceptance, const struct envelope *envelope, mono_us deadline, uint64_t *ret_id);
+	enum accept_outcome (*commit)(struct acceptance *acceptance,
+		const struct envelope *envelope, mono_us deadline, uint64_t *ret_id);
 
 	/* Ends the acceptance; nothing of it is kept. Takes NULL. */
 	void (*abort)(struct acceptance *acceptance);

@@ -1,6 +1,7 @@
 /*
- * Messages over SOCK_SEQPACKET: one datagram each, so there is no framing to get wrong, and a datagram that was cut (MSG_TRUNC,
- * MSG_CTRUNC) is refused. Descriptors that came with a refused message are closed.
+ * Messages over SOCK_SEQPACKET: one datagram each, so there is no framing to get wrong, and a
+ * datagram that was cut (MSG_TRUNC, MSG_CTRUNC) is refused. Descriptors that came with a refused
+ * message are closed.
  */
 #include "ipc/channel.h"
 
@@ -53,7 +54,8 @@ ipc_close_fds(struct env *env, struct ipc_message *message)
 	message->fd_count = 0;
 }
 
-/* Takes the descriptors out of the control data; more than fit were closed by the kernel (and MSG_CTRUNC is set). */
+/* Takes the descriptors out of the control data; more than fit were closed by the kernel (and
+ * MSG_CTRUNC is set). */
 static void
 take_fds(struct msghdr *header, struct ipc_message *message)
 {
@@ -69,16 +71,17 @@ take_fds(struct msghdr *header, struct ipc_message *message)
 }
 
 static enum error
-channel_take(struct channel *channel, ssize_t len, struct msghdr *header, struct ipc_message *ret_message)
+channel_take(struct channel *channel, ssize_t len, struct msghdr *header,
+	struct ipc_message *ret_message)
 {
 	struct ipc_message message = {.fd_count = 0};
 
 	take_fds(header, &message);
 	enum error error = header->msg_flags & (MSG_TRUNC | MSG_CTRUNC)
-		? ERROR_FORMAT
-		: ipc_decode(slice_of(channel->received, (size_t)len), &message);
-	if (error == OK &&
-		(message.fd_count != ipc_kind_fds(message.kind) || !ipc_may_send(message.kind, channel->peer, channel->self)))
+				   ? ERROR_FORMAT
+				   : ipc_decode(slice_of(channel->received, (size_t)len), &message);
+	if (error == OK && (message.fd_count != ipc_kind_fds(message.kind) ||
+				   !ipc_may_send(message.kind, channel->peer, channel->self)))
 		error = ERROR_FORMAT;
 	if (error != OK)
 		ipc_close_fds(loop_env(channel->loop), &message);
@@ -100,20 +103,24 @@ channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *r
 	for (bool reset = false;;) {
 		union control control;
 		struct iovec piece = {channel->received, IPC_MESSAGE_MAX};
-		struct msghdr header = {
-			.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+		struct msghdr header = {.msg_iov = &piece,
+			.msg_iovlen = 1,
+			.msg_control = control.bytes,
+			.msg_controllen = sizeof control.bytes};
 		ssize_t len = env->net->receive_message(env->world, channel->fd, &header);
 		if (len > 0)
 			return channel_take(channel, len, &header, ret_message);
 		if (len == 0) {
-			/* The end, or an empty message, which may carry descriptors all the same: they would pile up here. */
+			/* The end, or an empty message, which may carry descriptors all the same:
+			 * they would pile up here. */
 			struct ipc_message empty = {.fd_count = 0};
 			take_fds(&header, &empty);
 			ipc_close_fds(env, &empty);
 			return ERROR_CLOSED;
 		}
 		if (len == -ECONNRESET && !reset) {
-			/* It ended before it read all of ours. What it said before that is still here, and still true. */
+			/* It ended before it read all of ours. What it said before that is still
+			 * here, and still true. */
 			reset = true;
 			continue;
 		}
@@ -154,7 +161,8 @@ channel_try_send(struct channel *channel, const struct ipc_message *message)
 	return channel_send(channel, message, 0);
 }
 
-/* May wait: until the socket may have room. One task waits on the socket, the others on that task. */
+/* May wait: until the socket may have room. One task waits on the socket, the others on that task.
+ */
 static enum error
 channel_wait_for_room(struct channel *channel, mono_us deadline)
 {
@@ -174,7 +182,8 @@ channel_send(struct channel *channel, const struct ipc_message *message, mono_us
 	if (channel->fd < 0)
 		return ERROR_CLOSED;
 	struct env *env = loop_env(channel->loop);
-	if (message->fd_count != ipc_kind_fds(message->kind) || !ipc_may_send(message->kind, channel->self, channel->peer))
+	if (message->fd_count != ipc_kind_fds(message->kind) ||
+		!ipc_may_send(message->kind, channel->self, channel->peer))
 		return ERROR_DENIED;
 	buffer_init(&bytes, env->memory, IPC_MESSAGE_MAX);
 	error = ipc_encode(message, &bytes);

@@ -1,6 +1,7 @@
 /*
- * A connection to another process of ours (or a person's tool) that carries internal messages with descriptors, in order, over a
- * SOCK_SEQPACKET socket. What the other side's role may not say to ours is refused like malformed bytes.
+ * A connection to another process of ours (or a person's tool) that carries internal messages with
+ * descriptors, in order, over a SOCK_SEQPACKET socket. What the other side's role may not say to
+ * ours is refused like malformed bytes.
  */
 #ifndef IPC_CHANNEL_H
 #define IPC_CHANNEL_H
@@ -19,22 +20,27 @@ struct channel {
 };
 
 /* The channel owns the descriptor from here on, also when opening fails. */
-MUST_CHECK enum error channel_open(struct channel *channel, struct loop *loop, int fd, enum role self, enum role peer);
+MUST_CHECK enum error
+channel_open(struct channel *channel, struct loop *loop, int fd, enum role self, enum role peer);
 
 /* No task may wait on it. Takes a channel that was never opened if it is zeroed but for fd = -1. */
 void channel_close(struct channel *channel);
 
 /*
- * May wait: the next message. Its slices hold until the next call; its descriptors are the caller's (ipc_close_fds for those not
- * wanted). ERROR_CLOSED when the other side is gone, ERROR_FORMAT when it said what it may not: close it then.
+ * May wait: the next message. Its slices hold until the next call; its descriptors are the caller's
+ * (ipc_close_fds for those not wanted). ERROR_CLOSED when the other side is gone, ERROR_FORMAT when
+ * it said what it may not: close it then.
  */
-MUST_CHECK enum error channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *ret_message);
+MUST_CHECK enum error
+channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *ret_message);
 
-/* Gives the receive buffer back until the next message: for channels that are mostly silent. Slices end here. */
+/* Gives the receive buffer back until the next message: for channels that are mostly silent. Slices
+ * end here. */
 void channel_relax(struct channel *channel);
 
 /* May wait, for room. The message and its descriptors stay the caller's. */
-MUST_CHECK enum error channel_send(struct channel *channel, const struct ipc_message *message, mono_us deadline);
+MUST_CHECK enum error
+channel_send(struct channel *channel, const struct ipc_message *message, mono_us deadline);
 
 /* As channel_send, but ERROR_AGAIN instead of waiting. */
 MUST_CHECK enum error channel_try_send(struct channel *channel, const struct ipc_message *message);

@@ -1,6 +1,7 @@
 /*
- * The encoded envelope: fields of u8 tag, u32 length, octets; integers little-endian inside. Tags below TAG_KNOWN_END are this version's;
- * higher ones are kept as they came (an older queue must not lose what a newer session knew). Recipients repeat, in order.
+ * The encoded envelope: fields of u8 tag, u32 length, octets; integers little-endian inside. Tags
+ * below TAG_KNOWN_END are this version's; higher ones are kept as they came (an older queue must
+ * not lose what a newer session knew). Recipients repeat, in order.
  */
 #include "ipc/envelope.h"
 #include "base/cursor.h"
@@ -23,8 +24,8 @@ enum tag {
 	TAG_KNOWN_END
 };
 
-#define TRACE_MAX  16384
-#define HELO_MAX   512
+#define TRACE_MAX   16384
+#define HELO_MAX    512
 #define UNKNOWN_MAX 65536
 
 static void
@@ -201,7 +202,8 @@ decode_fields(struct slice bytes, struct envelope_recipient *recipients, struct 
 		bool good = tag > 0;
 		if (good && tag == TAG_RECIPIENT)
 			good = field.len > 0 &&
-				take_text(field, ENVELOPE_ADDRESS_MAX, &recipients[envelope->recipient_count++].address);
+			       take_text(field, ENVELOPE_ADDRESS_MAX,
+				       &recipients[envelope->recipient_count++].address);
 		else if (good)
 			good = decode_field((enum tag)tag, field, envelope);
 		if (!good)
@@ -215,7 +217,7 @@ static bool
 is_id_place(struct slice trace, size_t at)
 {
 	return trace.len >= QUEUE_ID_DIGITS && at <= trace.len - QUEUE_ID_DIGITS &&
-		is_line_text(slice_sub(trace, at, QUEUE_ID_DIGITS));
+	       is_line_text(slice_sub(trace, at, QUEUE_ID_DIGITS));
 }
 
 enum error
@@ -227,12 +229,14 @@ envelope_decode(struct slice bytes, struct arena *arena, struct envelope *ret_en
 
 	if (error != OK)
 		return error;
-	struct envelope_recipient *recipients = arena_take(arena, (size_t)count * sizeof *recipients);
+	struct envelope_recipient *recipients =
+		arena_take(arena, (size_t)count * sizeof *recipients);
 	if (!recipients)
 		return ERROR_LIMIT;
 	envelope.recipients = recipients;
 	error = decode_fields(bytes, recipients, &envelope);
-	if (error == OK && envelope.trace_id_at != SIZE_MAX && !is_id_place(envelope.trace, envelope.trace_id_at))
+	if (error == OK && envelope.trace_id_at != SIZE_MAX &&
+		!is_id_place(envelope.trace, envelope.trace_id_at))
 		error = ERROR_FORMAT;
 	if (error == OK)
 		*ret_envelope = envelope;

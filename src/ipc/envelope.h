@@ -1,6 +1,7 @@
 /*
- * The envelope of one message with its trace header: parsed once, from the SMTP dialogue, and from then on the one struct that session,
- * queue and deliverers share. Its encoded form is a sequence of tagged fields; it travels in the ring and lies in the spool.
+ * The envelope of one message with its trace header: parsed once, from the SMTP dialogue, and from
+ * then on the one struct that session, queue and deliverers share. Its encoded form is a sequence
+ * of tagged fields; it travels in the ring and lies in the spool.
  *
  * Slices point into memory of whoever made the struct (an arena); an envelope owns nothing.
  */
@@ -14,7 +15,9 @@
 #include "ipc/queue_id.h"
 
 #define ENVELOPE_RECIPIENTS_MAX 100000
-#define ENVELOPE_ADDRESS_MAX    1024 /* octets of one address; RFC 5321 section 4.5.3.1 asks for 256 */
+#define ENVELOPE_ADDRESS_MAX                                                 \
+	1024 /* octets of one address; RFC 5321 section 4.5.3.1 asks for 256 \
+	      */
 
 enum envelope_body {
 	BODY_UNSTATED, /* no BODY= */
@@ -34,11 +37,12 @@ enum content_flags {
 };
 
 struct envelope_recipient {
-	struct slice address; /* forward path without brackets and source route: local-part@domain as received */
+	struct slice address; /* forward path without brackets and source route: local-part@domain
+				 as received */
 };
 
 struct envelope {
-	uint64_t id;         /* 0 until `queue` gives one */
+	uint64_t id; /* 0 until `queue` gives one */
 	wall_us received_at;
 	struct slice reverse_path; /* without brackets; empty for <> */
 	const struct envelope_recipient *recipients;
@@ -48,12 +52,13 @@ struct envelope {
 	struct slice helo;           /* as the client said it */
 	struct slice client_address; /* textual; empty for local mail */
 	uint16_t client_port;
-	struct slice listener;       /* its name in the configuration */
+	struct slice listener; /* its name in the configuration */
 	uint32_t content_flags;
-	uint64_t content_size;       /* octets, CRLF line ends, not dot-stuffed */
+	uint64_t content_size; /* octets, CRLF line ends, not dot-stuffed */
 	/*
-	 * Trace header fields to stand in front of the content, each line with its CRLF. At trace_id_at lie QUEUE_ID_DIGITS octets
-	 * that `queue` overwrites with the id; SIZE_MAX: there is no such place.
+	 * Trace header fields to stand in front of the content, each line with its CRLF. At
+	 * trace_id_at lie QUEUE_ID_DIGITS octets that `queue` overwrites with the id; SIZE_MAX:
+	 * there is no such place.
 	 */
 	struct slice trace;
 	size_t trace_id_at;
@@ -64,9 +69,11 @@ struct envelope {
 void envelope_encode(const struct envelope *envelope, struct buffer *buffer);
 
 /*
- * Reads the encoded form; slices point into `bytes`, the recipients into the arena. Every length, number and address is checked:
- * ERROR_FORMAT, ERROR_LIMIT (too many recipients, or the arena's maximum).
+ * Reads the encoded form; slices point into `bytes`, the recipients into the arena. Every length,
+ * number and address is checked: ERROR_FORMAT, ERROR_LIMIT (too many recipients, or the arena's
+ * maximum).
  */
-MUST_CHECK enum error envelope_decode(struct slice bytes, struct arena *arena, struct envelope *ret_envelope);
+MUST_CHECK enum error
+envelope_decode(struct slice bytes, struct arena *arena, struct envelope *ret_envelope);
 
 #endif

@@ -84,7 +84,8 @@ START_TEST(envelopes_survive_the_trip)
 	ck_assert(slice_equal(buffer_slice(&bytes), buffer_slice(&again)));
 	/* Every cut is noticed or leaves a shorter sound envelope, never a read past the end. */
 	for (size_t len = 0; len < bytes.len; len++) {
-		enum error error = envelope_decode(slice_sub(buffer_slice(&bytes), 0, len), &arena, &back);
+		enum error error =
+			envelope_decode(slice_sub(buffer_slice(&bytes), 0, len), &arena, &back);
 		ck_assert(error == OK || error == ERROR_FORMAT);
 	}
 	buffer_done(&bytes);
@@ -112,14 +113,48 @@ decode_changed(void (*change)(struct envelope *envelope))
 	return error;
 }
 
-static void change_nothing(struct envelope *e) { (void)e; }
-static void break_path(struct envelope *e) { e->reverse_path = SLICE("a\r\nEvil: yes"); }
-static void break_trace(struct envelope *e) { e->trace = SLICE("Received: x\n.\r\n"); }
-static void end_trace_early(struct envelope *e) { e->trace = SLICE("Received: x\r\nhalf a line 0000000000000"); }
-static void misplace_id(struct envelope *e) { e->trace_id_at = 30; }
-static void shorten_trace(struct envelope *e) { e->trace = SLICE("short\r\n"); e->trace_id_at = 0; }
-static void id_over_line_end(struct envelope *e) { e->trace_id_at = 20; }
-static void empty_recipient(struct envelope *e) { e->recipient_count = 1; e->recipients = (const struct envelope_recipient[]){{SLICE_INIT("")}}; }
+static void
+change_nothing(struct envelope *e)
+{
+	(void)e;
+}
+static void
+break_path(struct envelope *e)
+{
+	e->reverse_path = SLICE("a\r\nEvil: yes");
+}
+static void
+break_trace(struct envelope *e)
+{
+	e->trace = SLICE("Received: x\n.\r\n");
+}
+static void
+end_trace_early(struct envelope *e)
+{
+	e->trace = SLICE("Received: x\r\nhalf a line 0000000000000");
+}
+static void
+misplace_id(struct envelope *e)
+{
+	e->trace_id_at = 30;
+}
+static void
+shorten_trace(struct envelope *e)
+{
+	e->trace = SLICE("short\r\n");
+	e->trace_id_at = 0;
+}
+static void
+id_over_line_end(struct envelope *e)
+{
+	e->trace_id_at = 20;
+}
+static void
+empty_recipient(struct envelope *e)
+{
+	e->recipient_count = 1;
+	e->recipients = (const struct envelope_recipient[]){{SLICE_INIT("")}};
+}
 
 START_TEST(envelopes_are_checked)
 {
@@ -138,8 +173,12 @@ START_TEST(messages_survive_the_trip)
 {
 	struct memory *memory = memory_new(0);
 	struct buffer bytes;
-	struct ipc_message message = {.kind = IPC_RESULT, .result = {.delivery = 7, .outcome = DELIVER_TEMPORARY, .status = 40202,
-		.text = SLICE("mailbox full"), .path = SLICE("")}};
+	struct ipc_message message = {.kind = IPC_RESULT,
+		.result = {.delivery = 7,
+			.outcome = DELIVER_TEMPORARY,
+			.status = 40202,
+			.text = SLICE("mailbox full"),
+			.path = SLICE("")}};
 	struct ipc_message back = {.fd_count = 0};
 
 	buffer_init(&bytes, memory, IPC_MESSAGE_MAX);
@@ -149,7 +188,8 @@ START_TEST(messages_survive_the_trip)
 	ck_assert_uint_eq(back.result.status, 40202);
 	ck_assert_slice_eq(back.result.text, "mailbox full");
 	for (size_t len = 0; len < bytes.len; len++)
-		ck_assert_int_eq(ipc_decode(slice_sub(buffer_slice(&bytes), 0, len), &back), ERROR_FORMAT);
+		ck_assert_int_eq(
+			ipc_decode(slice_sub(buffer_slice(&bytes), 0, len), &back), ERROR_FORMAT);
 	buffer_append_octet(&bytes, 0);
 	ck_assert_int_eq(ipc_decode(buffer_slice(&bytes), &back), ERROR_FORMAT);
 	message.result.outcome = 3;
@@ -179,7 +219,8 @@ talk_init(struct talk *talk)
 	env_init_linux(&talk->env);
 	talk->loop = loop_new(&talk->env, &options);
 	task_group_init(&talk->group, talk->loop);
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 	ck_assert_ok(channel_open(&talk->queue, talk->loop, fds[0], ROLE_QUEUE, ROLE_DELIVER));
 	ck_assert_ok(channel_open(&talk->deliver, talk->loop, fds[1], ROLE_DELIVER, ROLE_QUEUE));
 }
@@ -202,10 +243,14 @@ pass_a_descriptor(void *arg)
 	char byte;
 
 	ck_assert_int_eq(pipe2(pipe_fds, O_NONBLOCK), 0);
-	struct ipc_message segment = {.kind = IPC_SEGMENT, .segment = {.segment = 5}, .fds = {pipe_fds[1]}, .fd_count = 1};
+	struct ipc_message segment = {.kind = IPC_SEGMENT,
+		.segment = {.segment = 5},
+		.fds = {pipe_fds[1]},
+		.fd_count = 1};
 	ck_assert_ok(channel_send(&talk->queue, &segment, MONO_NEVER));
 	close(pipe_fds[1]);
-	while (read(pipe_fds[0], &byte, 1) != 1) /* written by the receiver through the passed descriptor */
+	while (read(pipe_fds[0], &byte, 1) !=
+		1) /* written by the receiver through the passed descriptor */
 		task_yield(talk->loop);
 	ck_assert_int_eq(byte, '!');
 	close(pipe_fds[0]);
@@ -247,7 +292,8 @@ send_until_full(void *arg)
 	struct talk *talk = arg;
 
 	for (int i = 0; i < 1000; i++) {
-		struct ipc_message message = {.kind = IPC_DELIVER, .deliver = {.delivery = (uint64_t)i}};
+		struct ipc_message message = {
+			.kind = IPC_DELIVER, .deliver = {.delivery = (uint64_t)i}};
 		ck_assert_ok(channel_send(&talk->queue, &message, MONO_NEVER));
 	}
 }
@@ -307,7 +353,9 @@ send_raw(struct talk *talk, const void *bytes, size_t len, int fd)
 		header.msg_control = &control;
 		header.msg_controllen = sizeof control;
 		struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-		*c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+		*c = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof(int))};
 		memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	}
 	ck_assert_int_eq(sendmsg(talk->queue.fd, &header, 0), (ssize_t)len);
@@ -356,9 +404,11 @@ static void
 hear_last_words(void *arg)
 {
 	struct talk *talk = arg;
-	struct ipc_message segment_gone = {.kind = IPC_SEGMENT_GONE}, result = {.kind = IPC_RESULT}, message;
+	struct ipc_message segment_gone = {.kind = IPC_SEGMENT_GONE}, result = {.kind = IPC_RESULT},
+			   message;
 
-	ck_assert_ok(channel_send(&talk->queue, &segment_gone, MONO_NEVER)); /* never read: the end is a reset */
+	ck_assert_ok(channel_send(
+		&talk->queue, &segment_gone, MONO_NEVER)); /* never read: the end is a reset */
 	for (result.result.status = 1; result.result.status <= 3; result.result.status++)
 		ck_assert_ok(channel_send(&talk->deliver, &result, MONO_NEVER));
 	channel_close(&talk->deliver);
@@ -382,7 +432,8 @@ END_TEST
 
 START_TEST(bad_messages_are_refused)
 {
-	uint8_t ready[] = {IPC_READY, 0, 1, 0, 0, 0};     /* well formed, but not from queue to deliver */
+	uint8_t ready[] = {
+		IPC_READY, 0, 1, 0, 0, 0}; /* well formed, but not from queue to deliver */
 	uint8_t gone[] = {IPC_SEGMENT_GONE, 0, 1, 0, 0, 0, 1, 0, 0, 0};
 
 	check_refused("\xff\xff", 2, -1);
@@ -406,8 +457,10 @@ rings_init(struct rings *rings, uint32_t blocks)
 	env_init_linux(&rings->env);
 	ck_assert_ok(ring_memory_new(blocks, &rings->memory_fd));
 	rings->wake_fd = rings->env.poll->wake_create(NULL);
-	ck_assert_ok(ring_producer_open(&rings->producer, &rings->env, rings->memory_fd, rings->wake_fd));
-	ck_assert_ok(ring_consumer_open(&rings->consumer, &rings->env, rings->memory_fd, rings->wake_fd));
+	ck_assert_ok(ring_producer_open(
+		&rings->producer, &rings->env, rings->memory_fd, rings->wake_fd));
+	ck_assert_ok(ring_consumer_open(
+		&rings->consumer, &rings->env, rings->memory_fd, rings->wake_fd));
 }
 
 static void
@@ -424,7 +477,8 @@ rings_done(struct rings *rings)
 static void
 submit_pattern(struct rings *rings, uint32_t token, uint64_t content, uint32_t envelope)
 {
-	struct ring_submission submission = {.token = token, .content_bytes = content, .envelope_bytes = envelope};
+	struct ring_submission submission = {
+		.token = token, .content_bytes = content, .envelope_bytes = envelope};
 	uint64_t total = ((content + 7) & ~7ull) + envelope;
 	uint32_t block = 0, last = 0;
 
@@ -435,7 +489,8 @@ submit_pattern(struct rings *rings, uint32_t token, uint64_t content, uint32_t e
 		else
 			ring_block_link(&rings->producer, last, block);
 		for (uint64_t i = 0; i < RING_BLOCK_BYTES; i++)
-			ring_block_ptr(&rings->producer, block)[i] = (uint8_t)((at + i) * 7 + token);
+			ring_block_ptr(&rings->producer, block)[i] =
+				(uint8_t)((at + i) * 7 + token);
 		last = block;
 	}
 	ring_submit(&rings->producer, &submission);
@@ -455,7 +510,8 @@ check_gathered(struct rings *rings, uint32_t token, uint64_t content, uint32_t e
 	ck_assert_ok(ring_gather(&rings->consumer, &submission, pieces, 8, &count, copy));
 	for (int i = 0; i < count; i++)
 		for (size_t j = 0; j < pieces[i].iov_len; j++, at++)
-			ck_assert_uint_eq(((uint8_t *)pieces[i].iov_base)[j], (uint8_t)(at * 7 + token));
+			ck_assert_uint_eq(
+				((uint8_t *)pieces[i].iov_base)[j], (uint8_t)(at * 7 + token));
 	ck_assert_uint_eq(at, content);
 	uint64_t start = (content + 7) & ~7ull;
 	for (uint32_t i = 0; i < envelope; i++)
@@ -465,19 +521,25 @@ check_gathered(struct rings *rings, uint32_t token, uint64_t content, uint32_t e
 
 START_TEST(rings_carry_content_and_envelope)
 {
-	static const struct { uint64_t content; uint32_t envelope; } cases[] = {{1, 1}, {0, 10}, {4096, 300}, {RING_BLOCK_BYTES - 4, 8},
-		{RING_BLOCK_BYTES, 5}, {RING_BLOCK_BYTES * 2 + 3, RING_BLOCK_BYTES + 9}, {RING_BLOCK_BYTES - 100, 200}};
+	static const struct {
+		uint64_t content;
+		uint32_t envelope;
+	} cases[] = {{1, 1}, {0, 10}, {4096, 300}, {RING_BLOCK_BYTES - 4, 8}, {RING_BLOCK_BYTES, 5},
+		{RING_BLOCK_BYTES * 2 + 3, RING_BLOCK_BYTES + 9}, {RING_BLOCK_BYTES - 100, 200}};
 	struct rings rings;
 
 	for (uint32_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		rings_init(&rings, 6);
 		struct ring_submission none;
 		submit_pattern(&rings, i, cases[i].content, cases[i].envelope);
-		ck_assert_int_eq(ring_take_submission(&rings.consumer, &none), ERROR_AGAIN); /* not published yet */
+		ck_assert_int_eq(ring_take_submission(&rings.consumer, &none),
+			ERROR_AGAIN); /* not published yet */
 		ring_publish(&rings.producer);
 		check_gathered(&rings, i, cases[i].content, cases[i].envelope);
 		struct ring_completion answer;
-		ring_complete(&rings.consumer, &(struct ring_completion){.token = i, .status = RING_DURABLE, .queue_id = 99});
+		ring_complete(&rings.consumer,
+			&(struct ring_completion){
+				.token = i, .status = RING_DURABLE, .queue_id = 99});
 		ck_assert_int_eq(ring_take_completion(&rings.producer, &answer), ERROR_AGAIN);
 		ring_publish_completions(&rings.consumer);
 		ck_assert_ok(ring_take_completion(&rings.producer, &answer));
@@ -496,7 +558,7 @@ START_TEST(rings_wake_only_sleepers)
 	submit_pattern(&rings, 0, 10, 10);
 	ring_publish(&rings.producer);
 	ck_assert_int_eq(read(rings.wake_fd, &count, 8), -1); /* awake: no signal */
-	ck_assert(!ring_consumer_may_sleep(&rings.consumer));  /* there is work */
+	ck_assert(!ring_consumer_may_sleep(&rings.consumer)); /* there is work */
 	ring_consumer_woke(&rings.consumer);
 	check_gathered(&rings, 0, 10, 10);
 	ck_assert(ring_consumer_may_sleep(&rings.consumer));
@@ -512,7 +574,8 @@ END_TEST
 START_TEST(rings_refuse_a_hostile_session)
 {
 	struct rings rings;
-	struct ring_submission submission = {.token = 0, .first_block = 77, .content_bytes = 10, .envelope_bytes = 4};
+	struct ring_submission submission = {
+		.token = 0, .first_block = 77, .content_bytes = 10, .envelope_bytes = 4};
 	struct iovec pieces[4];
 	uint8_t envelope[64];
 	int count;
@@ -521,7 +584,8 @@ START_TEST(rings_refuse_a_hostile_session)
 	ring_submit(&rings.producer, &submission); /* a block that is not there */
 	ring_publish(&rings.producer);
 	ck_assert_ok(ring_take_submission(&rings.consumer, &submission));
-	ck_assert_int_eq(ring_gather(&rings.consumer, &submission, pieces, 4, &count, envelope), ERROR_DAMAGED);
+	ck_assert_int_eq(ring_gather(&rings.consumer, &submission, pieces, 4, &count, envelope),
+		ERROR_DAMAGED);
 	submission = (struct ring_submission){.token = RING_ENTRIES, .content_bytes = 1};
 	ring_submit(&rings.producer, &submission);
 	ring_publish(&rings.producer);
@@ -538,12 +602,15 @@ START_TEST(rings_refuse_a_hostile_session)
 	rings_init(&rings, 4);
 	uint32_t block;
 	ck_assert_ok(ring_block_take(&rings.producer, &block));
-	ring_block_link(&rings.producer, block, block); /* bites its own tail: bounded by the size */
-	submission = (struct ring_submission){.first_block = block, .content_bytes = 3 * RING_BLOCK_BYTES, .envelope_bytes = 4};
+	ring_block_link(
+		&rings.producer, block, block); /* bites its own tail: bounded by the size */
+	submission = (struct ring_submission){
+		.first_block = block, .content_bytes = 3 * RING_BLOCK_BYTES, .envelope_bytes = 4};
 	ring_submit(&rings.producer, &submission);
 	ring_publish(&rings.producer);
 	ck_assert_ok(ring_take_submission(&rings.consumer, &submission));
-	ck_assert_int_eq(ring_gather(&rings.consumer, &submission, pieces, 2, &count, envelope), ERROR_LIMIT);
+	ck_assert_int_eq(ring_gather(&rings.consumer, &submission, pieces, 2, &count, envelope),
+		ERROR_LIMIT);
 	ck_assert_ok(ring_gather(&rings.consumer, &submission, pieces, 4, &count, envelope));
 	ck_assert_int_eq(count, 3);
 	rings_done(&rings);
@@ -577,7 +644,8 @@ END_TEST
 START_TEST(snapshots_find_their_names)
 {
 	struct env env;
-	struct slice names[] = {SLICE_INIT("alice"), SLICE_INIT("bob"), SLICE_INIT("carol"), SLICE_INIT("postmaster")};
+	struct slice names[] = {SLICE_INIT("alice"), SLICE_INIT("bob"), SLICE_INIT("carol"),
+		SLICE_INIT("postmaster")};
 	struct snapshot snapshot;
 	int fd;
 
@@ -587,8 +655,9 @@ START_TEST(snapshots_find_their_names)
 		ck_assert_ok(snapshot_open(&snapshot, fd));
 		for (size_t i = 0; i < 4; i++)
 			ck_assert_int_eq(snapshot_contains(&snapshot, names[i]), i < count);
-		ck_assert(!snapshot_contains(&snapshot, SLICE("ali")) && !snapshot_contains(&snapshot, SLICE("zed")) &&
-			!snapshot_contains(&snapshot, SLICE("")));
+		ck_assert(!snapshot_contains(&snapshot, SLICE("ali")) &&
+			  !snapshot_contains(&snapshot, SLICE("zed")) &&
+			  !snapshot_contains(&snapshot, SLICE("")));
 		ck_assert_int_eq(pwrite(fd, "x", 1, 20), -1); /* sealed */
 		snapshot_close(&snapshot);
 		close(fd);
@@ -655,8 +724,9 @@ START_TEST(log_rings_wrap_and_count_losses)
 }
 END_TEST
 
-UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked, messages_survive_the_trip,
-	channels_carry_descriptors, senders_wait_for_room, bad_messages_are_refused,
-	an_empty_message_leaves_no_descriptor, what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
-	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed, snapshots_find_their_names,
-	log_rings_wrap_and_count_losses)
+UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked,
+	messages_survive_the_trip, channels_carry_descriptors, senders_wait_for_room,
+	bad_messages_are_refused, an_empty_message_leaves_no_descriptor,
+	what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
+	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed,
+	snapshots_find_their_names, log_rings_wrap_and_count_losses)

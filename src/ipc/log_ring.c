@@ -1,4 +1,5 @@
-/* A ring of octets: records as u32 length and bytes, padded to 4, wrapping anywhere on that grid. */
+/* A ring of octets: records as u32 length and bytes, padded to 4, wrapping anywhere on that grid.
+ */
 #include "ipc/log_ring.h"
 
 #include <errno.h>
@@ -39,7 +40,8 @@ log_ring_map(int memory_fd, struct log_ring_shared **ret_shared)
 
 	if (fstat(memory_fd, &stat) < 0 || (size_t)stat.st_size != sizeof(struct log_ring_shared))
 		return ERROR_FORMAT;
-	void *shared = mmap(NULL, sizeof(struct log_ring_shared), PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
+	void *shared = mmap(NULL, sizeof(struct log_ring_shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED, memory_fd, 0);
 	if (shared == MAP_FAILED)
 		return error_from_errno(errno);
 	*ret_shared = shared;
@@ -83,7 +85,8 @@ log_writer_write(struct log_sink *sink, struct slice record)
 	uint32_t len = (uint32_t)record.len;
 	uint32_t needed = 4 + padded(len);
 
-	if (record.len > LOG_RECORD_MAX || LOG_RING_BYTES - (writer->tail - atomic_load(&shared->head)) < needed) {
+	if (record.len > LOG_RECORD_MAX ||
+		LOG_RING_BYTES - (writer->tail - atomic_load(&shared->head)) < needed) {
 		atomic_fetch_add(&shared->dropped, 1);
 		return;
 	}
@@ -91,7 +94,8 @@ log_writer_write(struct log_sink *sink, struct slice record)
 	ring_put(shared, writer->tail + 4, record);
 	writer->tail += needed;
 	atomic_store(&shared->tail, writer->tail);
-	if (atomic_load(&shared->reader_sleeps) != 0 && atomic_exchange(&shared->reader_sleeps, 0) != 0)
+	if (atomic_load(&shared->reader_sleeps) != 0 &&
+		atomic_exchange(&shared->reader_sleeps, 0) != 0)
 		writer->env->poll->wake_signal(writer->env->world, writer->wake_fd);
 }
 
@@ -119,7 +123,9 @@ log_reader_open(struct log_reader *reader, int memory_fd)
 	*reader = (struct log_reader){0};
 	enum error error = log_ring_map(memory_fd, &reader->shared);
 	if (error == OK)
-		reader->head = atomic_load(&reader->shared->head); /* our own: a restarted reader goes on where the last one was */
+		reader->head =
+			atomic_load(&reader->shared->head); /* our own: a restarted reader goes on
+							       where the last one was */
 	return error;
 }
 
@@ -143,7 +149,8 @@ log_reader_take(struct log_reader *reader, uint8_t *storage, struct slice *ret_r
 	if (waiting > LOG_RING_BYTES || waiting < 4)
 		return ERROR_DAMAGED;
 	ring_get(shared, reader->head, (uint8_t *)&len, sizeof len);
-	atomic_signal_fence(memory_order_seq_cst); /* what is checked below is the copy: no second look at hostile memory */
+	atomic_signal_fence(memory_order_seq_cst); /* what is checked below is the copy: no second
+						      look at hostile memory */
 	if (len > LOG_RECORD_MAX || 4 + padded(len) > waiting)
 		return ERROR_DAMAGED;
 	ring_get(shared, reader->head + 4, storage, len);

@@ -1,6 +1,7 @@
 /*
- * Log records on their way to `log`: one ring of shared memory a process. A full ring drops the record and counts it: a blocked log never
- * blocks mail, and what was lost is told. The reader trusts nothing it finds.
+ * Log records on their way to `log`: one ring of shared memory a process. A full ring drops the
+ * record and counts it: a blocked log never blocks mail, and what was lost is told. The reader
+ * trusts nothing it finds.
  */
 #ifndef IPC_LOG_RING_H
 #define IPC_LOG_RING_H
@@ -22,7 +23,8 @@ struct log_writer {
 	uint32_t tail;
 	int wake_fd;
 };
-MUST_CHECK enum error log_writer_open(struct log_writer *writer, struct env *env, int memory_fd, int wake_fd);
+MUST_CHECK enum error
+log_writer_open(struct log_writer *writer, struct env *env, int memory_fd, int wake_fd);
 void log_writer_close(struct log_writer *writer);
 
 struct log_reader {
@@ -34,9 +36,11 @@ MUST_CHECK enum error log_reader_open(struct log_reader *reader, int memory_fd);
 void log_reader_close(struct log_reader *reader);
 
 /*
- * The next record, copied into `storage` (LOG_RECORD_MAX octets). ERROR_AGAIN: none; ERROR_DAMAGED: the writer broke the rules, close it.
+ * The next record, copied into `storage` (LOG_RECORD_MAX octets). ERROR_AGAIN: none; ERROR_DAMAGED:
+ * the writer broke the rules, close it.
  */
-MUST_CHECK enum error log_reader_take(struct log_reader *reader, uint8_t *storage, struct slice *ret_record);
+MUST_CHECK enum error
+log_reader_take(struct log_reader *reader, uint8_t *storage, struct slice *ret_record);
 
 /* Records lost since the last call. */
 uint32_t log_reader_dropped(struct log_reader *reader);

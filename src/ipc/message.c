@@ -1,4 +1,5 @@
-/* Encoding and decoding by the schema's own tables: for each kind the list of its fields with type, place and maximum. */
+/* Encoding and decoding by the schema's own tables: for each kind the list of its fields with type,
+ * place and maximum. */
 #include "ipc/message.h"
 
 enum field_type { FIELD_u32, FIELD_u64, FIELD_slice };
@@ -9,8 +10,9 @@ struct field {
 	uint64_t max;
 };
 
-#define FIELD_ENTRY(m, type, member, max) {FIELD_##type, offsetof(struct ipc_message, m.member), max},
-#define FIELD_TABLE(KIND, name, senders, receivers, fds)                                                               \
+#define FIELD_ENTRY(m, type, member, max) \
+	{FIELD_##type, offsetof(struct ipc_message, m.member), max},
+#define FIELD_TABLE(KIND, name, senders, receivers, fds) \
 	static const struct field fields_##name[] = {IPC_FIELDS_##name(FIELD_ENTRY, name)};
 IPC_MESSAGES(FIELD_TABLE)
 
@@ -23,8 +25,9 @@ struct kind {
 	unsigned fds;
 };
 
-#define KIND_ENTRY(KIND, name, senders, receivers, fds)                                                                \
-	{#name, fields_##name, sizeof fields_##name / sizeof *fields_##name, senders, receivers, fds},
+#define KIND_ENTRY(KIND, name, senders, receivers, fds)                                          \
+	{#name, fields_##name, sizeof fields_##name / sizeof *fields_##name, senders, receivers, \
+		fds},
 static const struct kind kinds[IPC_KINDS] = {IPC_MESSAGES(KIND_ENTRY)};
 
 const char *
@@ -42,7 +45,8 @@ ipc_kind_fds(enum ipc_kind kind)
 bool
 ipc_may_send(enum ipc_kind kind, enum role sender, enum role receiver)
 {
-	return (kinds[kind].senders & ROLE_BIT(sender)) && (kinds[kind].receivers & ROLE_BIT(receiver));
+	return (kinds[kind].senders & ROLE_BIT(sender)) &&
+	       (kinds[kind].receivers & ROLE_BIT(receiver));
 }
 
 static enum error

@@ -1,10 +1,12 @@
 /*
- * The internal messages: one schema from which structs, encoder, decoder and the check of "who may say this to whom" come. Never
- * trusted: every length, maximum, number of descriptors and sender is checked on receipt, and what does not fit is ERROR_FORMAT, on which
- * the receiver closes that peer.
+ * The internal messages: one schema from which structs, encoder, decoder and the check of "who may
+ * say this to whom" come. Never trusted: every length, maximum, number of descriptors and sender is
+ * checked on receipt, and what does not fit is ERROR_FORMAT, on which the receiver closes that
+ * peer.
  *
- * A message is a SOCK_SEQPACKET datagram of at most IPC_MESSAGE_MAX octets: u16 kind, then the fields in order, integers little-endian,
- * slices as u32 length and octets. Slices of a decoded message point into the received bytes.
+ * A message is a SOCK_SEQPACKET datagram of at most IPC_MESSAGE_MAX octets: u16 kind, then the
+ * fields in order, integers little-endian, slices as u32 length and octets. Slices of a decoded
+ * message point into the received bytes.
  */
 #ifndef IPC_MESSAGE_H
 #define IPC_MESSAGE_H
@@ -19,133 +21,148 @@
 #define IPC_PATH_MAX    4096
 #define IPC_TRACE_MAX   16384
 
-/* F(message, type, name, maximum): types u32, u64, slice; the maximum counts octets of a slice, or is the largest number. */
+/* F(message, type, name, maximum): types u32, u64, slice; the maximum counts octets of a slice, or
+ * is the largest number. */
 
 /*
- * Who you are: the number among the workers of the role, the user to become (empty: stay who you are), the name of a deliverer. With it come
- * the configuration as the role may see it, its log ring, the log's wake-up, and a wake-up of its own.
+ * Who you are: the number among the workers of the role, the user to become (empty: stay who you
+ * are), the name of a deliverer. With it come the configuration as the role may see it, its log
+ * ring, the log's wake-up, and a wake-up of its own.
  */
-#define IPC_FIELDS_start(F, m)        F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, slice, name, 320)
+#define IPC_FIELDS_start(F, m) \
+	F(m, u32, worker, 4096) F(m, slice, run_as, 64) F(m, slice, name, 320)
 /* A channel to another process. */
-#define IPC_FIELDS_peer(F, m)                                                                                             \
-	F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096) F(m, u32, instance, UINT32_MAX) F(m, slice, name, 320)
+#define IPC_FIELDS_peer(F, m)           \
+	F(m, u32, role, ROLE_COUNT - 1) \
+	F(m, u32, worker, 4096) F(m, u32, instance, UINT32_MAX) F(m, slice, name, 320)
 /* A ring between a session worker and the queue: memory, the other side's wake-up. */
-#define IPC_FIELDS_ring(F, m)         F(m, u32, worker, 4096)
+#define IPC_FIELDS_ring(F, m) F(m, u32, worker, 4096)
 /* A process' log ring, for `log`. */
-#define IPC_FIELDS_log_ring(F, m)  F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
+#define IPC_FIELDS_log_ring(F, m) F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
 /* A bound socket: the name of its `listen` block. */
-#define IPC_FIELDS_listener(F, m)     F(m, slice, name, 64)
+#define IPC_FIELDS_listener(F, m) F(m, slice, name, 64)
 /* An open folder (spool, mailbox root); for `log` the log file. */
-#define IPC_FIELDS_folder(F, m)       F(m, slice, path, IPC_PATH_MAX)
+#define IPC_FIELDS_folder(F, m) F(m, slice, path, IPC_PATH_MAX)
 /* All that root had for you has come. / I have begun to work. */
-#define IPC_FIELDS_go(F, m)           F(m, u32, workers, 4096)
-#define IPC_FIELDS_ready(F, m)        F(m, u32, worker, 4096)
+#define IPC_FIELDS_go(F, m)    F(m, u32, workers, 4096)
+#define IPC_FIELDS_ready(F, m) F(m, u32, worker, 4096)
 /* Finish what is under way and end. */
-#define IPC_FIELDS_stop(F, m)         F(m, u32, grace_ms, UINT32_MAX)
+#define IPC_FIELDS_stop(F, m) F(m, u32, grace_ms, UINT32_MAX)
 /* The queue needs a deliverer that runs as this system user. */
 #define IPC_FIELDS_need_deliver(F, m) F(m, slice, user, 320)
-/* This instance of a process (from its PEER message) broke the rules, or does not answer: it is to be ended, and another started. */
-#define IPC_FIELDS_broken(F, m)       F(m, u32, instance, UINT32_MAX)
+/* This instance of a process (from its PEER message) broke the rules, or does not answer: it is to
+ * be ended, and another started. */
+#define IPC_FIELDS_broken(F, m) F(m, u32, instance, UINT32_MAX)
 /* There is none: no such user, or it can't be started now. */
-#define IPC_FIELDS_no_deliver(F, m)   F(m, slice, user, 320) F(m, slice, reason, IPC_TEXT_MAX)
+#define IPC_FIELDS_no_deliver(F, m) F(m, slice, user, 320) F(m, slice, reason, IPC_TEXT_MAX)
 /* A table of known addresses (ipc/snapshot.h) for one domain. */
-#define IPC_FIELDS_snapshot(F, m)     F(m, slice, domain, 256)
+#define IPC_FIELDS_snapshot(F, m) F(m, slice, domain, 256)
 /* A segment that deliveries will refer to, read-only; and: none will any more. */
-#define IPC_FIELDS_segment(F, m)      F(m, u32, segment, UINT32_MAX) F(m, u32, generation, UINT32_MAX)
-#define IPC_FIELDS_segment_gone(F, m) F(m, u32, segment, UINT32_MAX) F(m, u32, generation, UINT32_MAX)
+#define IPC_FIELDS_segment(F, m) F(m, u32, segment, UINT32_MAX) F(m, u32, generation, UINT32_MAX)
+#define IPC_FIELDS_segment_gone(F, m) \
+	F(m, u32, segment, UINT32_MAX) F(m, u32, generation, UINT32_MAX)
 /* One recipient's copy into its Maildir; the content lies in a segment (virtual mailboxes). */
-#define IPC_FIELDS_deliver(F, m)                                                                                          \
-	F(m, u64, delivery, UINT64_MAX)                                                                                   \
-	F(m, u64, queue_id, UINT64_MAX)                                                                                   \
-	F(m, u32, recipient, UINT32_MAX)                                                                                  \
-	F(m, slice, template, IPC_PATH_MAX)                                                                               \
-	F(m, slice, address, IPC_TEXT_MAX)                                                                                \
-	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
-	F(m, slice, trace, IPC_TRACE_MAX)                                                                                 \
-	F(m, u32, first_attempt, 1)                                                                                        \
-	F(m, u64, received_at, INT64_MAX)                                                                                 \
-	F(m, u32, segment, UINT32_MAX)                                                                                    \
-	F(m, u32, generation, UINT32_MAX)                                                                                 \
-	F(m, u64, offset, INT64_MAX)                                                                                      \
+#define IPC_FIELDS_deliver(F, m)                \
+	F(m, u64, delivery, UINT64_MAX)         \
+	F(m, u64, queue_id, UINT64_MAX)         \
+	F(m, u32, recipient, UINT32_MAX)        \
+	F(m, slice, template, IPC_PATH_MAX)     \
+	F(m, slice, address, IPC_TEXT_MAX)      \
+	F(m, slice, reverse_path, IPC_TEXT_MAX) \
+	F(m, slice, trace, IPC_TRACE_MAX)       \
+	F(m, u32, first_attempt, 1)             \
+	F(m, u64, received_at, INT64_MAX)       \
+	F(m, u32, segment, UINT32_MAX)          \
+	F(m, u32, generation, UINT32_MAX)       \
+	F(m, u64, offset, INT64_MAX)            \
 	F(m, u64, size, INT64_MAX)
-/* The same with the content in a sealed memfd that comes along (system users: they never hold a spool descriptor). */
-#define IPC_FIELDS_deliver_copy(F, m)                                                                                     \
-	F(m, u64, delivery, UINT64_MAX)                                                                                   \
-	F(m, u64, queue_id, UINT64_MAX)                                                                                   \
-	F(m, u32, recipient, UINT32_MAX)                                                                                  \
-	F(m, slice, template, IPC_PATH_MAX)                                                                               \
-	F(m, slice, address, IPC_TEXT_MAX)                                                                                \
-	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
-	F(m, slice, trace, IPC_TRACE_MAX)                                                                                 \
-	F(m, u32, first_attempt, 1)                                                                                        \
-	F(m, u64, received_at, INT64_MAX)                                                                                 \
+/* The same with the content in a sealed memfd that comes along (system users: they never hold a
+ * spool descriptor). */
+#define IPC_FIELDS_deliver_copy(F, m)           \
+	F(m, u64, delivery, UINT64_MAX)         \
+	F(m, u64, queue_id, UINT64_MAX)         \
+	F(m, u32, recipient, UINT32_MAX)        \
+	F(m, slice, template, IPC_PATH_MAX)     \
+	F(m, slice, address, IPC_TEXT_MAX)      \
+	F(m, slice, reverse_path, IPC_TEXT_MAX) \
+	F(m, slice, trace, IPC_TRACE_MAX)       \
+	F(m, u32, first_attempt, 1)             \
+	F(m, u64, received_at, INT64_MAX)       \
 	F(m, u64, size, INT64_MAX)
-/* What became of a delivery: outcome is an enum deliver_outcome, status class * 10000 + subject * 100 + detail (RFC 3463). */
-#define IPC_FIELDS_result(F, m)                                                                                           \
-	F(m, u64, delivery, UINT64_MAX) F(m, u32, outcome, 2) F(m, u32, status, 59999) F(m, slice, text, IPC_TEXT_MAX) F(m, slice, path, IPC_PATH_MAX)
+/* What became of a delivery: outcome is an enum deliver_outcome, status class * 10000 + subject *
+ * 100 + detail (RFC 3463). */
+#define IPC_FIELDS_result(F, m)         \
+	F(m, u64, delivery, UINT64_MAX) \
+	F(m, u32, outcome, 2)           \
+	F(m, u32, status, 59999) F(m, slice, text, IPC_TEXT_MAX) F(m, slice, path, IPC_PATH_MAX)
 /*
- * The queue, from this id on (`queue list`). An item for each message, then the end with the id to go on from (0: no more). Answers carry
- * the request's number, so that one that comes late is known as such.
+ * The queue, from this id on (`queue list`). An item for each message, then the end with the id to
+ * go on from (0: no more). Answers carry the request's number, so that one that comes late is known
+ * as such.
  */
-#define IPC_FIELDS_queue_list(F, m)   F(m, u32, request, UINT32_MAX) F(m, u64, from_id, UINT64_MAX) F(m, u32, max, 10000)
-#define IPC_FIELDS_queue_item(F, m)                                                                                       \
-	F(m, u32, request, UINT32_MAX)                                                                                    \
-	F(m, u64, queue_id, UINT64_MAX)                                                                                   \
-	F(m, u64, received_at, INT64_MAX)                                                                                 \
-	F(m, u64, size, INT64_MAX)                                                                                        \
-	F(m, u32, state, 2)                                                                                               \
-	F(m, u32, attempts, UINT32_MAX)                                                                                   \
-	F(m, u64, next_attempt_at, INT64_MAX)                                                                             \
-	F(m, u32, recipients, UINT32_MAX)                                                                                 \
-	F(m, u32, recipients_left, UINT32_MAX)                                                                            \
-	F(m, slice, reverse_path, IPC_TEXT_MAX)                                                                           \
-	F(m, slice, first_recipient, IPC_TEXT_MAX)                                                                        \
+#define IPC_FIELDS_queue_list(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u64, from_id, UINT64_MAX) F(m, u32, max, 10000)
+#define IPC_FIELDS_queue_item(F, m)                \
+	F(m, u32, request, UINT32_MAX)             \
+	F(m, u64, queue_id, UINT64_MAX)            \
+	F(m, u64, received_at, INT64_MAX)          \
+	F(m, u64, size, INT64_MAX)                 \
+	F(m, u32, state, 2)                        \
+	F(m, u32, attempts, UINT32_MAX)            \
+	F(m, u64, next_attempt_at, INT64_MAX)      \
+	F(m, u32, recipients, UINT32_MAX)          \
+	F(m, u32, recipients_left, UINT32_MAX)     \
+	F(m, slice, reverse_path, IPC_TEXT_MAX)    \
+	F(m, slice, first_recipient, IPC_TEXT_MAX) \
 	F(m, slice, last_reply, IPC_TEXT_MAX)
-#define IPC_FIELDS_queue_end(F, m)    F(m, u32, request, UINT32_MAX) F(m, u64, next_id, UINT64_MAX) F(m, u64, total, UINT64_MAX)
+#define IPC_FIELDS_queue_end(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u64, next_id, UINT64_MAX) F(m, u64, total, UINT64_MAX)
 /* The answer to a request that can't be served. */
-#define IPC_FIELDS_refused(F, m)      F(m, u32, request, UINT32_MAX) F(m, slice, reason, IPC_TEXT_MAX)
+#define IPC_FIELDS_refused(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, reason, IPC_TEXT_MAX)
 
 /* M(KIND, name, senders, receivers, number of descriptors) */
-#define IPC_CHILDREN                                                                                                   \
-	(ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_ADMIN) |  \
-		ROLE_BIT(ROLE_LOG))
-#define IPC_ASKERS (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
+#define IPC_CHILDREN                                                              \
+	(ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | \
+		ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_LOG))
+#define IPC_ASKERS    (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
 #define IPC_ANSWERERS (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
-#define IPC_MESSAGES(M)                                                                                                \
-	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 4)                                                          \
-	M(PEER, peer, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 1)                                                            \
-	M(RING, ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE), 2)                           \
-	M(LOG_RING, log_ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 1)                                                  \
-	M(LISTENER, listener, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), 1)                   \
-	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG), 1)  \
-	M(GO, go, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                                                \
-	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                                          \
-	M(STOP, stop, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                                            \
-	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)                                    \
-	M(BROKEN, broken, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)                                                \
-	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                                        \
-	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                                        \
-	M(SEGMENT, segment, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)                                           \
-	M(SEGMENT_GONE, segment_gone, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 0)                                 \
-	M(DELIVER, deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 0)                                           \
-	M(DELIVER_COPY, deliver_copy, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)                                 \
-	M(RESULT, result, ROLE_BIT(ROLE_DELIVER), ROLE_BIT(ROLE_QUEUE), 0)                                             \
-	M(QUEUE_LIST, queue_list, IPC_ASKERS, IPC_ANSWERERS, 0)                                                        \
-	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                                        \
-	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                                          \
+#define IPC_MESSAGES(M)                                                                           \
+	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 4)                                     \
+	M(PEER, peer, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 1)                                       \
+	M(RING, ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE), 2)      \
+	M(LOG_RING, log_ring, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 1)                         \
+	M(LISTENER, listener, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), \
+		1)                                                                                \
+	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT),                                                    \
+		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG), 1)            \
+	M(GO, go, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                           \
+	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                     \
+	M(STOP, stop, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                       \
+	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)               \
+	M(BROKEN, broken, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)                           \
+	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                   \
+	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                   \
+	M(SEGMENT, segment, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)                      \
+	M(SEGMENT_GONE, segment_gone, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 0)            \
+	M(DELIVER, deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 0)                      \
+	M(DELIVER_COPY, deliver_copy, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)            \
+	M(RESULT, result, ROLE_BIT(ROLE_DELIVER), ROLE_BIT(ROLE_QUEUE), 0)                        \
+	M(QUEUE_LIST, queue_list, IPC_ASKERS, IPC_ANSWERERS, 0)                                   \
+	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                   \
+	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
 	M(REFUSED, refused, IPC_ANSWERERS, IPC_ASKERS, 0)
 
 #define IPC_KIND(KIND, name, senders, receivers, fds) IPC_##KIND,
 enum ipc_kind { IPC_MESSAGES(IPC_KIND) IPC_KINDS };
 #undef IPC_KIND
 
-#define IPC_TYPE_u32   uint32_t
-#define IPC_TYPE_u64   uint64_t
-#define IPC_TYPE_slice struct slice
+#define IPC_TYPE_u32                   uint32_t
+#define IPC_TYPE_u64                   uint64_t
+#define IPC_TYPE_slice                 struct slice
 #define IPC_MEMBER(m, type, name, max) IPC_TYPE_##type name;
-#define IPC_STRUCT(KIND, name, senders, receivers, fds)                                                                \
-	struct ipc_##name {                                                                                            \
-		IPC_FIELDS_##name(IPC_MEMBER, name)                                                                    \
+#define IPC_STRUCT(KIND, name, senders, receivers, fds) \
+	struct ipc_##name {                             \
+		IPC_FIELDS_##name(IPC_MEMBER, name)     \
 	};
 IPC_MESSAGES(IPC_STRUCT)
 #undef IPC_STRUCT
@@ -170,7 +187,8 @@ const char *ipc_kind_name(enum ipc_kind kind);
 unsigned ipc_kind_fds(enum ipc_kind kind);
 bool ipc_may_send(enum ipc_kind kind, enum role sender, enum role receiver);
 
-/* ERROR_LIMIT when a field is over its maximum: our own bug or an input that should have been bounded before. */
+/* ERROR_LIMIT when a field is over its maximum: our own bug or an input that should have been
+ * bounded before. */
 MUST_CHECK enum error ipc_encode(const struct ipc_message *message, struct buffer *buffer);
 
 /* Leaves fds alone. */

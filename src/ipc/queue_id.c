@@ -1,4 +1,5 @@
-/* Queue ids as text: base 32 in the alphabet of RFC 4648 section 7 (base32hex), lower case, most significant digit first. */
+/* Queue ids as text: base 32 in the alphabet of RFC 4648 section 7 (base32hex), lower case, most
+ * significant digit first. */
 #include "ipc/queue_id.h"
 
 static const char digits[] = "0123456789abcdefghijklmnopqrstuv";

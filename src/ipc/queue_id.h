@@ -1,7 +1,8 @@
 /*
- * The name of a message: 64 bits that only `queue` gives out, never the same twice in the life of a spool. It is the wall time of
- * acceptance in microseconds, moved up by one where two would meet, so that ids sort by age. Its text form, 13 digits of base 32
- * (0-9, a-v: they sort as the numbers do), stands in replies, Received fields, logs and file names.
+ * The name of a message: 64 bits that only `queue` gives out, never the same twice in the life of a
+ * spool. It is the wall time of acceptance in microseconds, moved up by one where two would meet,
+ * so that ids sort by age. Its text form, 13 digits of base 32 (0-9, a-v: they sort as the numbers
+ * do), stands in replies, Received fields, logs and file names.
  */
 #ifndef IPC_QUEUE_ID_H
 #define IPC_QUEUE_ID_H

@@ -1,7 +1,8 @@
 /*
- * Layout: header, completions, submissions, links, then the blocks on a page boundary. Tails are written by their producer with release order
- * and read with acquire order; a sleep flag is set before the last look and tested after each publication, both sequentially
- * consistent, so that either the sleeper sees the entry or the publisher sees the flag.
+ * Layout: header, completions, submissions, links, then the blocks on a page boundary. Tails are
+ * written by their producer with release order and read with acquire order; a sleep flag is set
+ * before the last look and tested after each publication, both sequentially consistent, so that
+ * either the sleeper sees the entry or the publisher sees the flag.
  */
 #include "ipc/ring.h"
 
@@ -10,8 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define RING_MAGIC     0x676e6972u
-#define RING_PAGE      4096u
+#define RING_MAGIC      0x676e6972u
+#define RING_PAGE       4096u
 #define RING_BLOCKS_MAX 65536u
 
 struct ring_shared {
@@ -48,7 +49,8 @@ ring_memory_new(uint32_t blocks, int *ret_fd)
 
 	if (fd < 0)
 		return error_from_errno(errno);
-	if (ftruncate(fd, (off_t)ring_memory_bytes(blocks)) < 0 || pwrite(fd, head, sizeof head, 0) != sizeof head ||
+	if (ftruncate(fd, (off_t)ring_memory_bytes(blocks)) < 0 ||
+		pwrite(fd, head, sizeof head, 0) != sizeof head ||
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		int error = errno;
 		close(fd);
@@ -69,11 +71,15 @@ ring_map(int memory_fd, struct ring_shared **ret_shared, size_t *ret_bytes, uint
 	size_t bytes = (size_t)stat.st_size;
 	if (bytes < ring_memory_bytes(1) || bytes > ring_memory_bytes(RING_BLOCKS_MAX))
 		return ERROR_FORMAT;
-	struct ring_shared *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
+	struct ring_shared *shared =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
 	if (shared == MAP_FAILED)
 		return error_from_errno(errno);
-	uint32_t blocks = *(const volatile uint32_t *)&shared->blocks; /* once: the other side may write it between two looks */
-	if (shared->magic != RING_MAGIC || blocks > RING_BLOCKS_MAX || ring_memory_bytes(blocks) != bytes) {
+	uint32_t blocks =
+		*(const volatile uint32_t *)&shared
+			 ->blocks; /* once: the other side may write it between two looks */
+	if (shared->magic != RING_MAGIC || blocks > RING_BLOCKS_MAX ||
+		ring_memory_bytes(blocks) != bytes) {
 		munmap(shared, bytes);
 		return ERROR_FORMAT;
 	}
@@ -172,15 +178,19 @@ ring_publish(struct ring_producer *ring)
 enum error
 ring_take_completion(struct ring_producer *ring, struct ring_completion *ret_completion)
 {
-	uint32_t waiting = atomic_load_explicit(&ring->shared->completion_tail, memory_order_acquire) - ring->completed;
+	uint32_t waiting =
+		atomic_load_explicit(&ring->shared->completion_tail, memory_order_acquire) -
+		ring->completed;
 
 	if (waiting == 0)
 		return ERROR_AGAIN;
 	if (waiting > RING_ENTRIES)
 		return ERROR_DAMAGED;
 	/* One copy through a volatile view, as in ring_peek_submission. */
-	const volatile struct ring_completion *entry = &ring->shared->completions[ring->completed % RING_ENTRIES];
-	struct ring_completion completion = {.token = entry->token, .status = entry->status, .queue_id = entry->queue_id};
+	const volatile struct ring_completion *entry =
+		&ring->shared->completions[ring->completed % RING_ENTRIES];
+	struct ring_completion completion = {
+		.token = entry->token, .status = entry->status, .queue_id = entry->queue_id};
 	if (completion.token >= RING_ENTRIES || completion.status >= RING_STATUSES)
 		return ERROR_DAMAGED;
 	ring->completed++;
@@ -219,14 +229,18 @@ ring_consumer_close(struct ring_consumer *ring)
 enum error
 ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_submission)
 {
-	uint32_t waiting = atomic_load_explicit(&ring->shared->submission_tail, memory_order_acquire) - ring->taken;
+	uint32_t waiting =
+		atomic_load_explicit(&ring->shared->submission_tail, memory_order_acquire) -
+		ring->taken;
 
 	if (waiting == 0)
 		return ERROR_AGAIN;
 	if (waiting > RING_ENTRIES)
 		return ERROR_DAMAGED;
-	/* One copy through a volatile view: the compiler must not read the hostile memory a second time after the checks. */
-	const volatile struct ring_submission *entry = &ring->shared->submissions[ring->taken % RING_ENTRIES];
+	/* One copy through a volatile view: the compiler must not read the hostile memory a second
+	 * time after the checks. */
+	const volatile struct ring_submission *entry =
+		&ring->shared->submissions[ring->taken % RING_ENTRIES];
 	struct ring_submission submission = {
 		.token = entry->token,
 		.first_block = entry->first_block,
@@ -234,7 +248,8 @@ ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_sub
 		.envelope_bytes = entry->envelope_bytes,
 	};
 	uint64_t room = (uint64_t)ring->blocks * RING_BLOCK_BYTES;
-	if (submission.token >= RING_ENTRIES || submission.content_bytes > room || submission.envelope_bytes > room)
+	if (submission.token >= RING_ENTRIES || submission.content_bytes > room ||
+		submission.envelope_bytes > room)
 		return ERROR_DAMAGED;
 	*ret_submission = submission;
 	return OK;
@@ -264,7 +279,8 @@ envelope_offset(const struct ring_submission *submission)
 
 /* Copies the part of the envelope that lies in the block at chain offset `at`. */
 static void
-gather_envelope(const struct ring_submission *submission, const uint8_t *block, uint64_t at, uint8_t *envelope)
+gather_envelope(const struct ring_submission *submission, const uint8_t *block, uint64_t at,
+	uint8_t *envelope)
 {
 	uint64_t start = envelope_offset(submission), end = start + submission->envelope_bytes;
 	uint64_t from = at > start ? at : start;
@@ -275,8 +291,8 @@ gather_envelope(const struct ring_submission *submission, const uint8_t *block, 
 }
 
 enum error
-ring_gather(const struct ring_consumer *ring, const struct ring_submission *submission, struct iovec *content, int max,
-	int *ret_count, uint8_t *envelope)
+ring_gather(const struct ring_consumer *ring, const struct ring_submission *submission,
+	struct iovec *content, int max, int *ret_count, uint8_t *envelope)
 {
 	uint64_t total = envelope_offset(submission) + submission->envelope_bytes;
 	uint32_t block = submission->first_block;
@@ -291,7 +307,8 @@ ring_gather(const struct ring_consumer *ring, const struct ring_submission *subm
 			uint64_t left = submission->content_bytes - at;
 			if (count == max)
 				return ERROR_LIMIT;
-			content[count++] = (struct iovec){bytes, left < RING_BLOCK_BYTES ? left : RING_BLOCK_BYTES};
+			content[count++] = (struct iovec){
+				bytes, left < RING_BLOCK_BYTES ? left : RING_BLOCK_BYTES};
 		}
 		gather_envelope(submission, bytes, at, envelope);
 		block = atomic_load_explicit(&ring->shared->next[block], memory_order_relaxed);

@@ -1,13 +1,17 @@
 /*
- * The shared memory between one session worker and the queue: how content and envelopes get from the process that parses strangers' bytes
- * to the one that owns the spool, without a copy through a socket.
+ * The shared memory between one session worker and the queue: how content and envelopes get from
+ * the process that parses strangers' bytes to the one that owns the spool, without a copy through a
+ * socket.
  *
- * It holds blocks, a submission ring and a completion ring. A session receives content straight into blocks of its own and submits a
- * chain of them: content first, then, at the next multiple of 8, the encoded envelope. The queue answers each submission once. The blocks of a chain are
- * the session's again when the answer is there; only the session writes blocks, so it keeps the free list in its own memory.
+ * It holds blocks, a submission ring and a completion ring. A session receives content straight
+ * into blocks of its own and submits a chain of them: content first, then, at the next multiple of
+ * 8, the encoded envelope. The queue answers each submission once. The blocks of a chain are the
+ * session's again when the answer is there; only the session writes blocks, so it keeps the free
+ * list in its own memory.
  *
- * Neither side trusts the other: every index and length is read once and checked; a side that breaks a rule is dropped (ERROR_DAMAGED).
- * Content that changes under the reader damages its own message only. Publishing and waking are explicit: once a turn.
+ * Neither side trusts the other: every index and length is read once and checked; a side that
+ * breaks a rule is dropped (ERROR_DAMAGED). Content that changes under the reader damages its own
+ * message only. Publishing and waking are explicit: once a turn.
  */
 #ifndef IPC_RING_H
 #define IPC_RING_H
@@ -24,7 +28,7 @@
 enum ring_status { RING_DURABLE, RING_FAILED, RING_NO_SPACE, RING_UNKNOWN, RING_STATUSES };
 
 struct ring_submission {
-	uint32_t token;         /* the session's name for the transaction: below RING_ENTRIES */
+	uint32_t token; /* the session's name for the transaction: below RING_ENTRIES */
 	uint32_t first_block;
 	uint64_t content_bytes;
 	uint32_t envelope_bytes;
@@ -53,14 +57,15 @@ struct ring_producer {
 	uint32_t blocks;
 	uint32_t *free_blocks; /* a stack: the block used last is taken first, its pages are warm */
 	uint32_t free_count;
-	uint32_t submitted;    /* private copy of the tail; published by ring_publish */
+	uint32_t submitted; /* private copy of the tail; published by ring_publish */
 	uint32_t published;
-	uint32_t completed;    /* private copy of the completion head */
+	uint32_t completed; /* private copy of the completion head */
 	int queue_wake_fd;
 };
 
 /* Maps it; the descriptors stay the caller's. ERROR_FORMAT for memory that is no ring. */
-MUST_CHECK enum error ring_producer_open(struct ring_producer *ring, struct env *env, int memory_fd, int queue_wake_fd);
+MUST_CHECK enum error
+ring_producer_open(struct ring_producer *ring, struct env *env, int memory_fd, int queue_wake_fd);
 void ring_producer_close(struct ring_producer *ring);
 
 /* ERROR_AGAIN when all blocks are in use. */
@@ -71,12 +76,14 @@ void ring_block_link(struct ring_producer *ring, uint32_t block, uint32_t next);
 /* Gives one block back: the session remembers its chains itself. */
 void ring_block_put(struct ring_producer *ring, uint32_t block);
 
-/* Queues a submission for the next ring_publish. At most RING_ENTRIES may be unanswered: the caller's tokens see to it. */
+/* Queues a submission for the next ring_publish. At most RING_ENTRIES may be unanswered: the
+ * caller's tokens see to it. */
 void ring_submit(struct ring_producer *ring, const struct ring_submission *submission);
 void ring_publish(struct ring_producer *ring);
 
 /* The next answer; ERROR_AGAIN when there is none, ERROR_DAMAGED when the queue broke the rules. */
-MUST_CHECK enum error ring_take_completion(struct ring_producer *ring, struct ring_completion *ret_completion);
+MUST_CHECK enum error
+ring_take_completion(struct ring_producer *ring, struct ring_completion *ret_completion);
 
 /* Before blocking: false when answers came meanwhile. ring_producer_woke after it in any case. */
 bool ring_producer_may_sleep(struct ring_producer *ring);
@@ -94,23 +101,28 @@ struct ring_consumer {
 	int session_wake_fd;
 };
 
-MUST_CHECK enum error ring_consumer_open(struct ring_consumer *ring, struct env *env, int memory_fd, int session_wake_fd);
+MUST_CHECK enum error
+ring_consumer_open(struct ring_consumer *ring, struct env *env, int memory_fd, int session_wake_fd);
 void ring_consumer_close(struct ring_consumer *ring);
 
 /*
- * The next submission, copied and checked, and then past it, in two steps: it may have to wait for the next batch. ERROR_AGAIN: none;
- * ERROR_DAMAGED: drop this worker. A second look copies and checks again.
+ * The next submission, copied and checked, and then past it, in two steps: it may have to wait for
+ * the next batch. ERROR_AGAIN: none; ERROR_DAMAGED: drop this worker. A second look copies and
+ * checks again.
  */
-MUST_CHECK enum error ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_submission);
+MUST_CHECK enum error
+ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_submission);
 void ring_pass_submission(struct ring_consumer *ring);
 /* Both. */
-MUST_CHECK enum error ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_submission);
+MUST_CHECK enum error
+ring_take_submission(struct ring_consumer *ring, struct ring_submission *ret_submission);
 
 /*
- * The pieces of a submission: content as vectors into the shared memory (at most `max`, ERROR_LIMIT beyond), the envelope copied into
- * `envelope` (of envelope_bytes).
+ * The pieces of a submission: content as vectors into the shared memory (at most `max`, ERROR_LIMIT
+ * beyond), the envelope copied into `envelope` (of envelope_bytes).
  */
-MUST_CHECK enum error ring_gather(const struct ring_consumer *ring, const struct ring_submission *submission,
+MUST_CHECK enum error
+ring_gather(const struct ring_consumer *ring, const struct ring_submission *submission,
 	struct iovec *content, int max, int *ret_count, uint8_t *envelope);
 
 void ring_complete(struct ring_consumer *ring, const struct ring_completion *completion);

@@ -1,7 +1,8 @@
 /* Names of the roles, as process names, logs and the rights table show them. */
 #include "ipc/role.h"
 
-static const char *const names[ROLE_COUNT] = {"root", "session", "queue", "deliver", "lookup", "admin", "log", "tool"};
+static const char *const names[ROLE_COUNT] = {
+	"root", "session", "queue", "deliver", "lookup", "admin", "log", "tool"};
 
 const char *
 role_name(enum role role)

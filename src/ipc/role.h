@@ -1,4 +1,5 @@
-/* The roles of Veredus' processes (docs/architecture.md). What each may do stands in the table of proc/rights.c. */
+/* The roles of Veredus' processes (docs/architecture.md). What each may do stands in the table of
+ * proc/rights.c. */
 #ifndef IPC_ROLE_H
 #define IPC_ROLE_H
 

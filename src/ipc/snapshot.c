@@ -1,6 +1,7 @@
 /*
- * Layout: u32 magic, u32 count, then count + 1 offsets (u32, from the start of the memory, ascending, the last one is the end), then the
- * names. Since the memory is sealed against writing before it is checked, one check at opening holds for ever.
+ * Layout: u32 magic, u32 count, then count + 1 offsets (u32, from the start of the memory,
+ * ascending, the last one is the end), then the names. Since the memory is sealed against writing
+ * before it is checked, one check at opening holds for ever.
  */
 #include "ipc/snapshot.h"
 #include "base/buffer.h"
@@ -88,7 +89,8 @@ snapshot_is_sound(const struct snapshot *snapshot)
 {
 	uint64_t last = SNAPSHOT_HEAD + ((uint64_t)snapshot->count + 1) * 4;
 
-	if (last > snapshot->mapped_bytes || offset_at(snapshot, 0) != last) /* the names begin where the table ends */
+	if (last > snapshot->mapped_bytes ||
+		offset_at(snapshot, 0) != last) /* the names begin where the table ends */
 		return false;
 	for (uint32_t i = 0; i <= snapshot->count; i++) {
 		uint32_t offset = offset_at(snapshot, i);
@@ -110,8 +112,8 @@ snapshot_open(struct snapshot *ret_snapshot, int fd)
 	uint32_t head[2];
 	int seals = fcntl(fd, F_GET_SEALS);
 
-	if (seals < 0 || (seals & SNAPSHOT_SEALS) != SNAPSHOT_SEALS || fstat(fd, &stat) < 0 || stat.st_size < SNAPSHOT_HEAD + 4 ||
-		stat.st_size > SNAPSHOT_BYTES_MAX)
+	if (seals < 0 || (seals & SNAPSHOT_SEALS) != SNAPSHOT_SEALS || fstat(fd, &stat) < 0 ||
+		stat.st_size < SNAPSHOT_HEAD + 4 || stat.st_size > SNAPSHOT_BYTES_MAX)
 		return ERROR_FORMAT;
 	snapshot.mapped_bytes = (size_t)stat.st_size;
 	snapshot.bytes = mmap(NULL, snapshot.mapped_bytes, PROT_READ, MAP_SHARED, fd, 0);

@@ -1,6 +1,7 @@
 /*
- * A table of known names (the local parts of one domain) as read-only shared memory: made by `lookup`, sealed against any change, mapped
- * by sessions, so that RCPT for a known local address asks nobody. Holds names only, never passwords or their hashes.
+ * A table of known names (the local parts of one domain) as read-only shared memory: made by
+ * `lookup`, sealed against any change, mapped by sessions, so that RCPT for a known local address
+ * asks nobody. Holds names only, never passwords or their hashes.
  */
 #ifndef IPC_SNAPSHOT_H
 #define IPC_SNAPSHOT_H
@@ -12,7 +13,8 @@
 #define SNAPSHOT_BYTES_MAX (1u << 30)
 
 /* A sealed memfd with these names, which are sorted (slice_compare) and differ. */
-MUST_CHECK enum error snapshot_new(struct env *env, const struct slice *names, size_t count, int *ret_fd);
+MUST_CHECK enum error
+snapshot_new(struct env *env, const struct slice *names, size_t count, int *ret_fd);
 
 struct snapshot {
 	const uint8_t *bytes; /* NULL: none */
@@ -20,7 +22,8 @@ struct snapshot {
 	uint32_t count;
 };
 
-/* Maps and checks it; the descriptor stays the caller's. ERROR_FORMAT for memory that is no sealed, sound snapshot. */
+/* Maps and checks it; the descriptor stays the caller's. ERROR_FORMAT for memory that is no sealed,
+ * sound snapshot. */
 MUST_CHECK enum error snapshot_open(struct snapshot *snapshot, int fd);
 void snapshot_close(struct snapshot *snapshot);
 

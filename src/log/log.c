@@ -1,7 +1,8 @@
 /*
- * One task: drain all rings in the order of their records' times, write, rest LOG_REST_US while there is traffic so that a burst of records
- * costs one wake-up, and sleep on the wake-up counter when there is none. Output that can't be written is counted and told about when writing
- * works again. Announcements end when nobody reads standard output any more.
+ * One task: drain all rings in the order of their records' times, write, rest LOG_REST_US while
+ * there is traffic so that a burst of records costs one wake-up, and sleep on the wake-up counter
+ * when there is none. Output that can't be written is counted and told about when writing works
+ * again. Announcements end when nobody reads standard output any more.
  */
 #include "log/log.h"
 #include "ipc/log_ring.h"
@@ -22,8 +23,8 @@ struct log_source {
 	uint32_t worker;
 	bool replaced; /* drained once more, then closed */
 	bool damaged;
-	unsigned taken;     /* in this turn */
-	uint32_t malformed; /* not told yet */
+	unsigned taken;       /* in this turn */
+	uint32_t malformed;   /* not told yet */
 	struct slice waiting; /* its next record, in `storage`; empty: look into the ring */
 	uint8_t storage[LOG_RECORD_MAX];
 };
@@ -44,12 +45,14 @@ struct log_service {
 	bool stopping;
 };
 
-/* The value may be a stranger's or a broken process': it ends no line and reaches no terminal as a command. */
+/* The value may be a stranger's or a broken process': it ends no line and reaches no terminal as a
+ * command. */
 static void
 append_printable(struct buffer *buffer, struct slice text)
 {
 	for (size_t i = 0; i < text.len; i++)
-		buffer_append_octet(buffer, text.ptr[i] < ' ' || text.ptr[i] == 0x7f ? '?' : text.ptr[i]);
+		buffer_append_octet(
+			buffer, text.ptr[i] < ' ' || text.ptr[i] == 0x7f ? '?' : text.ptr[i]);
 }
 
 /* What scripts and people wait for, without time and detail. */
@@ -59,11 +62,13 @@ announce(struct log_service *service, struct slice record)
 	static const struct {
 		const char *event;
 		const char *field;
-	} announced[] = {{"received", "id"}, {"delivered", "path"}, {"deferred", "id"}, {"failed", "id"}, {"held", "id"}};
+	} announced[] = {{"received", "id"}, {"delivered", "path"}, {"deferred", "id"},
+		{"failed", "id"}, {"held", "id"}};
 
 	for (size_t i = 0; i < sizeof announced / sizeof *announced; i++) {
 		struct slice value;
-		if (!log_record_is(record, announced[i].event) || log_record_text(record, announced[i].field, &value) != OK)
+		if (!log_record_is(record, announced[i].event) ||
+			log_record_text(record, announced[i].field, &value) != OK)
 			continue;
 		buffer_append_text(&service->announcements, announced[i].event);
 		buffer_append_octet(&service->announcements, ' ');
@@ -106,11 +111,14 @@ log_flush(struct log_service *service)
 	log_flush_lines(service);
 	if (service->announcements.len == 0)
 		return;
-	int result = service->nobody_listens ? 0 : log_flush_to(service, STDOUT_FILENO, &service->announcements);
+	int result = service->nobody_listens
+			     ? 0
+			     : log_flush_to(service, STDOUT_FILENO, &service->announcements);
 	buffer_clear(&service->announcements);
 	if (result == -EPIPE || result == -EBADF) {
 		service->nobody_listens = true;
-		log_event(service->env, LOG_INFO, "announcements_end", LOG_STRING("reason", "standard output is closed"));
+		log_event(service->env, LOG_INFO, "announcements_end",
+			LOG_STRING("reason", "standard output is closed"));
 	} else if (result < 0) {
 		service->lost_writes++;
 	}
@@ -121,8 +129,9 @@ static enum error
 log_take_record(struct log_service *service, struct slice record)
 {
 	size_t before = service->log.len;
-	enum error error = service->conf->log.format == CONF_LOG_JSON ? log_record_json(record, &service->log)
-								      : log_record_line(record, &service->log);
+	enum error error = service->conf->log.format == CONF_LOG_JSON
+				   ? log_record_json(record, &service->log)
+				   : log_record_line(record, &service->log);
 
 	buffer_append_octet(&service->log, '\n');
 	if (error == OK)
@@ -133,7 +142,8 @@ log_take_record(struct log_service *service, struct slice record)
 		return error;
 	}
 	announce(service, record);
-	if (service->log.len > LOG_OUTPUT_BYTES / 2 || service->announcements.len > LOG_OUTPUT_BYTES / 2)
+	if (service->log.len > LOG_OUTPUT_BYTES / 2 ||
+		service->announcements.len > LOG_OUTPUT_BYTES / 2)
 		log_flush(service);
 	return OK;
 }
@@ -153,11 +163,14 @@ log_report_losses(struct log_service *service, struct log_source *source)
 	uint32_t dropped = log_reader_dropped(&source->reader);
 
 	if (dropped > 0)
-		log_event(service->env, LOG_WARNING, "log_lost", LOG_STRING("role", role_name((enum role)source->role)),
+		log_event(service->env, LOG_WARNING, "log_lost",
+			LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", dropped));
 	if (source->malformed > 0)
-		log_event(service->env, LOG_ERROR, "log_malformed", LOG_STRING("role", role_name((enum role)source->role)),
-			LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", source->malformed));
+		log_event(service->env, LOG_ERROR, "log_malformed",
+			LOG_STRING("role", role_name((enum role)source->role)),
+			LOG_NUMBER("worker", source->worker),
+			LOG_NUMBER("records", source->malformed));
 	source->malformed = 0;
 }
 
@@ -169,13 +182,15 @@ source_close(struct log_service *service, struct log_source *source)
 	memory_put(service->env->memory, source);
 }
 
-/* Whether the source has a record for this turn. One whose records all claim to be old, or that writes all the time, has its share too. */
+/* Whether the source has a record for this turn. One whose records all claim to be old, or that
+ * writes all the time, has its share too. */
 static bool
 source_look(struct log_source *source)
 {
 	enum error error = OK;
 
-	while (error == OK && source->waiting.len == 0 && !source->damaged && source->taken < LOG_SHARE) {
+	while (error == OK && source->waiting.len == 0 && !source->damaged &&
+		source->taken < LOG_SHARE) {
 		error = log_reader_take(&source->reader, source->storage, &source->waiting);
 		source->damaged = error == ERROR_DAMAGED;
 		if (error == OK && source->waiting.len == 0) {
@@ -192,10 +207,10 @@ oldest_source(struct log_service *service)
 {
 	struct log_source *oldest = NULL;
 
-	list_for_each(link, &service->sources) {
+	list_for_each (link, &service->sources) {
 		struct log_source *source = list_entry(link, struct log_source, link);
-		if (source_look(source) &&
-			(!oldest || log_record_time(source->waiting) < log_record_time(oldest->waiting)))
+		if (source_look(source) && (!oldest || log_record_time(source->waiting) <
+							       log_record_time(oldest->waiting)))
 			oldest = source;
 	}
 	return oldest;
@@ -209,7 +224,8 @@ source_settle(struct log_service *service, struct log_source *source)
 
 	log_report_losses(service, source);
 	if (source->damaged)
-		log_event(service->env, LOG_ERROR, "log_ring_damaged", LOG_STRING("role", role_name((enum role)source->role)),
+		log_event(service->env, LOG_ERROR, "log_ring_damaged",
+			LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker));
 	source->taken = 0;
 	if (source->damaged || (source->replaced && !any))
@@ -217,7 +233,8 @@ source_settle(struct log_service *service, struct log_source *source)
 	return any;
 }
 
-/* Writes all that waits, in the order of its times, so that cause stands before effect. Whether there was anything. */
+/* Writes all that waits, in the order of its times, so that cause stands before effect. Whether
+ * there was anything. */
 static bool
 log_drain(struct log_service *service)
 {
@@ -229,7 +246,7 @@ log_drain(struct log_service *service)
 		source->waiting.len = 0;
 		source->taken++;
 	}
-	list_for_each_safe(link, next, &service->sources)
+	list_for_each_safe (link, next, &service->sources)
 		any |= source_settle(service, list_entry(link, struct log_source, link));
 	log_flush(service);
 	log_flush(service); /* what the first one had to say about itself */
@@ -241,8 +258,9 @@ log_may_sleep(struct log_service *service)
 {
 	bool may_sleep = true;
 
-	list_for_each(link, &service->sources)
-		may_sleep &= log_reader_may_sleep(&list_entry(link, struct log_source, link)->reader);
+	list_for_each (link, &service->sources)
+		may_sleep &=
+			log_reader_may_sleep(&list_entry(link, struct log_source, link)->reader);
 	return may_sleep;
 }
 
@@ -295,7 +313,7 @@ log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker
 	struct env *env = service->env;
 	struct log_source *source = memory_get(env->memory, sizeof *source);
 
-	list_for_each(link, &service->sources) {
+	list_for_each (link, &service->sources) {
 		struct log_source *old = list_entry(link, struct log_source, link);
 		old->replaced |= old->role == role && old->worker == worker;
 	}
@@ -305,17 +323,20 @@ log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker
 	env->net->close(env->world, memory_fd);
 	if (error != OK) {
 		memory_put(env->memory, source);
-		log_event(env, LOG_ERROR, "log_ring_unusable", LOG_STRING("error", error_text(error)));
+		log_event(env, LOG_ERROR, "log_ring_unusable",
+			LOG_STRING("error", error_text(error)));
 		return;
 	}
 	list_append(&service->sources, &source->link);
-	env->poll->wake_signal(env->world, service->wake_fd); /* what lies in it already has signalled nobody */
+	env->poll->wake_signal(
+		env->world, service->wake_fd); /* what lies in it already has signalled nobody */
 }
 
 enum error
 log_service_go(struct log_service *service)
 {
-	enum error error = watch_open(&service->wake, service->env->loop, service->wake_fd, POLL_READABLE);
+	enum error error =
+		watch_open(&service->wake, service->env->loop, service->wake_fd, POLL_READABLE);
 
 	return error != OK ? error : task_start(&service->tasks, "log", log_run, service);
 }
@@ -337,7 +358,7 @@ log_service_free(struct log_service **service_pointer)
 		return;
 	struct env *env = service->env;
 	env->log = NULL;
-	list_for_each_safe(link, next, &service->sources)
+	list_for_each_safe (link, next, &service->sources)
 		source_close(service, list_entry(link, struct log_source, link));
 	watch_close(&service->wake);
 	env->net->close(env->world, service->wake_fd);

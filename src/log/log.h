@@ -1,6 +1,7 @@
 /*
- * The `log` role: the only writer of logs. It drains the rings of all other processes, writes each record to the configured log, and
- * announces on standard output what scripts and people wait for: `received ID`, `delivered PATH`, `deferred ID`, `failed ID`, a line each.
+ * The `log` role: the only writer of logs. It drains the rings of all other processes, writes each
+ * record to the configured log, and announces on standard output what scripts and people wait for:
+ * `received ID`, `delivered PATH`, `deferred ID`, `failed ID`, a line each.
  */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
@@ -14,11 +15,13 @@ struct log_service;
 /* `wake_fd` is what the rings' writers signal; the service owns it from here on. */
 struct log_service *log_service_new(struct env *env, const struct conf *conf, int wake_fd);
 
-/* The log file, open for appending; owned from here on. Needed only when the configuration names a file. */
+/* The log file, open for appending; owned from here on. Needed only when the configuration names a
+ * file. */
 void log_service_set_file(struct log_service *service, int file_fd);
 
 /* A process' ring; owned from here on. One that it replaces is drained first. */
-void log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker, int memory_fd);
+void
+log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker, int memory_fd);
 
 /* Starts draining. */
 MUST_CHECK enum error log_service_go(struct log_service *service);

@@ -24,7 +24,8 @@ static enum error
 accounts_grow(struct accounts *accounts)
 {
 	size_t capacity = accounts->capacity ? accounts->capacity * 2 : 64;
-	struct slice *names = memory_resize(accounts->memory, accounts->names, capacity * sizeof *names);
+	struct slice *names =
+		memory_resize(accounts->memory, accounts->names, capacity * sizeof *names);
 
 	if (!names)
 		return ERROR_NO_MEMORY;
@@ -41,7 +42,8 @@ accounts_add(struct accounts *accounts, struct slice name)
 	struct slice copy;
 	struct address address;
 
-	/* Without a domain the parser reports just that; anything else is a name no address can have. */
+	/* Without a domain the parser reports just that; anything else is a name no address can
+	 * have. */
 	if (address_parse(name, &address) != ADDRESS_NO_DOMAIN)
 		return ERROR_FORMAT;
 	buffer_init_fixed(&key, storage, sizeof storage);
@@ -60,9 +62,11 @@ accounts_add(struct accounts *accounts, struct slice name)
 static enum error
 accounts_add_login(struct accounts *accounts, struct slice domain, struct slice login)
 {
-	struct slice own = slice_from(login, login.len > domain.len ? login.len - domain.len : login.len);
+	struct slice own =
+		slice_from(login, login.len > domain.len ? login.len - domain.len : login.len);
 
-	if (login.len > domain.len + 1 && slice_equal_nocase(own, domain) && login.ptr[login.len - domain.len - 1] == '@')
+	if (login.len > domain.len + 1 && slice_equal_nocase(own, domain) &&
+		login.ptr[login.len - domain.len - 1] == '@')
 		login = slice_sub(login, 0, login.len - domain.len - 1);
 	return accounts_add(accounts, login);
 }

@@ -1,6 +1,7 @@
 /*
- * An account file: one login a line, `#` starts a comment, empty lines are skipped; white space around is ignored. A login is a local part,
- * or a whole address of the domain that the file belongs to. Letters compare without case: names are kept in lower case.
+ * An account file: one login a line, `#` starts a comment, empty lines are skipped; white space
+ * around is ignored. A login is a local part, or a whole address of the domain that the file
+ * belongs to. Letters compare without case: names are kept in lower case.
  */
 #ifndef LOOKUP_ACCOUNTS_H
 #define LOOKUP_ACCOUNTS_H
@@ -20,14 +21,16 @@ struct accounts {
 void accounts_init(struct accounts *accounts, struct memory *memory, size_t max_bytes);
 void accounts_done(struct accounts *accounts);
 
-/* Adds one name, lowered. ERROR_FORMAT for what can be no local part of an address; ERROR_LIMIT, ERROR_NO_MEMORY. */
+/* Adds one name, lowered. ERROR_FORMAT for what can be no local part of an address; ERROR_LIMIT,
+ * ERROR_NO_MEMORY. */
 MUST_CHECK enum error accounts_add(struct accounts *accounts, struct slice name);
 
 /*
- * Adds all names of a file's text; lines that are no login are reported by number and skipped. ERROR_LIMIT and ERROR_NO_MEMORY end the
- * reading.
+ * Adds all names of a file's text; lines that are no login are reported by number and skipped.
+ * ERROR_LIMIT and ERROR_NO_MEMORY end the reading.
  */
-MUST_CHECK enum error accounts_parse(struct accounts *accounts, struct slice domain, struct slice text,
+MUST_CHECK enum error
+accounts_parse(struct accounts *accounts, struct slice domain, struct slice text,
 	void (*bad_line)(void *arg, uint32_t line, struct slice text), void *arg);
 
 /* Sorts and drops duplicates: what snapshot_new wants. */

@@ -23,7 +23,8 @@ START_TEST(logins_become_sorted_names)
 
 	accounts_init(&accounts, memory, 10000);
 	ck_assert_ok(accounts_parse(&accounts, SLICE("example.org"),
-		SLICE("# people\nbob\n  Alice  # the boss\r\n\nbad name\nalice@EXAMPLE.org\neve@other.example\n\"quoted one\"\nzoe+tag"),
+		SLICE("# people\nbob\n  Alice  # the boss\r\n\nbad "
+		      "name\nalice@EXAMPLE.org\neve@other.example\n\"quoted one\"\nzoe+tag"),
 		see_bad_line, &seen));
 	accounts_finish(&accounts);
 	ck_assert_uint_eq(accounts.count, 4);
@@ -47,7 +48,9 @@ START_TEST(tables_are_bounded)
 	struct seen seen = {.count = 0};
 
 	accounts_init(&accounts, memory, 10);
-	ck_assert_int_eq(accounts_parse(&accounts, SLICE("example.org"), SLICE("alice\nbobby\ncarol\n"), see_bad_line, &seen), ERROR_LIMIT);
+	ck_assert_int_eq(accounts_parse(&accounts, SLICE("example.org"),
+				 SLICE("alice\nbobby\ncarol\n"), see_bad_line, &seen),
+		ERROR_LIMIT);
 	accounts_done(&accounts);
 	memory_free(&memory);
 }

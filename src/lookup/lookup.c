@@ -1,6 +1,7 @@
 /*
- * A table for each domain with accounts in a file or in the system. A look at the files' time, size and inode every LOOKUP_POLL_US finds
- * changes; a file that can't be read keeps its last good table, and says so once. System users are read again every minute.
+ * A table for each domain with accounts in a file or in the system. A look at the files' time, size
+ * and inode every LOOKUP_POLL_US finds changes; a file that can't be read keeps its last good
+ * table, and says so once. System users are read again every minute.
  */
 #include "lookup/lookup.h"
 #include "base/file_replace.h"
@@ -13,16 +14,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define LOOKUP_POLL_US        (1 * US_PER_S)
-#define LOOKUP_SETTLED_US     (2 * US_PER_S) /* a file changed more lately may change again without a new time: clocks of files tick slowly */
+#define LOOKUP_POLL_US (1 * US_PER_S)
+#define LOOKUP_SETTLED_US                                                                        \
+	(2 * US_PER_S) /* a file changed more lately may change again without a new time: clocks \
+			  of files tick slowly */
 #define LOOKUP_SYSTEM_POLL_US (60 * US_PER_S)
 #define LOOKUP_SEND_US        (10 * US_PER_S)
 #define LOOKUP_TABLE_BYTES    (512u << 20)
-#define LOOKUP_FIRST_UID      1000  /* below are the system's own users (Debian policy 9.2.2) */
+#define LOOKUP_FIRST_UID      1000 /* below are the system's own users (Debian policy 9.2.2) */
 #define LOOKUP_LAST_UID       59999
-#define LOOKUP_BAD_LINES      20    /* reported a reading */
+#define LOOKUP_BAD_LINES      20 /* reported a reading */
 
-/* A descriptor that stays the same file as long as a task is sending it, also when the table has a newer one. */
+/* A descriptor that stays the same file as long as a task is sending it, also when the table has a
+ * newer one. */
 struct lookup_snapshot {
 	int fd;
 	unsigned users;
@@ -38,7 +42,8 @@ struct lookup_table {
 	ino_t inode;
 	mono_us next_system_poll;
 	uint64_t digest; /* of the names: sessions hear of a reading only if it found others */
-	bool failed; /* the last reading: tried again even if the file looks the same (its rights may have changed, or memory is there) */
+	bool failed;    /* the last reading: tried again even if the file looks the same (its rights
+			   may have changed, or memory is there) */
 	bool unsettled; /* likewise: it had changed just before */
 	bool reported;
 	uint32_t bad_lines;
@@ -96,10 +101,13 @@ session_catch_up(struct lookup_session *session)
 		struct lookup_snapshot *snapshot = table->snapshot;
 		if (!snapshot || table->version <= session->sent_version)
 			continue;
-		struct ipc_message message = {
-			.kind = IPC_SNAPSHOT, .snapshot = {.domain = table->domain->name}, .fds = {snapshot->fd}, .fd_count = 1};
+		struct ipc_message message = {.kind = IPC_SNAPSHOT,
+			.snapshot = {.domain = table->domain->name},
+			.fds = {snapshot->fd},
+			.fd_count = 1};
 		snapshot->users++;
-		error = channel_send(&session->channel, &message, loop_deadline(service->env->loop, LOOKUP_SEND_US));
+		error = channel_send(&session->channel, &message,
+			loop_deadline(service->env->loop, LOOKUP_SEND_US));
 		snapshot_unuse(service, snapshot);
 	}
 	if (error == OK)
@@ -135,12 +143,14 @@ report_bad_line(void *arg, uint32_t line, struct slice text)
 	struct bad_line_context *context = arg;
 
 	if (context->table->bad_lines++ < LOOKUP_BAD_LINES)
-		log_event(context->service->env, LOG_WARNING, "account_line_skipped", LOG_STRING("file", context->table->path),
-			LOG_NUMBER("line", line), LOG_SLICE("text", text), LOG_STRING("expected", "a login name"));
+		log_event(context->service->env, LOG_WARNING, "account_line_skipped",
+			LOG_STRING("file", context->table->path), LOG_NUMBER("line", line),
+			LOG_SLICE("text", text), LOG_STRING("expected", "a login name"));
 }
 
 static enum error
-table_read_file(struct lookup_service *service, struct lookup_table *table, struct accounts *accounts)
+table_read_file(
+	struct lookup_service *service, struct lookup_table *table, struct accounts *accounts)
 {
 	struct bad_line_context context = {service, table};
 	struct buffer text;
@@ -148,7 +158,8 @@ table_read_file(struct lookup_service *service, struct lookup_table *table, stru
 	buffer_init(&text, service->env->memory, LOOKUP_TABLE_BYTES);
 	enum error error = file_read(service->env, AT_FDCWD, table->path, &text);
 	if (error == OK)
-		error = accounts_parse(accounts, table->domain->name, buffer_slice(&text), report_bad_line, &context);
+		error = accounts_parse(accounts, table->domain->name, buffer_slice(&text),
+			report_bad_line, &context);
 	buffer_done(&text);
 	return error;
 }
@@ -166,7 +177,8 @@ add_system_user(void *arg, const char *name, uid_t uid)
 	if (uid < LOOKUP_FIRST_UID || uid > LOOKUP_LAST_UID)
 		return true;
 	enum error error = accounts_add(context->accounts, slice_text(name));
-	if (error != OK && error != ERROR_FORMAT) /* a login that can be no local part gets no mail */
+	if (error != OK &&
+		error != ERROR_FORMAT) /* a login that can be no local part gets no mail */
 		context->error = error;
 	return context->error == OK;
 }
@@ -186,12 +198,14 @@ names_digest(const struct lookup_service *service, const struct accounts *accoun
 	uint64_t digest = accounts->count;
 
 	for (size_t i = 0; i < accounts->count; i++)
-		digest = digest * UINT64_C(0x9e3779b97f4a7c15) + siphash(&service->digest_key, accounts->names[i]);
+		digest = digest * UINT64_C(0x9e3779b97f4a7c15) +
+			 siphash(&service->digest_key, accounts->names[i]);
 	return digest;
 }
 
 static enum error
-table_publish(struct lookup_service *service, struct lookup_table *table, const struct accounts *accounts)
+table_publish(
+	struct lookup_service *service, struct lookup_table *table, const struct accounts *accounts)
 {
 	struct env *env = service->env;
 	uint64_t digest = names_digest(service, accounts);
@@ -208,7 +222,8 @@ table_publish(struct lookup_service *service, struct lookup_table *table, const 
 	table->digest = digest;
 	table->version = ++service->version;
 	task_event_signal(&service->changed);
-	log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name), LOG_NUMBER("names", accounts->count));
+	log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name),
+		LOG_NUMBER("names", accounts->count));
 	return OK;
 }
 
@@ -219,8 +234,9 @@ table_read(struct lookup_service *service, struct lookup_table *table)
 	struct accounts accounts;
 
 	accounts_init(&accounts, service->env->memory, LOOKUP_TABLE_BYTES);
-	enum error error = table->domain->accounts == CONF_ACCOUNTS_FILE ? table_read_file(service, table, &accounts)
-									 : table_read_system(service, &accounts);
+	enum error error = table->domain->accounts == CONF_ACCOUNTS_FILE
+				   ? table_read_file(service, table, &accounts)
+				   : table_read_system(service, &accounts);
 	if (error == OK) {
 		accounts_finish(&accounts);
 		error = table_publish(service, table, &accounts);
@@ -238,10 +254,13 @@ table_file_changed(struct lookup_service *service, struct lookup_table *table)
 	int result = env->disk->fstatat(env->world, AT_FDCWD, table->path, &stat, 0);
 	if (result < 0)
 		stat = (struct stat){.st_size = -1};
-	bool changed = stat.st_mtim.tv_sec != table->changed_at.tv_sec || stat.st_mtim.tv_nsec != table->changed_at.tv_nsec ||
-		stat.st_size != table->size || stat.st_ino != table->inode;
-	int64_t age_us = env_wall(env) - (stat.st_mtim.tv_sec * US_PER_S + stat.st_mtim.tv_nsec / 1000);
-	table->unsettled = stat.st_size >= 0 && age_us < LOOKUP_SETTLED_US && age_us > -LOOKUP_SETTLED_US;
+	bool changed = stat.st_mtim.tv_sec != table->changed_at.tv_sec ||
+		       stat.st_mtim.tv_nsec != table->changed_at.tv_nsec ||
+		       stat.st_size != table->size || stat.st_ino != table->inode;
+	int64_t age_us =
+		env_wall(env) - (stat.st_mtim.tv_sec * US_PER_S + stat.st_mtim.tv_nsec / 1000);
+	table->unsettled =
+		stat.st_size >= 0 && age_us < LOOKUP_SETTLED_US && age_us > -LOOKUP_SETTLED_US;
 	table->changed_at = stat.st_mtim;
 	table->size = stat.st_size;
 	table->inode = stat.st_ino;
@@ -271,15 +290,19 @@ table_refresh(struct lookup_service *service, struct lookup_table *table)
 		return;
 	table->bad_lines = changed ? 0 : LOOKUP_BAD_LINES; /* the same lines are not told again */
 	enum error error = table_read(service, table);
-	table->failed = error != OK && error != ERROR_LIMIT; /* a file that is too large stays so until it changes */
+	table->failed =
+		error != OK &&
+		error != ERROR_LIMIT; /* a file that is too large stays so until it changes */
 	if (error == OK) {
 		table->reported = false;
 		return;
 	}
 	if (!table->reported)
-		log_event(service->env, LOG_ERROR, "accounts_unreadable", LOG_SLICE("domain", table->domain->name),
-			LOG_STRING("file", table->path), LOG_STRING("error", error_text(error)),
-			LOG_STRING("effect", table->snapshot ? "the last table stays" : "mail for the domain gets 451"));
+		log_event(service->env, LOG_ERROR, "accounts_unreadable",
+			LOG_SLICE("domain", table->domain->name), LOG_STRING("file", table->path),
+			LOG_STRING("error", error_text(error)),
+			LOG_STRING("effect", table->snapshot ? "the last table stays"
+							     : "mail for the domain gets 451"));
 	table->reported = true;
 }
 
@@ -296,7 +319,8 @@ lookup_run(void *arg)
 	struct lookup_service *service = arg;
 	struct loop *loop = service->env->loop;
 
-	while (service->table_count > 0 && task_sleep(loop, loop_deadline(loop, LOOKUP_POLL_US)) == OK)
+	while (service->table_count > 0 &&
+		task_sleep(loop, loop_deadline(loop, LOOKUP_POLL_US)) == OK)
 		refresh_all(service);
 }
 
@@ -311,14 +335,16 @@ lookup_service_new(struct env *env, const struct conf *conf)
 	task_event_init(&service->changed);
 	task_group_init(&service->tasks, env->loop);
 	arena_init(&service->arena, env->memory, SIZE_MAX);
-	service->tables = memory_get(env->memory, (conf->domain_count + 1) * sizeof *service->tables);
+	service->tables =
+		memory_get(env->memory, (conf->domain_count + 1) * sizeof *service->tables);
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		const struct conf_domain *domain = &conf->domains[i];
 		if (domain->accounts == CONF_ACCOUNTS_ANY)
 			continue;
 		struct lookup_table *table = &service->tables[service->table_count++];
 		*table = (struct lookup_table){.domain = domain};
-		table->path = arena_text(&service->arena, domain->accounts == CONF_ACCOUNTS_FILE ? domain->accounts_file : SLICE(""));
+		table->path = arena_text(&service->arena,
+			domain->accounts == CONF_ACCOUNTS_FILE ? domain->accounts_file : SLICE(""));
 	}
 	return service;
 }
@@ -329,7 +355,7 @@ lookup_service_add_session(struct lookup_service *service, uint32_t worker, int 
 	struct env *env = service->env;
 	struct lookup_session *session = memory_get(env->memory, sizeof *session);
 
-	list_for_each(link, &service->sessions) {
+	list_for_each (link, &service->sessions) {
 		struct lookup_session *old = list_entry(link, struct lookup_session, link);
 		old->replaced |= old->worker == worker;
 	}
@@ -337,7 +363,8 @@ lookup_service_add_session(struct lookup_service *service, uint32_t worker, int 
 	session->service = service;
 	session->worker = worker;
 	list_append(&service->sessions, &session->link);
-	enum error error = channel_open(&session->channel, env->loop, channel_fd, ROLE_LOOKUP, ROLE_SESSION);
+	enum error error =
+		channel_open(&session->channel, env->loop, channel_fd, ROLE_LOOKUP, ROLE_SESSION);
 	if (error == OK)
 		error = task_start(&service->tasks, "lookup session", session_run, session);
 	if (error != OK)

@@ -1,6 +1,7 @@
 /*
- * The `lookup` role: reads the account files (and, where the configuration says so, the system's users), and gives every session read-only
- * snapshots of the names, again whenever a file changes. May block; touches neither spool nor passwords.
+ * The `lookup` role: reads the account files (and, where the configuration says so, the system's
+ * users), and gives every session read-only snapshots of the names, again whenever a file changes.
+ * May block; touches neither spool nor passwords.
  */
 #ifndef LOOKUP_LOOKUP_H
 #define LOOKUP_LOOKUP_H
@@ -12,7 +13,8 @@ struct lookup_service;
 
 struct lookup_service *lookup_service_new(struct env *env, const struct conf *conf);
 
-/* A channel to a session worker, which gets all snapshots at once; a later one for the same worker replaces it. Owned from here on. */
+/* A channel to a session worker, which gets all snapshots at once; a later one for the same worker
+ * replaces it. Owned from here on. */
 void lookup_service_add_session(struct lookup_service *service, uint32_t worker, int channel_fd);
 
 /* Reads all tables and starts watching them. */

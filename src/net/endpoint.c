@@ -1,4 +1,5 @@
-/* Addresses as text and back. Names are never looked up here: that may block, and it is the resolver's work. */
+/* Addresses as text and back. Names are never looked up here: that may block, and it is the
+ * resolver's work. */
 #include "net/endpoint.h"
 
 #include <arpa/inet.h>
@@ -40,10 +41,12 @@ endpoint_parse_unix(struct slice path, struct endpoint *ret_endpoint)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-	if (path.len == 0 || path.len >= sizeof address.sun_path || path.ptr[0] != '/' || slice_find(path, 0, 0) >= 0)
+	if (path.len == 0 || path.len >= sizeof address.sun_path || path.ptr[0] != '/' ||
+		slice_find(path, 0, 0) >= 0)
 		return ERROR_FORMAT;
 	memcpy(address.sun_path, path.ptr, path.len);
-	*ret_endpoint = (struct endpoint){.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1)};
+	*ret_endpoint = (struct endpoint){
+		.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1)};
 	memcpy(&ret_endpoint->address, &address, sizeof address);
 	return OK;
 }
@@ -76,7 +79,8 @@ endpoint_parse(struct slice text, struct endpoint *ret_endpoint)
 	if (colon == 0 || !slice_number(slice_from(text, colon), UINT16_MAX, &port))
 		return ERROR_FORMAT;
 	struct slice host = slice_sub(text, 0, colon - 1);
-	if (slice_equal(host, SLICE("*")) || (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']'))
+	if (slice_equal(host, SLICE("*")) ||
+		(host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']'))
 		return endpoint_parse_ipv6(host, (uint16_t)port, ret_endpoint);
 	if (!parse_ipv4(host, &address.sin_addr))
 		return ERROR_FORMAT;
@@ -101,10 +105,12 @@ endpoint_view(const struct endpoint *endpoint)
 	if (endpoint->address.ss_family == AF_INET)
 		return (struct address_view){AF_INET, &v4->sin_addr, ntohs(v4->sin_port)};
 	if (endpoint->address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-		return (struct address_view){AF_INET, &v6->sin6_addr.s6_addr[12], ntohs(v6->sin6_port)};
+		return (struct address_view){
+			AF_INET, &v6->sin6_addr.s6_addr[12], ntohs(v6->sin6_port)};
 	if (endpoint->address.ss_family == AF_INET6)
 		return (struct address_view){AF_INET6, &v6->sin6_addr, ntohs(v6->sin6_port)};
-	return (struct address_view){AF_UNIX, ((const struct sockaddr_un *)&endpoint->address)->sun_path, 0};
+	return (struct address_view){
+		AF_UNIX, ((const struct sockaddr_un *)&endpoint->address)->sun_path, 0};
 }
 
 static void
@@ -155,7 +161,8 @@ endpoint_append_literal(struct buffer *buffer, const struct endpoint *endpoint)
 	if (view.family == AF_INET6)
 		buffer_append_text(buffer, "IPv6:");
 	if (view.family == AF_UNIX)
-		buffer_append_text(buffer, "127.0.0.1"); /* a local client, by the only literal that says so */
+		buffer_append_text(
+			buffer, "127.0.0.1"); /* a local client, by the only literal that says so */
 	else
 		append_address(buffer, &view);
 	buffer_append_octet(buffer, ']');
@@ -185,7 +192,7 @@ network_parse(struct slice text, struct network *ret_network)
 		memcpy(network.address + 12, &v4, sizeof v4);
 		width = 32;
 	} else if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']' &&
-		parse_ipv6(slice_sub(host, 1, host.len - 2), &v6)) {
+		   parse_ipv6(slice_sub(host, 1, host.len - 2), &v6)) {
 		memcpy(network.address, &v6, sizeof v6);
 		width = 128;
 	} else {

@@ -1,4 +1,5 @@
-/* A network address with its port, or the path of a Unix socket: as configuration and command lines write it. */
+/* A network address with its port, or the path of a Unix socket: as configuration and command lines
+ * write it. */
 #ifndef NET_ENDPOINT_H
 #define NET_ENDPOINT_H
 
@@ -13,12 +14,14 @@ struct endpoint {
 };
 
 /*
- * "127.0.0.1:25", "[::1]:25", "*:25" (every address, IPv6 socket that also takes IPv4), "unix:/path". ERROR_FORMAT otherwise; names are
- * not looked up. Port 0 is allowed: the kernel chooses.
+ * "127.0.0.1:25", "[::1]:25", "*:25" (every address, IPv6 socket that also takes IPv4),
+ * "unix:/path". ERROR_FORMAT otherwise; names are not looked up. Port 0 is allowed: the kernel
+ * chooses.
  */
 MUST_CHECK enum error endpoint_parse(struct slice text, struct endpoint *ret_endpoint);
 
-/* The same form back: "127.0.0.1:25", "[::1]:25", "unix:/path". IPv4-mapped IPv6 addresses print as IPv4. */
+/* The same form back: "127.0.0.1:25", "[::1]:25", "unix:/path". IPv4-mapped IPv6 addresses print as
+ * IPv4. */
 void endpoint_append(struct buffer *buffer, const struct endpoint *endpoint);
 
 /* The address alone: "127.0.0.1", "::1"; "unix" for a Unix socket. */

@@ -1,7 +1,8 @@
 /*
- * Lines out of a stream (RFC 5321 section 2.3.8: only CRLF ends one; a bare LF is reported so that the caller can refuse it without
- * waiting for a CRLF that may never come). A line that is too long is read to its end and dropped, so that the next one starts at its
- * start. Buffers go back to the pool as soon as they are empty and a wait is due.
+ * Lines out of a stream (RFC 5321 section 2.3.8: only CRLF ends one; a bare LF is reported so that
+ * the caller can refuse it without waiting for a CRLF that may never come). A line that is too long
+ * is read to its end and dropped, so that the next one starts at its start. Buffers go back to the
+ * pool as soon as they are empty and a wait is due.
  */
 #include "net/line_reader.h"
 
@@ -108,13 +109,15 @@ line_reader_fill(struct line_reader *reader, mono_us deadline)
 	size_t got;
 
 	if (!line_reader_has_input(reader)) {
-		/* Nothing is kept while waiting for the first octet of a line: the wait happens without a buffer. */
+		/* Nothing is kept while waiting for the first octet of a line: the wait happens
+		 * without a buffer. */
 		line_reader_drop(reader);
 		for (;;) {
 			reader->buffer = pool_take(reader->pool);
 			if (!reader->buffer)
 				return ERROR_NO_MEMORY;
-			ssize_t now = reader->stream->ops->read(reader->stream, reader->buffer, LINE_BUFFER_BYTES);
+			ssize_t now = reader->stream->ops->read(
+				reader->stream, reader->buffer, LINE_BUFFER_BYTES);
 			if (now > 0) {
 				reader->end = (size_t)now;
 				return OK;
@@ -124,18 +127,20 @@ line_reader_fill(struct line_reader *reader, mono_us deadline)
 				return ERROR_CLOSED;
 			if (error_from_errno((int)-now) != ERROR_AGAIN)
 				return error_from_errno((int)-now);
-			enum error error = reader->stream->ops->wait(reader->stream, POLL_READABLE, deadline);
+			enum error error =
+				reader->stream->ops->wait(reader->stream, POLL_READABLE, deadline);
 			if (error != OK)
 				return error;
 		}
 	}
 	if (reader->start > 0) {
-		memmove(reader->buffer, reader->buffer + reader->start, reader->end - reader->start);
+		memmove(reader->buffer, reader->buffer + reader->start,
+			reader->end - reader->start);
 		reader->end -= reader->start;
 		reader->start = 0;
 	}
-	enum error error = stream_read(
-		reader->stream, reader->buffer + reader->end, LINE_BUFFER_BYTES - reader->end, deadline, &got);
+	enum error error = stream_read(reader->stream, reader->buffer + reader->end,
+		LINE_BUFFER_BYTES - reader->end, deadline, &got);
 	if (error == OK)
 		reader->end += got;
 	return error;
@@ -161,13 +166,16 @@ line_reader_hand_out(struct line_reader *reader, size_t len, size_t max_len, str
 	reader->start += len + 1;
 }
 
-/* May wait: the buffer starts with more than max_len octets without LF. Keeps the first of them, drops the rest of the line. */
+/* May wait: the buffer starts with more than max_len octets without LF. Keeps the first of them,
+ * drops the rest of the line. */
 static enum error
-line_reader_skip_long(struct line_reader *reader, size_t max_len, mono_us deadline, struct line *ret_line)
+line_reader_skip_long(
+	struct line_reader *reader, size_t max_len, mono_us deadline, struct line *ret_line)
 {
 	for (;;) {
 		uint8_t last = reader->buffer[reader->end - 1];
-		/* Drops what lies behind the kept part but for its last octet, which may be the CR of the line end. */
+		/* Drops what lies behind the kept part but for its last octet, which may be the CR
+		 * of the line end. */
 		reader->buffer[reader->start + max_len] = last;
 		reader->end = reader->start + max_len + 1;
 		size_t searched = reader->end - reader->start;

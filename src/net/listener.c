@@ -56,8 +56,10 @@ listener_prepare(int fd, const struct endpoint *endpoint)
 			return -1;
 		__attribute__((fallthrough));
 	default:
-		/* Accepted sockets inherit it: replies must not wait for the client's acknowledgement. */
-		if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0)
+		/* Accepted sockets inherit it: replies must not wait for the client's
+		 * acknowledgement. */
+		if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+			set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0)
 			return -1;
 		return bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->len);
 	}

@@ -21,8 +21,9 @@ check_endpoint(const char *text, const char *printed)
 
 START_TEST(endpoints_parse_and_print)
 {
-	static const char *const bad[] = {"", "25", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "localhost:25", "[::1:25",
-		"::1:25", "[]:25", "unix:", "unix:relative", "1.2.3:25", "[::1]25", "*:x"};
+	static const char *const bad[] = {"", "25", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+		"127.0.0.1:-1", "localhost:25", "[::1:25", "::1:25", "[]:25",
+		"unix:", "unix:relative", "1.2.3:25", "[::1]25", "*:x"};
 	struct endpoint endpoint;
 
 	check_endpoint("127.0.0.1:25", "127.0.0.1:25");
@@ -31,7 +32,8 @@ START_TEST(endpoints_parse_and_print)
 	check_endpoint("[::ffff:10.0.0.1]:25", "10.0.0.1:25");
 	check_endpoint("unix:/run/x", "unix:/run/x");
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-		ck_assert_msg(endpoint_parse(slice_text(bad[i]), &endpoint) == ERROR_FORMAT, "%s was taken", bad[i]);
+		ck_assert_msg(endpoint_parse(slice_text(bad[i]), &endpoint) == ERROR_FORMAT,
+			"%s was taken", bad[i]);
 }
 END_TEST
 
@@ -53,8 +55,10 @@ START_TEST(networks_contain)
 	ck_assert(contains("127.0.0.0/8", "127.255.0.1:1"));
 	ck_assert(!contains("127.0.0.0/8", "128.0.0.1:1"));
 	ck_assert(contains("10.0.0.1", "[::ffff:10.0.0.1]:1"));
-	ck_assert(contains("10.1.2.128/25", "10.1.2.200:1") && !contains("10.1.2.128/25", "10.1.2.100:1"));
-	ck_assert(contains("[2001:db8::]/33", "[2001:db8:7fff::1]:1") && !contains("[2001:db8::]/33", "[2001:db8:8000::1]:1"));
+	ck_assert(contains("10.1.2.128/25", "10.1.2.200:1") &&
+		  !contains("10.1.2.128/25", "10.1.2.100:1"));
+	ck_assert(contains("[2001:db8::]/33", "[2001:db8:7fff::1]:1") &&
+		  !contains("[2001:db8::]/33", "[2001:db8:8000::1]:1"));
 	ck_assert(contains("0.0.0.0/0", "1.2.3.4:1") && !contains("0.0.0.0/0", "[::1]:1"));
 	ck_assert_int_eq(network_parse(SLICE("10.0.0.0/33"), &network), ERROR_FORMAT);
 	ck_assert_int_eq(network_parse(SLICE("::1"), &network), ERROR_FORMAT);
@@ -101,8 +105,10 @@ START_TEST(lines_come_whole_from_any_pieces)
 	env_init_linux(&env);
 	struct line_pool *pool = line_pool_new(&env);
 	for (size_t piece = 1; piece < 80; piece++) {
-		struct script script = {.stream = {&script_ops, NULL}, .piece = piece,
-			.bytes = SLICE("EHLO a\r\n\r\nbare\nlong line here it is\r\nlong line and bare\nca\rr\r\nlast")};
+		struct script script = {.stream = {&script_ops, NULL},
+			.piece = piece,
+			.bytes = SLICE("EHLO a\r\n\r\nbare\nlong line here it is\r\nlong line and "
+				       "bare\nca\rr\r\nlast")};
 		struct line_reader reader;
 		struct line line;
 
@@ -138,7 +144,9 @@ START_TEST(a_line_of_exactly_the_maximum_is_whole)
 	env_init_linux(&env);
 	struct line_pool *pool = line_pool_new(&env);
 	for (size_t piece = 1; piece < 20; piece++) {
-		struct script script = {.stream = {&script_ops, NULL}, .piece = piece, .bytes = SLICE("1234567890\r\n12345678901\r\nx\r\n")};
+		struct script script = {.stream = {&script_ops, NULL},
+			.piece = piece,
+			.bytes = SLICE("1234567890\r\n12345678901\r\nx\r\n")};
 		struct line_reader reader;
 		struct line line;
 
@@ -166,7 +174,8 @@ START_TEST(an_endless_line_needs_no_endless_memory)
 	memcpy(text + len, "\r\nb\n", 4);
 	env_init_linux(&env);
 	struct line_pool *pool = line_pool_new(&env);
-	struct script script = {.stream = {&script_ops, NULL}, .piece = 5000, .bytes = slice_of(text, len + 4)};
+	struct script script = {
+		.stream = {&script_ops, NULL}, .piece = 5000, .bytes = slice_of(text, len + 4)};
 	struct line_reader reader;
 	struct line line;
 	line_reader_init(&reader, pool, &script.stream);
@@ -189,7 +198,8 @@ START_TEST(taking_and_putting_back)
 
 	env_init_linux(&env);
 	struct line_pool *pool = line_pool_new(&env);
-	struct script script = {.stream = {&script_ops, NULL}, .piece = 100, .bytes = SLICE("DATA\r\nbody")};
+	struct script script = {
+		.stream = {&script_ops, NULL}, .piece = 100, .bytes = SLICE("DATA\r\nbody")};
 	struct line_reader reader;
 	struct line line;
 	line_reader_init(&reader, pool, &script.stream);
@@ -228,11 +238,14 @@ echo_server(void *arg)
 
 	ck_assert_ok(watch_open(&watch, w->loop, w->listener, POLL_EXCLUSIVE));
 	while ((fd = w->env.net->accept(w->env.world, w->listener, &peer)) == -EAGAIN)
-		ck_assert_ok(watch_wait(&watch, POLL_READABLE, loop_deadline(w->loop, 5 * US_PER_S)));
+		ck_assert_ok(
+			watch_wait(&watch, POLL_READABLE, loop_deadline(w->loop, 5 * US_PER_S)));
 	watch_close(&watch);
 	ck_assert_ok(socket_stream_open(&socket, w->loop, fd));
-	while (stream_read(&socket.stream, bytes, sizeof bytes, loop_deadline(w->loop, 5 * US_PER_S), &len) == OK)
-		ck_assert_ok(stream_write(&socket.stream, slice_of(bytes, len), loop_deadline(w->loop, 5 * US_PER_S)));
+	while (stream_read(&socket.stream, bytes, sizeof bytes,
+		       loop_deadline(w->loop, 5 * US_PER_S), &len) == OK)
+		ck_assert_ok(stream_write(&socket.stream, slice_of(bytes, len),
+			loop_deadline(w->loop, 5 * US_PER_S)));
 	stream_close(&socket.stream);
 }
 
@@ -244,11 +257,15 @@ echo_client(void *arg)
 	char bytes[100];
 	size_t len;
 
-	ck_assert_ok(socket_stream_connect(&socket, w->loop, &w->endpoint, loop_deadline(w->loop, 5 * US_PER_S)));
+	ck_assert_ok(socket_stream_connect(
+		&socket, w->loop, &w->endpoint, loop_deadline(w->loop, 5 * US_PER_S)));
 	ck_assert_ok(stream_write(&socket.stream, SLICE("hello"), MONO_NEVER));
-	ck_assert_ok(stream_read(&socket.stream, bytes, sizeof bytes, loop_deadline(w->loop, 5 * US_PER_S), &len));
+	ck_assert_ok(stream_read(
+		&socket.stream, bytes, sizeof bytes, loop_deadline(w->loop, 5 * US_PER_S), &len));
 	ck_assert_slice_eq(slice_of(bytes, len), "hello");
-	ck_assert_int_eq(stream_read(&socket.stream, bytes, sizeof bytes, loop_deadline(w->loop, 10000), &len), ERROR_TIMEOUT);
+	ck_assert_int_eq(stream_read(&socket.stream, bytes, sizeof bytes,
+				 loop_deadline(w->loop, 10000), &len),
+		ERROR_TIMEOUT);
 	stream_close(&socket.stream);
 }
 
@@ -279,4 +296,5 @@ START_TEST(streams_over_loopback)
 END_TEST
 
 UNIT_MAIN("net", endpoints_parse_and_print, networks_contain, lines_come_whole_from_any_pieces,
-	a_line_of_exactly_the_maximum_is_whole, an_endless_line_needs_no_endless_memory, taking_and_putting_back, streams_over_loopback)
+	a_line_of_exactly_the_maximum_is_whole, an_endless_line_needs_no_endless_memory,
+	taking_and_putting_back, streams_over_loopback)

@@ -1,4 +1,5 @@
-/* Waiting reads and writes over any stream, and the stream at the bottom: a non-blocking socket under the loop's poller. */
+/* Waiting reads and writes over any stream, and the stream at the bottom: a non-blocking socket
+ * under the loop's poller. */
 #include "net/stream.h"
 #include "net/endpoint.h"
 
@@ -101,10 +102,12 @@ socket_stream_open(struct socket_stream *socket, struct loop *loop, int fd)
 }
 
 enum error
-socket_stream_connect(struct socket_stream *socket, struct loop *loop, const struct endpoint *peer, mono_us deadline)
+socket_stream_connect(struct socket_stream *socket, struct loop *loop, const struct endpoint *peer,
+	mono_us deadline)
 {
 	struct env *env = loop_env(loop);
-	int fd = env->net->connect(env->world, (const struct sockaddr *)&peer->address, peer->len, SOCK_STREAM);
+	int fd = env->net->connect(
+		env->world, (const struct sockaddr *)&peer->address, peer->len, SOCK_STREAM);
 
 	socket->stream = (struct stream){.loop = loop};
 	if (fd < 0)

@@ -1,7 +1,8 @@
 /*
- * Order of a life: START (who, which configuration, where to log), then at once the user, whatever else root has (peers, rings, listeners,
- * folders), GO: then the filters close and work begins. STOP ends it in good order; root's end ends it at once, since
- * nobody would restart what it talks to.
+ * Order of a life: START (who, which configuration, where to log), then at once the user, whatever
+ * else root has (peers, rings, listeners, folders), GO: then the filters close and work begins.
+ * STOP ends it in good order; root's end ends it at once, since nobody would restart what it talks
+ * to.
  */
 #include "proc/child.h"
 #include "ipc/log_ring.h"
@@ -13,7 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define CONF_VIEW_MAX CONF_TEXT_MAX
+#define CONF_VIEW_MAX          CONF_TEXT_MAX
 #define FIRST_SYSTEM_LOGIN_UID 1000 /* mail is never delivered as a daemon's account */
 
 struct child {
@@ -36,7 +37,8 @@ struct child {
 static void
 complain(const struct child *child, const char *what, enum error error)
 {
-	fprintf(stderr, "veredus-%s: %s: %s\n", role_name(child->functions->role), what, error_text(error));
+	fprintf(stderr, "veredus-%s: %s: %s\n", role_name(child->functions->role), what,
+		error_text(error));
 }
 
 static enum error
@@ -50,13 +52,15 @@ read_configuration(struct child *child, int memory_fd)
 	ssize_t got;
 
 	buffer_init(&text, env->memory, CONF_VIEW_MAX);
-	while ((got = env->disk->pread(env->world, memory_fd, piece, sizeof piece, (off_t)text.len)) > 0)
+	while ((got = env->disk->pread(
+			env->world, memory_fd, piece, sizeof piece, (off_t)text.len)) > 0)
 		buffer_append(&text, slice_of(piece, (size_t)got));
 	error = got < 0 ? ERROR_IO : buffer_error(&text);
 	conf_problems_init(&problems, env->memory);
 	if (error == OK)
-		error = conf_parse_view(
-			env, &child->arena, process_conf_readers(child->functions->role), buffer_slice(&text), &child->conf, &problems);
+		error = conf_parse_view(env, &child->arena,
+			process_conf_readers(child->functions->role), buffer_slice(&text),
+			&child->conf, &problems);
 	conf_problems_done(&problems);
 	buffer_done(&text);
 	env->disk->close(env->world, memory_fd);
@@ -96,10 +100,12 @@ static enum error
 become_user(struct child *child)
 {
 	const char *what = "";
-	enum error error = child->task->sandboxed ? sandbox_become_user(&child->sandbox, &what) : OK;
+	enum error error =
+		child->task->sandboxed ? sandbox_become_user(&child->sandbox, &what) : OK;
 
 	if (error != OK)
-		log_event(child->env, LOG_ERROR, "sandbox_failed", LOG_STRING("role", role_name(child->functions->role)),
+		log_event(child->env, LOG_ERROR, "sandbox_failed",
+			LOG_STRING("role", role_name(child->functions->role)),
 			LOG_STRING("step", what), LOG_STRING("error", error_text(error)));
 	return error;
 }
@@ -131,13 +137,14 @@ take_start(struct child *child, struct ipc_message *message)
 		error = read_configuration(child, conf_fd);
 	if (error != OK)
 		return error;
-	child->sandbox.chroot &= !is_system_deliverer(name); /* its home is opened as the user, by its path */
+	child->sandbox.chroot &=
+		!is_system_deliverer(name); /* its home is opened as the user, by its path */
 	error = become_user(child);
 	if (error != OK)
 		return error;
 	if (is_system_deliverer(name))
 		child->context.home = slice_text(child->home);
-	child->state = child->functions->new(&child->context);
+	child->state = child->functions->new (&child->context);
 	return OK;
 }
 
@@ -158,7 +165,8 @@ take_orders(struct child *child)
 		if (message.kind == IPC_STOP)
 			return ERROR_CLOSED;
 		if (message.kind == IPC_FOLDER && child->sandbox.rights->folders != FOLDER_NONE)
-			sandbox_allow_folder(&child->sandbox, message.fds[0], child->sandbox.rights->folders);
+			sandbox_allow_folder(
+				&child->sandbox, message.fds[0], child->sandbox.rights->folders);
 		child->functions->message(child->state, &message);
 	}
 }
@@ -168,15 +176,18 @@ give_up_rights(struct child *child)
 {
 	const struct role_functions *functions = child->functions;
 	const char *what = "opening its folders";
-	enum error error = functions->prepare ? functions->prepare(child->state, &child->context) : OK;
+	enum error error =
+		functions->prepare ? functions->prepare(child->state, &child->context) : OK;
 
 	if (child->sandbox.folders_cut)
-		log_event(child->env, LOG_WARNING, "landlock_left_off", LOG_STRING("role", role_name(functions->role)),
+		log_event(child->env, LOG_WARNING, "landlock_left_off",
+			LOG_STRING("role", role_name(functions->role)),
 			LOG_NUMBER("folders_max", SANDBOX_FOLDERS_MAX));
 	if (error == OK && child->task->sandboxed)
 		error = sandbox_close(&child->sandbox, &what);
 	if (error != OK)
-		log_event(child->env, LOG_ERROR, "sandbox_failed", LOG_STRING("role", role_name(functions->role)), LOG_STRING("step", what),
+		log_event(child->env, LOG_ERROR, "sandbox_failed",
+			LOG_STRING("role", role_name(functions->role)), LOG_STRING("step", what),
 			LOG_STRING("error", error_text(error)));
 	return error;
 }
@@ -277,19 +288,25 @@ child_run(void *arg)
 	else
 		task->exit_code = EX_OSERR;
 	if (task->sandboxed)
-		_exit(task->exit_code); /* what the process still holds is the kernel's to take back */
+		_exit(task->exit_code); /* what the process still holds is the kernel's to take back
+					 */
 	child_done(child);
 }
 
 int
 child_main(const struct role_functions *functions)
 {
-	struct child_task task = {.functions = functions, .root_fd = CHILD_ROOT_FD, .sandboxed = true, .exit_code = EX_SOFTWARE};
-	struct loop_options options = {.watchdog_us = functions->role == ROLE_SESSION ? 50 * US_PER_MS : 0};
+	struct child_task task = {.functions = functions,
+		.root_fd = CHILD_ROOT_FD,
+		.sandboxed = true,
+		.exit_code = EX_SOFTWARE};
+	struct loop_options options = {
+		.watchdog_us = functions->role == ROLE_SESSION ? 50 * US_PER_MS : 0};
 	struct task_group group;
 
 	if (fcntl(CHILD_ROOT_FD, F_GETFD) < 0) {
-		fprintf(stderr, "veredus-%s is started by veredus serve, not by hand\n", role_name(functions->role));
+		fprintf(stderr, "veredus-%s is started by veredus serve, not by hand\n",
+			role_name(functions->role));
 		return EX_USAGE;
 	}
 	umask(077);

@@ -1,6 +1,6 @@
 /*
- * A process other than root: reads its orders, gives up its rights, works until it is told to stop or root is gone. The same code runs as a
- * task in veredus-single, without giving up anything.
+ * A process other than root: reads its orders, gives up its rights, works until it is told to stop
+ * or root is gone. The same code runs as a task in veredus-single, without giving up anything.
  */
 #ifndef PROC_CHILD_H
 #define PROC_CHILD_H
@@ -16,11 +16,11 @@ struct role_context {
 	struct env *env;
 	const struct conf *conf;
 	uint32_t worker;
-	struct slice name;     /* of a deliverer; else empty */
-	struct slice home;     /* of a deliverer for a system user; else empty */
-	int log_wake_fd;       /* borrowed: what writers of log rings signal; `log` waits for it */
-	int wake_fd;           /* owned by the role from here on */
-	struct channel *root;  /* for what the role asks of root */
+	struct slice name;    /* of a deliverer; else empty */
+	struct slice home;    /* of a deliverer for a system user; else empty */
+	int log_wake_fd;      /* borrowed: what writers of log rings signal; `log` waits for it */
+	int wake_fd;          /* owned by the role from here on */
+	struct channel *root; /* for what the role asks of root */
 	struct sandbox *sandbox;
 };
 
@@ -28,7 +28,8 @@ struct role_context {
 struct role_functions {
 	enum role role;
 	void *(*new)(struct role_context *context);
-	/* Takes over the message's descriptors. Messages may come at any time between new and stop. */
+	/* Takes over the message's descriptors. Messages may come at any time between new and stop.
+	 */
 	void (*message)(void *state, struct ipc_message *message);
 	/* As the user the process is to be, before the filters: what needs paths is opened here. */
 	enum error (*prepare)(void *state, struct role_context *context);
@@ -38,12 +39,14 @@ struct role_functions {
 	void (*free)(void **state);
 };
 
-extern const struct role_functions role_session, role_queue, role_deliver, role_lookup, role_admin, role_log;
+extern const struct role_functions role_session, role_queue, role_deliver, role_lookup, role_admin,
+	role_log;
 
 /* main() of every program for a role: never returns before the process' end. */
 int child_main(const struct role_functions *functions);
 
-/* A role as a task of the caller's loop, on a channel to root (veredus-single). The environment is the role's own. */
+/* A role as a task of the caller's loop, on a channel to root (veredus-single). The environment is
+ * the role's own. */
 struct child_task {
 	struct env env;
 	const struct role_functions *functions;

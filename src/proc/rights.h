@@ -1,6 +1,7 @@
 /*
- * The one table of processes: for each role which program it is, how many, as whom, with which peers, folders and system calls. What stands
- * here is what root starts and what the kernel enforces; docs/threat-model.md explains why.
+ * The one table of processes: for each role which program it is, how many, as whom, with which
+ * peers, folders and system calls. What stands here is what root starts and what the kernel
+ * enforces; docs/threat-model.md explains why.
  */
 #ifndef PROC_RIGHTS_H
 #define PROC_RIGHTS_H
@@ -12,9 +13,10 @@
 enum program { PROGRAM_CORE, PROGRAM_VEREDUS, PROGRAM_LOOKUP };
 
 enum run_as {
-	RUN_AS_CALLER,      /* root itself: as root where it must bind ports and become others, else as whoever started it */
-	RUN_AS_USER,        /* the configuration's `user` */
-	RUN_AS_OWNER,       /* the owner of the mailboxes, or the system user whose mail it is */
+	RUN_AS_CALLER, /* root itself: as root where it must bind ports and become others, else as
+			  whoever started it */
+	RUN_AS_USER,   /* the configuration's `user` */
+	RUN_AS_OWNER,  /* the owner of the mailboxes, or the system user whose mail it is */
 };
 
 enum how_many { ONE, ONE_A_CORE, ONE_AN_OWNER };
@@ -30,13 +32,14 @@ struct process_rights {
 	enum program program;
 	enum run_as run_as;
 	enum how_many how_many;
-	bool chroot;                    /* an empty folder that is removed already; as root only */
+	bool chroot; /* an empty folder that is removed already; as root only */
 	enum folder_access folders;
-	const char *folder_names;       /* for people */
-	unsigned peers;                 /* ROLE_BITs */
+	const char *folder_names;        /* for people */
+	unsigned peers;                  /* ROLE_BITs */
 	const char *const *system_calls; /* besides those of every process; NULL-terminated */
-	bool filtered;                  /* seccomp and Landlock at all */
-	bool refuses;                   /* a call that is not listed fails with EPERM instead of killing the process */
+	bool filtered;                   /* seccomp and Landlock at all */
+	bool refuses; /* a call that is not listed fails with EPERM instead of killing the process
+		       */
 	const char *does;
 	const char *may_not;
 };

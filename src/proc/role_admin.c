@@ -15,7 +15,8 @@ new_admin(struct role_context *context)
 
 	role->env = context->env;
 	role->service = admin_service_new(context->env, context->conf);
-	context->env->net->close(context->env->world, context->wake_fd); /* nobody wakes it but through its channels */
+	context->env->net->close(context->env->world,
+		context->wake_fd); /* nobody wakes it but through its channels */
 	return role;
 }
 
@@ -30,7 +31,8 @@ admin_message(void *state, struct ipc_message *message)
 	else if (message->kind == IPC_PEER)
 		admin_service_set_queue(role->service, message->fds[0]);
 	if (error != OK)
-		log_event(role->env, LOG_ERROR, "control_socket_unusable", LOG_STRING("error", error_text(error)));
+		log_event(role->env, LOG_ERROR, "control_socket_unusable",
+			LOG_STRING("error", error_text(error)));
 }
 
 static enum error
@@ -58,4 +60,5 @@ admin_free(void **state)
 	*state = NULL;
 }
 
-const struct role_functions role_admin = {ROLE_ADMIN, new_admin, admin_message, NULL, admin_go, admin_stop, admin_free};
+const struct role_functions role_admin = {
+	ROLE_ADMIN, new_admin, admin_message, NULL, admin_go, admin_stop, admin_free};

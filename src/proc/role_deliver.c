@@ -1,4 +1,5 @@
-/* deliver: the folders of its mailboxes and the channel to queue. A system user's home is opened as that user. */
+/* deliver: the folders of its mailboxes and the channel to queue. A system user's home is opened as
+ * that user. */
 #include "deliver/deliver.h"
 #include "proc/child.h"
 
@@ -16,7 +17,8 @@ new_deliver(struct role_context *context)
 
 	role->env = context->env;
 	role->service = deliver_service_new(context->env, context->conf, context->home);
-	context->env->net->close(context->env->world, context->wake_fd); /* nobody wakes a deliverer but through its channel */
+	context->env->net->close(context->env->world,
+		context->wake_fd); /* nobody wakes a deliverer but through its channel */
 	return role;
 }
 
@@ -81,5 +83,5 @@ deliver_free(void **state)
 	*state = NULL;
 }
 
-const struct role_functions role_deliver = {
-	ROLE_DELIVER, new_deliver, deliver_message, deliver_prepare, deliver_go, deliver_stop, deliver_free};
+const struct role_functions role_deliver = {ROLE_DELIVER, new_deliver, deliver_message,
+	deliver_prepare, deliver_go, deliver_stop, deliver_free};

@@ -17,7 +17,8 @@ new_log(struct role_context *context)
 	struct log_role *role = memory_get(env->memory, sizeof *role);
 
 	role->env = env;
-	env->net->close(env->world, context->wake_fd); /* what wakes it is the counter of all log rings */
+	env->net->close(
+		env->world, context->wake_fd); /* what wakes it is the counter of all log rings */
 	int wake_fd = dup(context->log_wake_fd);
 	if (wake_fd < 0)
 		abort(); /* at its start: root starts another */
@@ -33,7 +34,8 @@ log_message(void *state, struct ipc_message *message)
 	if (message->kind == IPC_FOLDER)
 		log_service_set_file(role->service, message->fds[0]);
 	else if (message->kind == IPC_LOG_RING)
-		log_service_add_ring(role->service, message->log_ring.role, message->log_ring.worker, message->fds[0]);
+		log_service_add_ring(role->service, message->log_ring.role,
+			message->log_ring.worker, message->fds[0]);
 	else
 		ipc_close_fds(role->env, message);
 }
@@ -62,4 +64,5 @@ log_free(void **state)
 	*state = NULL;
 }
 
-const struct role_functions role_log = {ROLE_LOG, new_log, log_message, NULL, log_go, log_stop, log_free};
+const struct role_functions role_log = {
+	ROLE_LOG, new_log, log_message, NULL, log_go, log_stop, log_free};

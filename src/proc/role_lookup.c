@@ -1,4 +1,5 @@
-/* lookup: channels to sessions. The folders of the account files are opened for Landlock alone: files in them are replaced by rename. */
+/* lookup: channels to sessions. The folders of the account files are opened for Landlock alone:
+ * files in them are replaced by rename. */
 #include "lookup/lookup.h"
 #include "proc/child.h"
 
@@ -26,8 +27,10 @@ new_lookup(struct role_context *context)
 
 	role->env = env;
 	role->service = lookup_service_new(env, context->conf);
-	env->net->close(env->world, context->wake_fd); /* nobody wakes it but through its channels */
-	/* Sources of users are libraries that libc loads at the first question: no code is mapped after the filter is on. */
+	env->net->close(
+		env->world, context->wake_fd); /* nobody wakes it but through its channels */
+	/* Sources of users are libraries that libc loads at the first question: no code is mapped
+	 * after the filter is on. */
 	for (size_t i = 0; i < context->conf->domain_count; i++)
 		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM) {
 			env->users->list(env->world, stop_listing, NULL);
@@ -48,7 +51,8 @@ allow_folder_of(struct role_context *context, struct slice path)
 	arena_init(&arena, env->memory, 8192);
 	char *folder = arena_text(&arena, slice_sub(path, 0, len));
 	/* What is not there can't be read either; it is reported when the table is. */
-	int fd = folder ? env->disk->openat(env->world, AT_FDCWD, folder, O_PATH | O_DIRECTORY, 0) : -1;
+	int fd = folder ? env->disk->openat(env->world, AT_FDCWD, folder, O_PATH | O_DIRECTORY, 0)
+			: -1;
 	if (fd >= 0)
 		sandbox_allow_folder(context->sandbox, fd, FOLDER_READ);
 	arena_done(&arena);
@@ -105,5 +109,5 @@ lookup_free(void **state)
 	*state = NULL;
 }
 
-const struct role_functions role_lookup = {
-	ROLE_LOOKUP, new_lookup, lookup_message, lookup_prepare, lookup_go, lookup_stop, lookup_free};
+const struct role_functions role_lookup = {ROLE_LOOKUP, new_lookup, lookup_message, lookup_prepare,
+	lookup_go, lookup_stop, lookup_free};

@@ -1,4 +1,5 @@
-/* queue: the spool's folder, rings and channels to sessions, channels to deliverers and to admin. */
+/* queue: the spool's folder, rings and channels to sessions, channels to deliverers and to admin.
+ */
 #include "base/log_record.h"
 #include "proc/child.h"
 #include "queue/queue.h"
@@ -16,7 +17,8 @@ need_deliver(void *arg, struct slice user)
 	struct ipc_message message = {.kind = IPC_NEED_DELIVER, .need_deliver = {.user = user}};
 
 	if (channel_try_send(role->root, &message) != OK)
-		queue_service_no_deliver(role->service, user, SLICE("the server is too busy to start a deliverer"));
+		queue_service_no_deliver(
+			role->service, user, SLICE("the server is too busy to start a deliverer"));
 }
 
 static void
@@ -38,7 +40,8 @@ new_queue(struct role_context *context)
 
 	role->env = context->env;
 	role->root = context->root;
-	role->service = queue_service_new(context->env, context->conf, context->wake_fd, &root_ops, role);
+	role->service =
+		queue_service_new(context->env, context->conf, context->wake_fd, &root_ops, role);
 	return role;
 }
 
@@ -47,10 +50,12 @@ queue_peer(struct queue_role *role, struct ipc_message *message)
 {
 	switch (message->peer.role) {
 	case ROLE_SESSION:
-		queue_service_add_session(role->service, message->peer.worker, message->peer.instance, message->fds[0]);
+		queue_service_add_session(role->service, message->peer.worker,
+			message->peer.instance, message->fds[0]);
 		return;
 	case ROLE_DELIVER:
-		queue_service_add_deliver(role->service, message->peer.name, message->peer.instance, message->fds[0]);
+		queue_service_add_deliver(
+			role->service, message->peer.name, message->peer.instance, message->fds[0]);
 		return;
 	default:
 		queue_service_set_admin(role->service, message->fds[0]);
@@ -67,13 +72,15 @@ queue_message(void *state, struct ipc_message *message)
 		queue_service_set_spool(role->service, message->fds[0]);
 		return;
 	case IPC_RING:
-		queue_service_add_ring(role->service, message->ring.worker, message->fds[0], message->fds[1]);
+		queue_service_add_ring(
+			role->service, message->ring.worker, message->fds[0], message->fds[1]);
 		return;
 	case IPC_PEER:
 		queue_peer(role, message);
 		return;
 	case IPC_NO_DELIVER:
-		queue_service_no_deliver(role->service, message->no_deliver.user, message->no_deliver.reason);
+		queue_service_no_deliver(
+			role->service, message->no_deliver.user, message->no_deliver.reason);
 		return;
 	default:
 		return; /* nothing else comes from root */
@@ -103,4 +110,5 @@ queue_free(void **state)
 	*state = NULL;
 }
 
-const struct role_functions role_queue = {ROLE_QUEUE, new_queue, queue_message, NULL, queue_go, queue_stop, queue_free};
+const struct role_functions role_queue = {
+	ROLE_QUEUE, new_queue, queue_message, NULL, queue_go, queue_stop, queue_free};

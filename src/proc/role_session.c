@@ -27,7 +27,8 @@ session_message(void *state, struct ipc_message *message)
 			session_worker_set_lookup(worker, message->fds[0]);
 		return;
 	default:
-		return; /* the schema lets root send nothing else to a session that carries descriptors */
+		return; /* the schema lets root send nothing else to a session that carries
+			   descriptors */
 	}
 }
 

@@ -1,6 +1,7 @@
 /*
- * The life of a server: set up, start in stages (what keeps mail before what takes it), say where it listens, repair what dies, end in the
- * opposite order (nothing new comes in, then what is under way is finished, the log last).
+ * The life of a server: set up, start in stages (what keeps mail before what takes it), say where
+ * it listens, repair what dies, end in the opposite order (nothing new comes in, then what is under
+ * way is finished, the log last).
  */
 #include "net/listener.h"
 #include "proc/root_private.h"
@@ -9,10 +10,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define START_US          (60 * US_PER_S) /* for a recovery of millions of messages, with room */
-#define SESSION_GRACE_US  (5 * US_PER_S)
-#define QUEUE_GRACE_US    (10 * US_PER_S)
-#define KILL_AFTER_US     (2 * US_PER_S)
+#define START_US         (60 * US_PER_S) /* for a recovery of millions of messages, with room */
+#define SESSION_GRACE_US (5 * US_PER_S)
+#define QUEUE_GRACE_US   (10 * US_PER_S)
+#define KILL_AFTER_US    (2 * US_PER_S)
 
 void
 root_stop(struct root *root)
@@ -24,7 +25,7 @@ root_stop(struct root *root)
 static void
 start_role(struct root *root, enum role role)
 {
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->role == role && root_start_child(child) != OK)
 			root->start_failed = true;
@@ -34,7 +35,7 @@ start_role(struct root *root, enum role role)
 static bool
 role_is_ready(const struct root *root, enum role role)
 {
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		const struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->role == role && child->restarts && !child->ready)
 			return false;
@@ -52,7 +53,8 @@ await_ready(struct root *root, enum role role)
 		if (root->start_failed || root->stopping)
 			return false;
 		if (task_event_wait(root->env->loop, &root->changed, deadline) != OK) {
-			log_event(root->env, LOG_ERROR, "start_timed_out", LOG_STRING("role", role_name(role)));
+			log_event(root->env, LOG_ERROR, "start_timed_out",
+				LOG_STRING("role", role_name(role)));
 			root->start_failed = true;
 		}
 	}
@@ -63,12 +65,15 @@ await_ready(struct root *root, enum role role)
 static bool
 start_all(struct root *root)
 {
-	static const enum role stages[] = {ROLE_LOG, ROLE_QUEUE, ROLE_DELIVER, ROLE_LOOKUP, ROLE_ADMIN, ROLE_SESSION};
+	static const enum role stages[] = {
+		ROLE_LOG, ROLE_QUEUE, ROLE_DELIVER, ROLE_LOOKUP, ROLE_ADMIN, ROLE_SESSION};
 
 	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
 		start_role(root, stages[i]);
-		/* All that starts after the log and the queue only talks to them: no need to wait in between. */
-		if ((stages[i] == ROLE_LOG || stages[i] == ROLE_LOOKUP) && !await_ready(root, stages[i]))
+		/* All that starts after the log and the queue only talks to them: no need to wait
+		 * in between. */
+		if ((stages[i] == ROLE_LOG || stages[i] == ROLE_LOOKUP) &&
+			!await_ready(root, stages[i]))
 			return false;
 	}
 	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
@@ -80,7 +85,7 @@ start_all(struct root *root)
 static bool
 role_is_running(const struct root *root, enum role role)
 {
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		const struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->role == role && child->pid != 0)
 			return true;
@@ -91,7 +96,7 @@ role_is_running(const struct root *root, enum role role)
 static void
 kill_role(struct root *root, enum role role)
 {
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->role == role && child->pid != 0)
 			root->options->spawner->kill(root->options->spawner, child);
@@ -105,7 +110,7 @@ end_role(struct root *root, enum role role, int64_t grace_us)
 	struct loop *loop = root->env->loop;
 	mono_us deadline = loop_deadline(loop, grace_us + KILL_AFTER_US);
 
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->role == role)
 			root_tell_stop(child, grace_us);
@@ -113,7 +118,8 @@ end_role(struct root *root, enum role role, int64_t grace_us)
 	while (role_is_running(root, role)) {
 		if (task_event_wait(loop, &root->changed, deadline) == OK)
 			continue;
-		log_event(root->env, LOG_WARNING, "process_killed", LOG_STRING("role", role_name(role)));
+		log_event(root->env, LOG_WARNING, "process_killed",
+			LOG_STRING("role", role_name(role)));
 		kill_role(root, role);
 		deadline = loop_deadline(loop, KILL_AFTER_US);
 	}
@@ -141,14 +147,16 @@ announce_listeners(struct root *root)
 	uint8_t storage[256];
 	struct buffer line;
 
-	list_for_each(link, &root->listeners) {
+	list_for_each (link, &root->listeners) {
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
 		struct endpoint endpoint;
-		if (listener->role != ROLE_SESSION || listener_endpoint(root->env, listener->fd, &endpoint) != OK)
+		if (listener->role != ROLE_SESSION ||
+			listener_endpoint(root->env, listener->fd, &endpoint) != OK)
 			continue;
 		buffer_init_fixed(&line, storage, sizeof storage);
 		endpoint_append(&line, &endpoint);
-		log_event(root->env, LOG_INFO, "listening", LOG_SLICE("name", listener->name), LOG_SLICE("address", buffer_slice(&line)));
+		log_event(root->env, LOG_INFO, "listening", LOG_SLICE("name", listener->name),
+			LOG_SLICE("address", buffer_slice(&line)));
 		printf("listening smtp %.*s\n", SLICE_ARGS(buffer_slice(&line)));
 	}
 	fflush(stdout);
@@ -161,9 +169,12 @@ report_sandbox(struct root *root)
 	struct sandbox_support support = sandbox_probe();
 	bool whole = support.landlock >= 2 && support.seccomp;
 
-	log_event(root->env, whole ? LOG_INFO : LOG_WARNING, "sandbox", LOG_NUMBER("landlock", support.landlock),
+	log_event(root->env, whole ? LOG_INFO : LOG_WARNING, "sandbox",
+		LOG_NUMBER("landlock", support.landlock),
 		LOG_STRING("seccomp", support.seccomp ? "yes" : "no"),
-		LOG_STRING("effect", whole ? "processes are confined" : "this kernel lacks a part: processes are confined less than they could be"));
+		LOG_STRING("effect", whole ? "processes are confined"
+					   : "this kernel lacks a part: processes are confined "
+					     "less than they could be"));
 }
 
 static int
@@ -205,7 +216,8 @@ start_failed(const struct root *root)
 
 	fprintf(stderr, "veredus: the server could not be started; %s%.*s\n",
 		log->to == CONF_LOG_FILE ? "the reason is in the log, " : "the reason stands above",
-		log->to == CONF_LOG_FILE ? (int)log->file.len : 0, log->to == CONF_LOG_FILE ? (const char *)log->file.ptr : "");
+		log->to == CONF_LOG_FILE ? (int)log->file.len : 0,
+		log->to == CONF_LOG_FILE ? (const char *)log->file.ptr : "");
 	return EX_SOFTWARE;
 }
 
@@ -214,7 +226,12 @@ root_run(struct env *env, const struct conf *conf, const struct root_options *op
 {
 	struct root *root = memory_get(env->memory, sizeof *root);
 
-	*root = (struct root){.env = env, .conf = conf, .options = options, .log_ring_fd = -1, .log_wake_fd = -1, .as_root = geteuid() == 0};
+	*root = (struct root){.env = env,
+		.conf = conf,
+		.options = options,
+		.log_ring_fd = -1,
+		.log_wake_fd = -1,
+		.as_root = geteuid() == 0};
 	list_init(&root->children);
 	list_init(&root->folders);
 	list_init(&root->listeners);
@@ -227,8 +244,8 @@ root_run(struct env *env, const struct conf *conf, const struct root_options *op
 	if (code == EX_OK)
 		code = root_set_up(root);
 	if (code == EX_OK) {
-		log_event(env, LOG_INFO, "starting", LOG_STRING("version", VEREDUS_VERSION), LOG_NUMBER("pid", getpid()),
-			LOG_NUMBER("workers", root->workers));
+		log_event(env, LOG_INFO, "starting", LOG_STRING("version", VEREDUS_VERSION),
+			LOG_NUMBER("pid", getpid()), LOG_NUMBER("workers", root->workers));
 		report_sandbox(root);
 		root->started = start_all(root);
 		if (root->started)

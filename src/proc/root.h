@@ -1,6 +1,6 @@
 /*
- * The `root` role: starts the other processes, connects them, restarts those that die, ends them in order. It parses the administrator's
- * configuration and nothing from outside.
+ * The `root` role: starts the other processes, connects them, restarts those that die, ends them in
+ * order. It parses the administrator's configuration and nothing from outside.
  */
 #ifndef PROC_ROOT_H
 #define PROC_ROOT_H
@@ -14,8 +14,10 @@ struct root_child;
 
 /* How a child comes to life: as a process of its own, or as a task (veredus-single). */
 struct root_spawner {
-	/* Starts the role with this end of its channel to root, which it takes over. -errno on failure. */
-	int (*start)(struct root_spawner *spawner, struct root_child *child, int child_fd, pid_t *ret_pid);
+	/* Starts the role with this end of its channel to root, which it takes over. -errno on
+	 * failure. */
+	int (*start)(struct root_spawner *spawner, struct root_child *child, int child_fd,
+		pid_t *ret_pid);
 	/* Ends it at once. */
 	void (*kill)(struct root_spawner *spawner, struct root_child *child);
 };
@@ -24,14 +26,15 @@ struct root_options {
 	struct root_spawner *spawner;
 	uint32_t workers; /* session processes; 0: one a core */
 	const char *conf_file;
-	/* Called once the root exists, so that signals can reach it (root_stop, root_pid_exited). */
+	/* Called once the root exists, so that signals can reach it (root_stop, root_pid_exited).
+	 */
 	void (*created)(void *arg, struct root *root);
 	void *created_arg;
 };
 
 /*
- * May wait: the whole life of a server. Prints `listening smtp ADDR:PORT` for each listener when mail can come in. Exit code as
- * sysexits.
+ * May wait: the whole life of a server. Prints `listening smtp ADDR:PORT` for each listener when
+ * mail can come in. Exit code as sysexits.
  */
 int root_run(struct env *env, const struct conf *conf, const struct root_options *options);
 
@@ -46,7 +49,8 @@ pid_t root_child_pid(const struct root_child *child);
 void root_child_exited(struct root_child *child, int status);
 void root_pid_exited(struct root *root, pid_t pid, int status);
 
-/* main() of veredus-core as root: reads the file, forks children, handles signals. `programs` are paths by enum program. */
+/* main() of veredus-core as root: reads the file, forks children, handles signals. `programs` are
+ * paths by enum program. */
 int root_main(const char *conf_file, const char *const programs[3]);
 
 #endif

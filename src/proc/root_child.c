@@ -1,6 +1,7 @@
 /*
- * The life of one child's place: start, connect, listen to it, and when its process ends start another, after a pause that doubles with each
- * quick death. What it had acknowledged is on disk or in the memory of the others; nothing here has to be repaired.
+ * The life of one child's place: start, connect, listen to it, and when its process ends start
+ * another, after a pause that doubles with each quick death. What it had acknowledged is on disk or
+ * in the memory of the others; nothing here has to be repaired.
  */
 #include "proc/root_private.h"
 
@@ -12,13 +13,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BACK_OFF_FIRST_US (100 * US_PER_MS)
-#define BACK_OFF_MAX_US   (10 * US_PER_S)
+#define BACK_OFF_FIRST_US  (100 * US_PER_MS)
+#define BACK_OFF_MAX_US    (10 * US_PER_S)
 #define BACK_OFF_FORGET_US (30 * US_PER_S) /* a child that lived so long starts again at once */
-#define EXIT_WAIT_US      (2 * US_PER_S)   /* from a closed channel to the end of the process */
+#define EXIT_WAIT_US       (2 * US_PER_S)  /* from a closed channel to the end of the process */
 
 struct root_child *
-root_add_child(struct root *root, enum role role, uint32_t worker, struct slice name, struct slice run_as, bool restarts)
+root_add_child(struct root *root, enum role role, uint32_t worker, struct slice name,
+	struct slice run_as, bool restarts)
 {
 	struct root_child *child = memory_get(root->env->memory, sizeof *child);
 
@@ -42,7 +44,7 @@ root_add_child(struct root *root, enum role role, uint32_t worker, struct slice 
 struct root_child *
 root_find_child(struct root *root, enum role role, struct slice name)
 {
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->role == role && slice_equal(child->name, name))
 			return child;
@@ -85,7 +87,7 @@ root_child_exited(struct root_child *child, int status)
 void
 root_pid_exited(struct root *root, pid_t pid, int status)
 {
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->pid == pid) {
 			root_child_exited(child, status);
@@ -132,7 +134,8 @@ child_bring_up(struct root_child *child)
 		return ERROR_NO_DESCRIPTORS;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
 		return error_from_errno(errno);
-	int result = root->options->spawner->start(root->options->spawner, child, fds[1], &child->pid);
+	int result =
+		root->options->spawner->start(root->options->spawner, child, fds[1], &child->pid);
 	if (result < 0) {
 		close(fds[0]);
 		return error_from_errno(-result);
@@ -161,7 +164,7 @@ make_room_for_deliverer(struct root *root)
 	struct root_child *oldest = NULL;
 	unsigned count = 0;
 
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->restarts || child->told_to_stop)
 			continue;
@@ -185,14 +188,17 @@ serve_need_deliver(struct root *root, struct root_child *queue, struct slice use
 		return;
 	if (child) {
 		child->asked = ++root->requests;
-		child->asked_again = true; /* on its way up that is one start too many at its end, on its way down just the one */
+		child->asked_again = true; /* on its way up that is one start too many at its end,
+					      on its way down just the one */
 		return;
 	}
 	if (!root->as_root && !is_own_login(root, login)) {
-		refusal.no_deliver.reason = SLICE("not running as root: mail can be delivered as the caller only");
+		refusal.no_deliver.reason =
+			SLICE("not running as root: mail can be delivered as the caller only");
 	} else {
 		make_room_for_deliverer(root);
-		child = root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests & 4095), user, slice_of(NULL, 0), false);
+		child = root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests & 4095),
+			user, slice_of(NULL, 0), false);
 		child->run_as = slice_from(child->name, sizeof "system:" - 1);
 		child->asked = root->requests;
 		error = root_start_child(child);
@@ -203,17 +209,19 @@ serve_need_deliver(struct root *root, struct root_child *queue, struct slice use
 	}
 	error = channel_try_send(&queue->channel, &refusal);
 	if (error != OK)
-		log_event(root->env, LOG_ERROR, "refusal_not_sent", LOG_SLICE("user", user), LOG_STRING("error", error_text(error)));
+		log_event(root->env, LOG_ERROR, "refusal_not_sent", LOG_SLICE("user", user),
+			LOG_STRING("error", error_text(error)));
 }
 
 static void
 end_broken(struct root *root, uint32_t instance)
 {
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->instance != instance || child->pid == 0 || child->told_to_stop)
 			continue;
-		log_event(root->env, LOG_ERROR, "process_ended", LOG_STRING("role", role_name(child->role)),
+		log_event(root->env, LOG_ERROR, "process_ended",
+			LOG_STRING("role", role_name(child->role)),
 			LOG_NUMBER("worker", child->worker), LOG_SLICE("name", child->name),
 			LOG_STRING("why", "the queue can't work with it"));
 		root->options->spawner->kill(root->options->spawner, child);
@@ -243,7 +251,8 @@ child_listen(struct root_child *child)
 		channel_relax(&child->channel);
 	}
 	if (error == ERROR_FORMAT)
-		log_event(root->env, LOG_ERROR, "process_broke_the_rules", LOG_STRING("role", role_name(child->role)),
+		log_event(root->env, LOG_ERROR, "process_broke_the_rules",
+			LOG_STRING("role", role_name(child->role)),
 			LOG_NUMBER("worker", child->worker));
 }
 
@@ -283,11 +292,16 @@ child_report_death(struct root_child *child)
 	int status = child->exit_status;
 
 	if (child->role == ROLE_LOG) /* nobody would read it in the log */
-		fprintf(stderr, "veredus: the log process died (wait status %d) and is started again\n", status);
-	log_event(child->root->env, LOG_ERROR, "process_died", LOG_STRING("role", role_name(child->role)),
-		LOG_NUMBER("worker", child->worker), LOG_SLICE("name", child->name),
-		WIFSIGNALED(status) ? LOG_NUMBER("signal", WTERMSIG(status)) : LOG_NUMBER("exit", WEXITSTATUS(status)),
-		LOG_NUMBER("lived_ms", (env_monotonic(child->root->env) - child->started_at) / US_PER_MS));
+		fprintf(stderr,
+			"veredus: the log process died (wait status %d) and is started again\n",
+			status);
+	log_event(child->root->env, LOG_ERROR, "process_died",
+		LOG_STRING("role", role_name(child->role)), LOG_NUMBER("worker", child->worker),
+		LOG_SLICE("name", child->name),
+		WIFSIGNALED(status) ? LOG_NUMBER("signal", WTERMSIG(status))
+				    : LOG_NUMBER("exit", WEXITSTATUS(status)),
+		LOG_NUMBER("lived_ms",
+			(env_monotonic(child->root->env) - child->started_at) / US_PER_MS));
 }
 
 /* May wait. */
@@ -298,29 +312,34 @@ child_pause(struct root_child *child)
 
 	if (env_monotonic(child->root->env) - child->started_at >= BACK_OFF_FORGET_US)
 		child->back_off_us = 0;
-	if (child->back_off_us > 0 && task_sleep(loop, loop_deadline(loop, child->back_off_us)) != OK)
+	if (child->back_off_us > 0 &&
+		task_sleep(loop, loop_deadline(loop, child->back_off_us)) != OK)
 		return;
 	child->back_off_us = child->back_off_us ? child->back_off_us * 2 : BACK_OFF_FIRST_US;
 	if (child->back_off_us > BACK_OFF_MAX_US)
 		child->back_off_us = BACK_OFF_MAX_US;
 }
 
-/* A deliverer for a system user that could not come, or has gone: the queue must not wait for it. */
+/* A deliverer for a system user that could not come, or has gone: the queue must not wait for it.
+ */
 static void
 child_refuse_deliveries(struct root_child *child)
 {
 	struct root *root = child->root;
 	struct root_child *queue = root_find_child(root, ROLE_QUEUE, SLICE(""));
-	bool no_user = WIFEXITED(child->exit_status) && WEXITSTATUS(child->exit_status) == EX_NOUSER;
+	bool no_user =
+		WIFEXITED(child->exit_status) && WEXITSTATUS(child->exit_status) == EX_NOUSER;
 	struct ipc_message message = {.kind = IPC_NO_DELIVER,
 		.no_deliver = {.user = child->name,
-			.reason = no_user ? SLICE("no such system user, or not one who gets mail") : SLICE("the deliverer could not be started")}};
+			.reason = no_user ? SLICE("no such system user, or not one who gets mail")
+					  : SLICE("the deliverer could not be started")}};
 
 	if (!queue || !queue->connected)
 		return;
 	enum error error = channel_try_send(&queue->channel, &message);
 	if (error != OK)
-		log_event(root->env, LOG_ERROR, "refusal_not_sent", LOG_SLICE("user", child->name), LOG_STRING("error", error_text(error)));
+		log_event(root->env, LOG_ERROR, "refusal_not_sent", LOG_SLICE("user", child->name),
+			LOG_STRING("error", error_text(error)));
 }
 
 static void
@@ -334,7 +353,8 @@ child_run_once(struct root_child *child)
 	if (error == OK)
 		error = root_wire_child(child);
 	if (error != OK && error != ERROR_CLOSED) {
-		log_event(root->env, LOG_ERROR, "process_not_started", LOG_STRING("role", role_name(child->role)),
+		log_event(root->env, LOG_ERROR, "process_not_started",
+			LOG_STRING("role", role_name(child->role)),
 			LOG_STRING("error", error_text(error)));
 		if (child->pid != 0)
 			root->options->spawner->kill(root->options->spawner, child);
@@ -392,7 +412,8 @@ void
 root_tell_stop(struct root_child *child, int64_t grace_us)
 {
 	struct root *root = child->root;
-	struct ipc_message stop = {.kind = IPC_STOP, .stop = {.grace_ms = (uint32_t)(grace_us / US_PER_MS)}};
+	struct ipc_message stop = {
+		.kind = IPC_STOP, .stop = {.grace_ms = (uint32_t)(grace_us / US_PER_MS)}};
 
 	child->told_to_stop = true;
 	if (child->pid == 0)

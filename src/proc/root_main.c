@@ -1,6 +1,7 @@
 /*
- * veredus-core as root: signals through a descriptor, children by fork and exec with nothing but their channel. A child gets an empty environment
- * (sanitizers' settings apart), no descriptor but 0, 1, 2 and its channel, no blocked signals, and dies with its parent.
+ * veredus-core as root: signals through a descriptor, children by fork and exec with nothing but
+ * their channel. A child gets an empty environment (sanitizers' settings apart), no descriptor but
+ * 0, 1, 2 and its channel, no blocked signals, and dies with its parent.
  */
 #include "proc/child.h"
 #include "proc/root.h"
@@ -31,13 +32,15 @@ struct core {
 	int exit_code;
 };
 
-/* Nobody reads standard input, and what is announced on standard output is the log's to write. Standard error takes last words. */
+/* Nobody reads standard input, and what is announced on standard output is the log's to write.
+ * Standard error takes last words. */
 static bool
 close_terminal(enum role role)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	return null >= 0 && dup2(null, STDIN_FILENO) >= 0 && (role == ROLE_LOG || dup2(null, STDOUT_FILENO) >= 0);
+	return null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+	       (role == ROLE_LOG || dup2(null, STDOUT_FILENO) >= 0);
 }
 
 /* Between fork and exec: system calls only. */
@@ -50,14 +53,16 @@ child_exec(const char *program, const char *name, enum role role, int child_fd, 
 	sigset_t none;
 
 	for (char **variable = environ; *variable && kept < ENVIRONMENT_KEPT_MAX; variable++)
-		if (strncmp(*variable, "ASAN_", 5) == 0 || strncmp(*variable, "UBSAN_", 6) == 0 || strncmp(*variable, "LSAN_", 5) == 0)
+		if (strncmp(*variable, "ASAN_", 5) == 0 || strncmp(*variable, "UBSAN_", 6) == 0 ||
+			strncmp(*variable, "LSAN_", 5) == 0)
 			environment[kept++] = *variable;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Ctrl-C goes to the whole group of the terminal: root ends the others in order. */
 	sigaction(SIGINT, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
-	if (getppid() == parent && close_terminal(role) && dup2(child_fd, CHILD_ROOT_FD) == CHILD_ROOT_FD &&
+	if (getppid() == parent && close_terminal(role) &&
+		dup2(child_fd, CHILD_ROOT_FD) == CHILD_ROOT_FD &&
 		close_range(CHILD_ROOT_FD + 1, ~0u, 0) == 0)
 		execve(program, arguments, environment);
 	_exit(EX_OSERR);
@@ -114,7 +119,8 @@ signals_run(void *arg)
 
 	for (;;) {
 		ssize_t got = read(core->signal_fd, &info, sizeof info);
-		if (got < 0 && errno == EAGAIN && watch_wait(&core->signals, POLL_READABLE, MONO_NEVER) == OK)
+		if (got < 0 && errno == EAGAIN &&
+			watch_wait(&core->signals, POLL_READABLE, MONO_NEVER) == OK)
 			continue;
 		if (got != sizeof info)
 			return;
@@ -135,8 +141,10 @@ static void
 root_task(void *arg)
 {
 	struct core *core = arg;
-	struct root_options options = {
-		.spawner = &core->spawner, .conf_file = core->conf_file, .created = take_root, .created_arg = core};
+	struct root_options options = {.spawner = &core->spawner,
+		.conf_file = core->conf_file,
+		.created = take_root,
+		.created_arg = core};
 
 	core->exit_code = root_run(&core->env, &core->conf, &options);
 	loop_stop(core->env.loop);
@@ -167,7 +175,8 @@ load_configuration(struct core *core, struct arena *arena)
 	struct buffer text;
 
 	conf_problems_init(&problems, core->env.memory);
-	enum error error = conf_load(&core->env, arena, AT_FDCWD, core->conf_file, &core->conf, &problems);
+	enum error error =
+		conf_load(&core->env, arena, AT_FDCWD, core->conf_file, &core->conf, &problems);
 	if (error != OK) {
 		buffer_init(&text, core->env.memory, 65536);
 		conf_problems_format(&problems, &text);
@@ -181,7 +190,10 @@ load_configuration(struct core *core, struct arena *arena)
 int
 root_main(const char *conf_file, const char *const programs[3])
 {
-	struct core core = {.spawner = {spawn_process, kill_process}, .programs = programs, .conf_file = conf_file, .exit_code = EX_OSERR};
+	struct core core = {.spawner = {spawn_process, kill_process},
+		.programs = programs,
+		.conf_file = conf_file,
+		.exit_code = EX_OSERR};
 	struct loop_options options = {.watchdog_us = 0};
 	struct arena arena;
 
@@ -191,7 +203,8 @@ root_main(const char *conf_file, const char *const programs[3])
 	if (load_configuration(&core, &arena) == OK) {
 		loop_new(&core.env, &options);
 		task_group_init(&core.tasks, core.env.loop);
-		if (watch_signals(&core) == OK && task_start(&core.tasks, "root", root_task, &core) == OK &&
+		if (watch_signals(&core) == OK &&
+			task_start(&core.tasks, "root", root_task, &core) == OK &&
 			task_start(&core.tasks, "signals", signals_run, &core) == OK)
 			loop_run(core.env.loop);
 		loop_free(&core.env.loop);

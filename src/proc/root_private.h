@@ -1,4 +1,5 @@
-/* What the files of root share: root.c the life of the whole, root_child.c the life of one child, root_wire.c who is connected with whom. */
+/* What the files of root share: root.c the life of the whole, root_child.c the life of one child,
+ * root_wire.c who is connected with whom. */
 #ifndef PROC_ROOT_PRIVATE_H
 #define PROC_ROOT_PRIVATE_H
 
@@ -8,8 +9,10 @@
 #include "ipc/log_ring.h"
 #include "proc/root.h"
 
-#define RING_BLOCKS      4096 /* 64 MiB a session worker, used as they are touched; half of it is more blocks than it has sessions by default */
-#define ROOT_NAME_MAX    320
+#define RING_BLOCKS                                                                               \
+	4096 /* 64 MiB a session worker, used as they are touched; half of it is more blocks than \
+		it has sessions by default */
+#define ROOT_NAME_MAX         320
 #define SYSTEM_DELIVERERS_MAX 64
 
 /* An open folder or socket that children get. */
@@ -38,17 +41,17 @@ struct root_child {
 	bool restarts;       /* else it comes when asked for: a system user's deliverer */
 	pid_t pid;           /* 0: not running */
 	struct channel channel;
-	bool connected;      /* its channel works and it had START: others may be connected to it */
+	bool connected; /* its channel works and it had START: others may be connected to it */
 	bool ready;
 	bool told_to_stop;
 	int exit_status;
-	int log_ring_fd;     /* as long as the child's place exists */
-	int wake_fd;         /* of the present process; -1 */
+	int log_ring_fd; /* as long as the child's place exists */
+	int wake_fd;     /* of the present process; -1 */
 	mono_us started_at;
 	int64_t back_off_us;
-	uint64_t asked;      /* order of the last request, for system users' deliverers */
-	bool asked_again;    /* while it was on its way down: another is started when it is gone */
-	uint32_t instance;   /* of the present process: no other ever had it */
+	uint64_t asked;    /* order of the last request, for system users' deliverers */
+	bool asked_again;  /* while it was on its way down: another is started when it is gone */
+	uint32_t instance; /* of the present process: no other ever had it */
 	struct task_event exited;
 	uint8_t name_storage[ROOT_NAME_MAX];
 };
@@ -71,12 +74,13 @@ struct root {
 	uint32_t instances;
 	bool as_root;
 	bool stopping;
-	bool started;    /* all were ready once: from here on a death is repaired, not fatal */
+	bool started; /* all were ready once: from here on a death is repaired, not fatal */
 	bool start_failed;
 };
 
 /* root_child.c */
-struct root_child *root_add_child(struct root *root, enum role role, uint32_t worker, struct slice name, struct slice run_as, bool restarts);
+struct root_child *root_add_child(struct root *root, enum role role, uint32_t worker,
+	struct slice name, struct slice run_as, bool restarts);
 MUST_CHECK enum error root_start_child(struct root_child *child);
 /* STOP; its end is seen by root->changed. */
 void root_tell_stop(struct root_child *child, int64_t grace_us);
@@ -84,7 +88,8 @@ void root_free_child(struct root_child *child);
 struct root_child *root_find_child(struct root *root, enum role role, struct slice name);
 
 /* root_wire.c */
-/* Gives a child that has just come to life everything: START, peers, rings, folders, listeners, GO. */
+/* Gives a child that has just come to life everything: START, peers, rings, folders, listeners, GO.
+ */
 MUST_CHECK enum error root_wire_child(struct root_child *child);
 /* The connections alone, with all living counterparts. */
 MUST_CHECK enum error root_connect_child(struct root_child *child);

@@ -1,6 +1,7 @@
 /*
- * From the configuration to folders, sockets and the list of children. Everything that can be wrong about the machine (a port in use, a folder
- * that belongs to somebody else, a user who does not exist) is found here, before anything runs, and said with what to do about it.
+ * From the configuration to folders, sockets and the list of children. Everything that can be wrong
+ * about the machine (a port in use, a folder that belongs to somebody else, a user who does not
+ * exist) is found here, before anything runs, and said with what to do about it.
  */
 #include "mailbox/template.h"
 #include "net/listener.h"
@@ -48,10 +49,15 @@ find_owner(struct root *root, struct slice name, struct user *ret_user)
 	if (!root->as_root || name.len == 0)
 		return EX_OK;
 	if (!text || env->users->find(env->world, text, ret_user) < 0)
-		return problem(root, EX_CONFIG, "there is no user \"%.*s\": make one (adduser --system --group %.*s) or name another",
+		return problem(root, EX_CONFIG,
+			"there is no user \"%.*s\": make one (adduser --system --group %.*s) or "
+			"name another",
 			SLICE_ARGS(name), SLICE_ARGS(name));
 	if (ret_user->uid == 0)
-		return problem(root, EX_CONFIG, "the user \"%.*s\" is root under another name: nothing of this server runs so", SLICE_ARGS(name));
+		return problem(root, EX_CONFIG,
+			"the user \"%.*s\" is root under another name: nothing of this server runs "
+			"so",
+			SLICE_ARGS(name));
 	return EX_OK;
 }
 
@@ -64,22 +70,28 @@ open_folder(struct root *root, const char *path, const struct user *owner, mode_
 
 	bool made = mkdir(path, mode) == 0;
 	if (!made && errno != EEXIST)
-		return problem(root, EX_CANTCREAT, "can't make the folder %s: %s", path, strerror(errno));
+		return problem(
+			root, EX_CANTCREAT, "can't make the folder %s: %s", path, strerror(errno));
 	int fd = env->disk->openat(env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
-		return problem(root, EX_NOPERM, "can't open the folder %s: %s", path, strerror(-fd));
+		return problem(
+			root, EX_NOPERM, "can't open the folder %s: %s", path, strerror(-fd));
 	if (made && root->as_root && fchown(fd, owner->uid, owner->gid) < 0) {
 		close(fd);
-		return problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path, strerror(errno));
+		return problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path,
+			strerror(errno));
 	}
 	if (fstat(fd, &stat) < 0) {
 		close(fd);
-		return problem(root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(errno));
+		return problem(
+			root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(errno));
 	}
 	if (root->as_root && stat.st_uid != owner->uid) {
 		close(fd);
-		return problem(root, EX_NOPERM, "the folder %s belongs to user %u, not to user %u: chown it, or change the configuration", path,
-			stat.st_uid, owner->uid);
+		return problem(root, EX_NOPERM,
+			"the folder %s belongs to user %u, not to user %u: chown it, or change the "
+			"configuration",
+			path, stat.st_uid, owner->uid);
 	}
 	*ret_fd = fd;
 	return EX_OK;
@@ -95,15 +107,17 @@ add_folder(struct root *root, enum role role, struct slice name, struct slice pa
 }
 
 static int
-set_up_folder(struct root *root, enum role role, struct slice name, struct slice path, struct slice owner_name, mode_t mode)
+set_up_folder(struct root *root, enum role role, struct slice name, struct slice path,
+	struct slice owner_name, mode_t mode)
 {
 	struct user owner;
 	char *text = text_of(root, path);
 	int fd;
 
-	list_for_each(link, &root->folders) {
+	list_for_each (link, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
-		if (folder->role == role && slice_equal(folder->name, name) && slice_equal(folder->path, path))
+		if (folder->role == role && slice_equal(folder->name, name) &&
+			slice_equal(folder->path, path))
 			return EX_OK;
 	}
 	int code = find_owner(root, owner_name, &owner);
@@ -124,17 +138,21 @@ parent_of(struct slice path)
 	return slice_sub(path, 0, len > 1 ? len - 1 : 1);
 }
 
-/* The deliverer for an owner of virtual mailboxes, with the folder that the template starts with. */
+/* The deliverer for an owner of virtual mailboxes, with the folder that the template starts with.
+ */
 static int
 set_up_owner(struct root *root, struct slice owner, struct slice template)
 {
 	const char *what;
 
 	if (mailbox_template_check(template, &what) != OK)
-		return problem(root, EX_CONFIG, "the mailbox template \"%.*s\" can't be used: %s", SLICE_ARGS(template), what);
+		return problem(root, EX_CONFIG, "the mailbox template \"%.*s\" can't be used: %s",
+			SLICE_ARGS(template), what);
 	if (!root_find_child(root, ROLE_DELIVER, owner))
-		root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests), owner, root->as_root ? owner : slice_of(NULL, 0), true);
-	return set_up_folder(root, ROLE_DELIVER, owner, mailbox_template_root(template), owner, 0750);
+		root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests), owner,
+			root->as_root ? owner : slice_of(NULL, 0), true);
+	return set_up_folder(
+		root, ROLE_DELIVER, owner, mailbox_template_root(template), owner, 0750);
 }
 
 static int
@@ -145,14 +163,17 @@ set_up_mailboxes(struct root *root)
 
 	for (size_t i = 0; code == EX_OK && i < conf->domain_count; i++)
 		if (conf->domains[i].owner == CONF_OWNER_USER)
-			code = set_up_owner(root, conf->domains[i].owner_user, conf->domains[i].mailbox_template);
+			code = set_up_owner(root, conf->domains[i].owner_user,
+				conf->domains[i].mailbox_template);
 	for (size_t i = 0; code == EX_OK && i < conf->route_count; i++)
 		if (conf->routes[i].to == CONF_TO_MAILDIR)
-			code = set_up_owner(root, conf->routes[i].owner_user, conf->routes[i].mailbox_template);
+			code = set_up_owner(
+				root, conf->routes[i].owner_user, conf->routes[i].mailbox_template);
 	return code;
 }
 
-/* Root opens it, so that it may lie in a folder where the log process can make nothing, /var/log for one. */
+/* Root opens it, so that it may lie in a folder where the log process can make nothing, /var/log
+ * for one. */
 static int
 set_up_log_file(struct root *root)
 {
@@ -164,22 +185,29 @@ set_up_log_file(struct root *root)
 
 	if (code != EX_OK)
 		return code;
-	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK; /* a FIFO there must not stop the start */
-	int fd = text ? env->disk->openat(env->world, AT_FDCWD, text, flags | O_CREAT | O_EXCL, 0640) : -ENOMEM;
+	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY |
+		    O_NONBLOCK; /* a FIFO there must not stop the start */
+	int fd =
+		text ? env->disk->openat(env->world, AT_FDCWD, text, flags | O_CREAT | O_EXCL, 0640)
+		     : -ENOMEM;
 	bool made = fd >= 0;
 	if (fd == -EEXIST)
 		fd = env->disk->openat(env->world, AT_FDCWD, text, flags, 0);
 	if (fd < 0)
-		return problem(root, EX_CANTCREAT, "can't open the log file %.*s: %s", SLICE_ARGS(path), strerror(-fd));
-	/* Only what was made here is given away: an older file may be somebody's, and root's descriptor writes to it anyway. */
+		return problem(root, EX_CANTCREAT, "can't open the log file %.*s: %s",
+			SLICE_ARGS(path), strerror(-fd));
+	/* Only what was made here is given away: an older file may be somebody's, and root's
+	 * descriptor writes to it anyway. */
 	if (made && root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
 		close(fd);
-		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s", SLICE_ARGS(path), strerror(errno));
+		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s",
+			SLICE_ARGS(path), strerror(errno));
 	}
 	struct stat stat;
 	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
 		close(fd);
-		return problem(root, EX_CANTCREAT, "the log file %.*s is no regular file", SLICE_ARGS(path));
+		return problem(root, EX_CANTCREAT, "the log file %.*s is no regular file",
+			SLICE_ARGS(path));
 	}
 	add_folder(root, ROLE_LOG, slice_of(NULL, 0), path, fd);
 	return EX_OK;
@@ -189,7 +217,8 @@ static int
 set_up_state(struct root *root)
 {
 	const struct conf *conf = root->conf;
-	int code = set_up_folder(root, ROLE_QUEUE, slice_of(NULL, 0), conf->spool, conf->user, 0700);
+	int code =
+		set_up_folder(root, ROLE_QUEUE, slice_of(NULL, 0), conf->spool, conf->user, 0700);
 
 	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;
 }
@@ -201,12 +230,14 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 	int fd, why = 0;
 
 	if (endpoint_parse(address, &endpoint) != OK)
-		return problem(root, EX_CONFIG, "\"%.*s\" is no address to listen on", SLICE_ARGS(address));
+		return problem(root, EX_CONFIG, "\"%.*s\" is no address to listen on",
+			SLICE_ARGS(address));
 	if (listener_bind(&endpoint, type, &fd, &why) != OK)
-		return problem(root, why == EACCES || why == EPERM ? EX_NOPERM : EX_UNAVAILABLE, "can't listen on %.*s: %s%s",
-			SLICE_ARGS(address), strerror(why),
+		return problem(root, why == EACCES || why == EPERM ? EX_NOPERM : EX_UNAVAILABLE,
+			"can't listen on %.*s: %s%s", SLICE_ARGS(address), strerror(why),
 			why == EADDRINUSE ? " (another server runs there; ss -ltnp tells which)"
-					  : why == EACCES ? " (ports below 1024 need root)" : "");
+			: why == EACCES   ? " (ports below 1024 need root)"
+					  : "");
 	struct root_listener *listener = memory_get(root->env->memory, sizeof *listener);
 	*listener = (struct root_listener){.role = role, .name = name, .fd = fd};
 	list_append(&root->listeners, &listener->link);
@@ -221,7 +252,8 @@ set_up_listeners(struct root *root)
 
 	for (size_t i = 0; i < conf->listener_count; i++)
 		for (size_t j = 0; code == EX_OK && j < conf->listeners[i].address_count; j++)
-			code = bind_listener(root, ROLE_SESSION, conf->listeners[i].name, conf->listeners[i].addresses[j], SOCK_STREAM);
+			code = bind_listener(root, ROLE_SESSION, conf->listeners[i].name,
+				conf->listeners[i].addresses[j], SOCK_STREAM);
 	return code;
 }
 
@@ -234,11 +266,14 @@ set_up_control(struct root *root)
 	char *parent = text_of(root, parent_of(path));
 
 	if (parent && mkdir(parent, 0750) < 0 && errno != EEXIST)
-		return problem(root, EX_CANTCREAT, "can't make the folder %s for the control socket: %s", parent, strerror(errno));
+		return problem(root, EX_CANTCREAT,
+			"can't make the folder %s for the control socket: %s", parent,
+			strerror(errno));
 	buffer_init(&address, root->env->memory, 4096);
 	buffer_append_text(&address, "unix:");
 	buffer_append(&address, path);
-	int code = bind_listener(root, ROLE_ADMIN, SLICE("control"), buffer_slice(&address), SOCK_SEQPACKET);
+	int code = bind_listener(
+		root, ROLE_ADMIN, SLICE("control"), buffer_slice(&address), SOCK_SEQPACKET);
 	buffer_done(&address);
 	return code;
 }
@@ -285,18 +320,18 @@ root_take_down(struct root *root)
 	struct env *env = root->env;
 	char *control = text_of(root, root->conf->control);
 
-	list_for_each_safe(link, next, &root->folders) {
+	list_for_each_safe (link, next, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
 		env->disk->close(env->world, folder->fd);
 		memory_put(env->memory, folder);
 	}
-	list_for_each_safe(link, next, &root->listeners) {
+	list_for_each_safe (link, next, &root->listeners) {
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
 		env->net->close(env->world, listener->fd);
 		if (listener->role == ROLE_ADMIN && control)
 			unlink(control);
 		memory_put(env->memory, listener);
 	}
-	list_for_each_safe(link, next, &root->children)
+	list_for_each_safe (link, next, &root->children)
 		root_free_child(list_entry(link, struct root_child, link));
 }

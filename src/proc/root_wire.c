@@ -1,6 +1,6 @@
 /*
- * Who is connected with whom: one table. A child that comes to life is connected with all living counterparts; they get their ends at any
- * time and drop what they had with its predecessor.
+ * Who is connected with whom: one table. A child that comes to life is connected with all living
+ * counterparts; they get their ends at any time and drop what they had with its predecessor.
  */
 #include "ipc/ring.h"
 #include "proc/root_private.h"
@@ -24,7 +24,8 @@ static const struct pair pairs[] = {
 	{ROLE_ADMIN, ROLE_QUEUE, false},
 };
 
-/* Root waits for nobody: a child that leaves a socket full of orders lying is broken, and a list of children must not change under a loop. */
+/* Root waits for nobody: a child that leaves a socket full of orders lying is broken, and a list of
+ * children must not change under a loop. */
 static enum error
 tell(struct root_child *child, const struct ipc_message *message)
 {
@@ -45,9 +46,11 @@ conf_view_new(struct root *root, enum role role, int *ret_fd)
 	conf_print(root->conf, process_conf_readers(role), &text);
 	enum error error = buffer_error(&text);
 	struct iovec piece = {text.ptr, text.len};
-	if (error == OK && text.len > 0 && env->disk->pwritev(env->world, fd, &piece, 1, 0) != (ssize_t)text.len)
+	if (error == OK && text.len > 0 &&
+		env->disk->pwritev(env->world, fd, &piece, 1, 0) != (ssize_t)text.len)
 		error = ERROR_NO_MEMORY;
-	if (error == OK && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	if (error == OK && fcntl(fd, F_ADD_SEALS,
+				   F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		error = error_from_errno(errno);
 	buffer_done(&text);
 	if (error != OK)
@@ -78,7 +81,10 @@ static enum error
 send_peer(struct root_child *to, const struct root_child *about, int fd)
 {
 	struct ipc_message message = {.kind = IPC_PEER,
-		.peer = {.role = about->role, .worker = about->worker, .instance = about->instance, .name = about->name},
+		.peer = {.role = about->role,
+			.worker = about->worker,
+			.instance = about->instance,
+			.name = about->name},
 		.fds = {fd},
 		.fd_count = 1};
 
@@ -88,8 +94,10 @@ send_peer(struct root_child *to, const struct root_child *about, int fd)
 static enum error
 send_ring(struct root_child *to, const struct root_child *session, int memory_fd, int other_wake_fd)
 {
-	struct ipc_message message = {
-		.kind = IPC_RING, .ring = {.worker = session->worker}, .fds = {memory_fd, other_wake_fd}, .fd_count = 2};
+	struct ipc_message message = {.kind = IPC_RING,
+		.ring = {.worker = session->worker},
+		.fds = {memory_fd, other_wake_fd},
+		.fd_count = 2};
 
 	return tell(to, &message);
 }
@@ -126,7 +134,8 @@ connect_pair(const struct pair *pair, struct root_child *a, struct root_child *b
 	return error;
 }
 
-/* Connects the newcomer with one living child if the table says so. A counterpart that does not take it is dying: it will come again. */
+/* Connects the newcomer with one living child if the table says so. A counterpart that does not
+ * take it is dying: it will come again. */
 static enum error
 connect_children(struct root_child *child, struct root_child *other)
 {
@@ -144,13 +153,16 @@ connect_children(struct root_child *child, struct root_child *other)
 static enum error
 send_log_ring(struct root_child *log, enum role role, uint32_t worker, int ring_fd)
 {
-	struct ipc_message message = {
-		.kind = IPC_LOG_RING, .log_ring = {.role = role, .worker = worker}, .fds = {ring_fd}, .fd_count = 1};
+	struct ipc_message message = {.kind = IPC_LOG_RING,
+		.log_ring = {.role = role, .worker = worker},
+		.fds = {ring_fd},
+		.fd_count = 1};
 
 	return tell(log, &message);
 }
 
-/* The log gets everybody's ring; a newcomer's ring goes to the log. Rings outlive the processes, so each goes once to each log. */
+/* The log gets everybody's ring; a newcomer's ring goes to the log. Rings outlive the processes, so
+ * each goes once to each log. */
 static enum error
 connect_log(struct root_child *child)
 {
@@ -160,10 +172,11 @@ connect_log(struct root_child *child)
 	if (child->role != ROLE_LOG)
 		return OK;
 	error = send_log_ring(child, ROLE_ROOT, 0, root->log_ring_fd);
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *other = list_entry(link, struct root_child, link);
 		if (error == OK && other->role != ROLE_LOG && other->log_ring_fd >= 0)
-			error = send_log_ring(child, other->role, other->worker, other->log_ring_fd);
+			error = send_log_ring(
+				child, other->role, other->worker, other->log_ring_fd);
 	}
 	return error;
 }
@@ -174,11 +187,15 @@ send_folders(struct root_child *child)
 	struct root *root = child->root;
 	enum error error = OK;
 
-	list_for_each(link, &root->folders) {
+	list_for_each (link, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
-		if (error != OK || folder->role != child->role || !slice_equal(folder->name, child->name))
+		if (error != OK || folder->role != child->role ||
+			!slice_equal(folder->name, child->name))
 			continue;
-		struct ipc_message message = {.kind = IPC_FOLDER, .folder = {.path = folder->path}, .fds = {folder->fd}, .fd_count = 1};
+		struct ipc_message message = {.kind = IPC_FOLDER,
+			.folder = {.path = folder->path},
+			.fds = {folder->fd},
+			.fd_count = 1};
 		error = tell(child, &message);
 	}
 	return error;
@@ -190,12 +207,14 @@ send_listeners(struct root_child *child)
 	struct root *root = child->root;
 	enum error error = OK;
 
-	list_for_each(link, &root->listeners) {
+	list_for_each (link, &root->listeners) {
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
 		if (error != OK || listener->role != child->role)
 			continue;
-		struct ipc_message message = {
-			.kind = IPC_LISTENER, .listener = {.name = listener->name}, .fds = {listener->fd}, .fd_count = 1};
+		struct ipc_message message = {.kind = IPC_LISTENER,
+			.listener = {.name = listener->name},
+			.fds = {listener->fd},
+			.fd_count = 1};
 		error = tell(child, &message);
 	}
 	return error;
@@ -208,7 +227,7 @@ root_connect_child(struct root_child *child)
 	enum error error = OK;
 
 	child->connected = true;
-	list_for_each(link, &root->children) {
+	list_for_each (link, &root->children) {
 		struct root_child *other = list_entry(link, struct root_child, link);
 		if (error == OK && other != child && other->connected)
 			error = connect_children(child, other);

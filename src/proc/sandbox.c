@@ -1,7 +1,8 @@
 /*
- * Landlock by its raw system calls (libc has no wrappers), seccomp by libseccomp. The filter kills the process on a call that its row does not
- * name, and refuses executable mappings. For `lookup`, whose libraries choose their calls (NSS), and under sanitizers the filter refuses instead
- * of killing.
+ * Landlock by its raw system calls (libc has no wrappers), seccomp by libseccomp. The filter kills
+ * the process on a call that its row does not name, and refuses executable mappings. For `lookup`,
+ * whose libraries choose their calls (NSS), and under sanitizers the filter refuses instead of
+ * killing.
  */
 #include "proc/sandbox.h"
 
@@ -34,11 +35,12 @@
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
-#define SECCOMP_GET_ACTION_AVAIL_OPERATION 2 /* <linux/seccomp.h>, which does not go with libseccomp's header */
-#define ACCESS_FS_IOCTL_DEV    (1ULL << 15)
-#define ACCESS_NET_TCP         (3ULL << 0) /* bind, connect */
-#define SCOPE_ABSTRACT_UNIX    (1ULL << 0)
-#define SCOPE_SIGNAL           (1ULL << 1)
+#define SECCOMP_GET_ACTION_AVAIL_OPERATION \
+	2 /* <linux/seccomp.h>, which does not go with libseccomp's header */
+#define ACCESS_FS_IOCTL_DEV (1ULL << 15)
+#define ACCESS_NET_TCP      (3ULL << 0) /* bind, connect */
+#define SCOPE_ABSTRACT_UNIX (1ULL << 0)
+#define SCOPE_SIGNAL        (1ULL << 1)
 
 struct ruleset {
 	uint64_t handled_access_fs;
@@ -47,14 +49,16 @@ struct ruleset {
 };
 
 #define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define ACCESS_MAKE                                                                                                    \
-	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |              \
-		LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR)
+#define ACCESS_MAKE                                                           \
+	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |     \
+		LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | \
+		LANDLOCK_ACCESS_FS_MAKE_DIR)
 
 static int
 landlock_version(void)
 {
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	long version =
+		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 
 	return version < 0 ? 0 : (int)version;
 }
@@ -66,7 +70,8 @@ sandbox_probe(void)
 
 	uint32_t kill_process = SCMP_ACT_KILL_PROCESS;
 
-	support.seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL_OPERATION, 0, &kill_process) == 0;
+	support.seccomp =
+		syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL_OPERATION, 0, &kill_process) == 0;
 	return support;
 }
 
@@ -127,7 +132,9 @@ landlock_allow(int ruleset_fd, int folder_fd, uint64_t access)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = folder_fd};
 
-	return syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0 ? error_from_errno(errno) : OK;
+	return syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
+		       ? error_from_errno(errno)
+		       : OK;
 }
 
 static enum error
@@ -139,7 +146,8 @@ landlock_close(const struct sandbox *sandbox)
 	uint64_t make = ACCESS_MAKE;
 
 	/* Version 1 forbids every rename between folders, which a Maildir is made of. */
-	if (version < 1 || sandbox->folders_cut || (version < 2 && sandbox->rights->folders == FOLDER_WRITE))
+	if (version < 1 || sandbox->folders_cut ||
+		(version < 2 && sandbox->rights->folders == FOLDER_WRITE))
 		return OK;
 	if (version >= 2)
 		make |= LANDLOCK_ACCESS_FS_REFER;
@@ -161,8 +169,8 @@ landlock_close(const struct sandbox *sandbox)
 		return error_from_errno(errno);
 	enum error error = OK;
 	for (size_t i = 0; error == OK && i < sandbox->folder_count; i++)
-		error = landlock_allow(
-			fd, sandbox->folders[i].fd, ACCESS_READ | (sandbox->folders[i].access == FOLDER_WRITE ? make : 0));
+		error = landlock_allow(fd, sandbox->folders[i].fd,
+			ACCESS_READ | (sandbox->folders[i].access == FOLDER_WRITE ? make : 0));
 	if (error == OK && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		error = error_from_errno(errno);
 	close(fd);
@@ -176,13 +184,15 @@ takes_protection(const char *name)
 	return strcmp(name, "mmap") == 0 || strcmp(name, "mprotect") == 0;
 }
 
-/* Threads, not processes. What clone3 is asked for lies in memory that no filter can read: libc takes ENOSYS and asks clone. */
+/* Threads, not processes. What clone3 is asked for lies in memory that no filter can read: libc
+ * takes ENOSYS and asks clone. */
 static int
 filter_allow_threads(scmp_filter_ctx filter, const char *name, int number)
 {
 	if (strcmp(name, "clone3") == 0)
 		return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), number, 0);
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
+		SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 }
 
 /* Signals go to nobody else: tgkill is for abort(). */
@@ -192,9 +202,11 @@ filter_allow(scmp_filter_ctx filter, const char *name, int number)
 	if (slice_has_prefix(slice_text(name), SLICE("clone")) && !SANDBOX_SANITIZED)
 		return filter_allow_threads(filter, name, number);
 	if (strcmp(name, "tgkill") == 0 && !SANDBOX_SANITIZED)
-		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 	if (takes_protection(name) && !SANDBOX_SANITIZED)
-		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
 }
 
@@ -212,21 +224,26 @@ filter_add(scmp_filter_ctx filter, const char *const *calls)
 	return OK;
 }
 
-static const char *const sanitizer_calls[] = {"openat", "readlink", "readlinkat", "getrlimit", "prlimit64", "lseek", "getdents64", "gettid",
-	"prctl", "clone", "clone3", "wait4", "kill", "sysinfo", "writev", "ioctl", "personality", "sched_getaffinity", "getuid", "process_vm_readv",
-	"pread64", "stat", "lstat", "access", "uname", "getppid", "setitimer", "dup", "pipe2", "ptrace", "arch_prctl", NULL};
+static const char *const sanitizer_calls[] = {"openat", "readlink", "readlinkat", "getrlimit",
+	"prlimit64", "lseek", "getdents64", "gettid", "prctl", "clone", "clone3", "wait4", "kill",
+	"sysinfo", "writev", "ioctl", "personality", "sched_getaffinity", "getuid",
+	"process_vm_readv", "pread64", "stat", "lstat", "access", "uname", "getppid", "setitimer",
+	"dup", "pipe2", "ptrace", "arch_prctl", NULL};
 
 static enum error
 seccomp_close(const struct process_rights *rights)
 {
 	if (!sandbox_probe().seccomp)
 		return OK; /* reported at the start */
-	scmp_filter_ctx filter = seccomp_init(SANDBOX_SANITIZED || rights->refuses ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx filter =
+		seccomp_init(SANDBOX_SANITIZED || rights->refuses ? SCMP_ACT_ERRNO(EPERM)
+								  : SCMP_ACT_KILL_PROCESS);
 
 	if (!filter)
 		return ERROR_NO_MEMORY;
 	enum error error = OK;
-	/* Left alone, a call of another architecture ends its thread only: a process without its main thread, which root never sees die. */
+	/* Left alone, a call of another architecture ends its thread only: a process without its
+	 * main thread, which root never sees die. */
 	if (seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0)
 		error = ERROR_UNSUPPORTED;
 	if (error == OK)

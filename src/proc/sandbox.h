@@ -1,6 +1,6 @@
 /*
- * Giving rights up: empty root folder, user, Landlock, seccomp, in this order, once and for ever. On by default; what the kernel lacks is
- * reported by sandbox_probe, once at the start.
+ * Giving rights up: empty root folder, user, Landlock, seccomp, in this order, once and for ever.
+ * On by default; what the kernel lacks is reported by sandbox_probe, once at the start.
  */
 #ifndef PROC_SANDBOX_H
 #define PROC_SANDBOX_H
@@ -20,7 +20,8 @@ struct sandbox {
 		enum folder_access access;
 	} folders[SANDBOX_FOLDERS_MAX];
 	size_t folder_count;
-	bool folders_cut; /* more folders than fit: Landlock is left off rather than breaking deliveries */
+	bool folders_cut; /* more folders than fit: Landlock is left off rather than breaking
+			     deliveries */
 };
 
 struct sandbox_support {

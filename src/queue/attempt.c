@@ -1,9 +1,12 @@
 /*
- * One try at a message: read its envelope, ask the route of each open recipient, discard or hold or hand to a deliverer, and when the last
- * answer is there decide what becomes of the message. Failures of ours (no memory, a deliverer that died) count like any other, so that a
- * message that makes a deliverer fail is tried ever more seldom; what was not tried at all does not count and is tried soon.
+ * One try at a message: read its envelope, ask the route of each open recipient, discard or hold or
+ * hand to a deliverer, and when the last answer is there decide what becomes of the message.
+ * Failures of ours (no memory, a deliverer that died) count like any other, so that a message that
+ * makes a deliverer fail is tried ever more seldom; what was not tried at all does not count and is
+ * tried soon.
  *
- * A message that has failed for good is held, with its reason, until somebody looks: nothing that got a 250 is dropped silently.
+ * A message that has failed for good is held, with its reason, until somebody looks: nothing that
+ * got a 250 is dropped silently.
  */
 #include "queue/queue_private.h"
 #include "text/address.h"
@@ -59,8 +62,8 @@ queue_segment_fd(struct queue_service *service, uint32_t segment, int *ret_fd)
 }
 
 enum error
-queue_read_envelope(
-	struct queue_service *service, const struct queued *queued, struct arena *arena, struct envelope *ret_envelope)
+queue_read_envelope(struct queue_service *service, const struct queued *queued, struct arena *arena,
+	struct envelope *ret_envelope)
 {
 	struct slice bytes = slice_of(queued->envelope, queued->envelope_bytes);
 	struct buffer payload;
@@ -68,7 +71,8 @@ queue_read_envelope(
 	int fd;
 
 	if (queued->envelope)
-		return arena_copy(arena, bytes, &copy) ? envelope_decode(copy, arena, ret_envelope) : ERROR_NO_MEMORY;
+		return arena_copy(arena, bytes, &copy) ? envelope_decode(copy, arena, ret_envelope)
+						       : ERROR_NO_MEMORY;
 	enum error error = queue_segment_fd(service, queued->message.segment, &fd);
 	if (error != OK)
 		return error;
@@ -130,8 +134,11 @@ put_recipient_results(struct attempt *attempt)
 	for (uint32_t i = 0; i < attempt->envelope.recipient_count; i++) {
 		if (attempt->states[i] != RECIPIENT_DELIVERED || attempt->was_done[i])
 			continue;
-		struct spool_result result = {.kind = SPOOL_RECIPIENT_DELIVERED, .message = queued->message, .recipient = i};
-		if (queued_add_done(service, queued, i) == OK) /* else it is delivered again, into the file that is there */
+		struct spool_result result = {.kind = SPOOL_RECIPIENT_DELIVERED,
+			.message = queued->message,
+			.recipient = i};
+		if (queued_add_done(service, queued, i) ==
+			OK) /* else it is delivered again, into the file that is there */
 			queue_put_result(service, &result);
 	}
 }
@@ -148,9 +155,11 @@ message_hold(struct attempt *attempt, const char *event)
 
 	queued->held = true;
 	queued_keep_reply(service, queued, text);
-	log_event(service->env, LOG_WARNING, event, id_field(queued, id), LOG_SLICE("from", attempt->envelope.reverse_path),
-		LOG_NUMBER("recipients", attempt->failed + attempt->deferred + attempt->held), status_field(attempt->last_status, status),
-		LOG_SLICE("reply", text), LOG_STRING("state", "held"));
+	log_event(service->env, LOG_WARNING, event, id_field(queued, id),
+		LOG_SLICE("from", attempt->envelope.reverse_path),
+		LOG_NUMBER("recipients", attempt->failed + attempt->deferred + attempt->held),
+		status_field(attempt->last_status, status), LOG_SLICE("reply", text),
+		LOG_STRING("state", "held"));
 	queue_put_result(service, &result);
 }
 
@@ -165,15 +174,17 @@ message_defer(struct attempt *attempt)
 	char id[QUEUE_ID_DIGITS + 1], status[16];
 
 	env_random(service->env, &random, sizeof random);
-	struct schedule_decision decision = schedule_retry(
-		&service->policy, attempt->envelope.received_at, env_wall(service->env), queued->attempts, random);
+	struct schedule_decision decision = schedule_retry(&service->policy,
+		attempt->envelope.received_at, env_wall(service->env), queued->attempts, random);
 	if (decision.expired) {
 		message_hold(attempt, "expired");
 		return;
 	}
 	queued_keep_reply(service, queued, text);
-	log_event(service->env, LOG_INFO, "deferred", id_field(queued, id), LOG_NUMBER("recipients", attempt->deferred),
-		LOG_NUMBER("attempts", queued->attempts), status_field(attempt->last_status, status), LOG_SLICE("reply", text),
+	log_event(service->env, LOG_INFO, "deferred", id_field(queued, id),
+		LOG_NUMBER("recipients", attempt->deferred),
+		LOG_NUMBER("attempts", queued->attempts),
+		status_field(attempt->last_status, status), LOG_SLICE("reply", text),
 		LOG_NUMBER("next_s", (decision.next_at - env_wall(service->env)) / US_PER_S));
 	struct spool_result result = {.kind = SPOOL_DEFERRED,
 		.message = queued->message,
@@ -195,7 +206,8 @@ message_postpone(struct attempt *attempt)
 	if (attempt->full_peer)
 		peer_park(attempt->full_peer, attempt->queued);
 	else
-		table_schedule(service, attempt->queued, env_wall(service->env) + QUEUE_RETRY_SOON_US);
+		table_schedule(
+			service, attempt->queued, env_wall(service->env) + QUEUE_RETRY_SOON_US);
 }
 
 /* May wait. The last answer of the try is there. */
@@ -247,8 +259,10 @@ log_delivered(struct attempt *attempt, uint32_t recipient, const struct ipc_resu
 	char id[QUEUE_ID_DIGITS + 1];
 
 	log_event(service->env, LOG_INFO, "delivered", id_field(attempt->queued, id),
-		LOG_SLICE("to", attempt->envelope.recipients[recipient].address), LOG_SLICE("path", result->path),
-		LOG_NUMBER("delay_ms", (env_wall(service->env) - attempt->envelope.received_at) / US_PER_MS));
+		LOG_SLICE("to", attempt->envelope.recipients[recipient].address),
+		LOG_SLICE("path", result->path),
+		LOG_NUMBER("delay_ms",
+			(env_wall(service->env) - attempt->envelope.received_at) / US_PER_MS));
 }
 
 /* Gives the slot back. */
@@ -272,7 +286,8 @@ attempt_less_under_way(struct attempt *attempt)
 
 /* May wait. */
 void
-attempt_answer(struct queue_service *service, struct delivery *delivery, const struct ipc_result *result)
+attempt_answer(
+	struct queue_service *service, struct delivery *delivery, const struct ipc_result *result)
 {
 	static const enum recipient_state states[] = {
 		[DELIVER_DELIVERED] = RECIPIENT_DELIVERED,
@@ -320,7 +335,8 @@ delivery_new(struct queue_service *service)
 	return delivery;
 }
 
-/* The name of the deliverer: a virtual mailbox' owner, or "system:" and the login of the address. */
+/* The name of the deliverer: a virtual mailbox' owner, or "system:" and the login of the address.
+ */
 static enum error
 deliverer_of(struct attempt *attempt, uint32_t recipient, size_t route, struct slice *ret_name)
 {
@@ -331,7 +347,8 @@ deliverer_of(struct attempt *attempt, uint32_t recipient, size_t route, struct s
 	*ret_name = service->owners[route];
 	if (ret_name->len > 0)
 		return OK;
-	uint8_t *storage = arena_take(&attempt->arena, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
+	uint8_t *storage =
+		arena_take(&attempt->arena, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
 	if (!storage)
 		return ERROR_NO_MEMORY;
 	if (address_parse(attempt->envelope.recipients[recipient].address, &address) != ADDRESS_OK)
@@ -381,7 +398,8 @@ static void
 recipient_try(struct attempt *attempt, uint32_t recipient)
 {
 	struct queue_service *service = attempt->service;
-	struct route_decision route = route_decide(&service->routes, attempt->envelope.recipients[recipient].address);
+	struct route_decision route =
+		route_decide(&service->routes, attempt->envelope.recipients[recipient].address);
 
 	switch (route.kind) {
 	case ROUTE_MAILDIR:
@@ -396,7 +414,8 @@ recipient_try(struct attempt *attempt, uint32_t recipient)
 		return;
 	default: /* the configuration has changed since the message came: it may change back */
 		recipient_settle(attempt, recipient, RECIPIENT_DEFERRED);
-		attempt_note(attempt, 40405, SLICE("no domain or route of the configuration takes this address"));
+		attempt_note(attempt, 40405,
+			SLICE("no domain or route of the configuration takes this address"));
 	}
 }
 
@@ -408,8 +427,10 @@ attempt_refuse(struct attempt *attempt, enum error error)
 	struct queued *queued = attempt->queued;
 	char id[QUEUE_ID_DIGITS + 1];
 
-	log_event(service->env, LOG_ERROR, "message_unreadable", id_field(queued, id), LOG_STRING("error", error_text(error)),
-		LOG_NUMBER("segment", queued->message.segment), LOG_NUMBER("offset", queued->message.offset));
+	log_event(service->env, LOG_ERROR, "message_unreadable", id_field(queued, id),
+		LOG_STRING("error", error_text(error)),
+		LOG_NUMBER("segment", queued->message.segment),
+		LOG_NUMBER("offset", queued->message.offset));
 	if (error == ERROR_DAMAGED || error == ERROR_FORMAT)
 		queued->held = true;
 	else
@@ -421,12 +442,14 @@ static enum error
 attempt_open(struct attempt *attempt)
 {
 	struct queued *queued = attempt->queued;
-	enum error error = queue_read_envelope(attempt->service, queued, &attempt->arena, &attempt->envelope);
+	enum error error =
+		queue_read_envelope(attempt->service, queued, &attempt->arena, &attempt->envelope);
 
 	if (error != OK)
 		return error;
 	attempt->states = arena_take(&attempt->arena, attempt->envelope.recipient_count);
-	attempt->was_done = arena_take(&attempt->arena, attempt->envelope.recipient_count * sizeof(bool));
+	attempt->was_done =
+		arena_take(&attempt->arena, attempt->envelope.recipient_count * sizeof(bool));
 	if (!attempt->states || !attempt->was_done)
 		return ERROR_NO_MEMORY;
 	for (uint32_t i = 0; i < queued->done_count; i++)

@@ -25,22 +25,26 @@ send_item(struct admin_link *link, uint32_t request, struct queued *queued)
 	if (read == OK) {
 		item->received_at = (uint64_t)envelope.received_at;
 		item->recipients = envelope.recipient_count;
-		item->recipients_left =
-			queued->done_count < envelope.recipient_count ? envelope.recipient_count - queued->done_count : 0;
+		item->recipients_left = queued->done_count < envelope.recipient_count
+						? envelope.recipient_count - queued->done_count
+						: 0;
 		item->reverse_path = envelope.reverse_path;
 		if (envelope.recipient_count > 0)
 			item->first_recipient = envelope.recipients[0].address;
 	} else {
-		item->last_reply = slice_text(error_text(read)); /* an unreadable message is shown all the same */
+		item->last_reply = slice_text(
+			error_text(read)); /* an unreadable message is shown all the same */
 	}
 	if (queued->reply_len > 0)
 		item->last_reply = slice_of(queued->reply, queued->reply_len);
-	enum error error = channel_send(&link->channel, &message, loop_deadline(service->env->loop, CONTROL_ANSWER_US));
+	enum error error = channel_send(
+		&link->channel, &message, loop_deadline(service->env->loop, CONTROL_ANSWER_US));
 	arena_done(&arena);
 	return error;
 }
 
-/* The first message whose id is not below: by the hash when it is there, which it is for whoever pages. */
+/* The first message whose id is not below: by the hash when it is there, which it is for whoever
+ * pages. */
 static struct list *
 first_from(struct queue_service *service, uint64_t from_id)
 {
@@ -48,7 +52,7 @@ first_from(struct queue_service *service, uint64_t from_id)
 
 	if (queued)
 		return &queued->link;
-	list_for_each(link, &service->messages)
+	list_for_each (link, &service->messages)
 		if (list_entry(link, struct queued, link)->message.queue_id >= from_id)
 			return link;
 	return &service->messages;
@@ -59,7 +63,8 @@ static enum error
 answer_list(struct admin_link *link, const struct ipc_queue_list *request)
 {
 	struct queue_service *service = link->service;
-	struct ipc_message end = {.kind = IPC_QUEUE_END, .queue_end = {.request = request->request}};
+	struct ipc_message end = {
+		.kind = IPC_QUEUE_END, .queue_end = {.request = request->request}};
 	uint64_t from_id = request->from_id;
 	enum error error = OK;
 
@@ -71,14 +76,18 @@ answer_list(struct admin_link *link, const struct ipc_queue_list *request)
 		}
 		struct queued *queued = list_entry(place, struct queued, link);
 		struct list *next = place->next;
-		from_id = next == &service->messages ? 0 : list_entry(next, struct queued, link)->message.queue_id;
+		from_id = next == &service->messages
+				  ? 0
+				  : list_entry(next, struct queued, link)->message.queue_id;
 		error = send_item(link, request->request, queued);
 		if (from_id == 0)
 			break;
 	}
 	end.queue_end.next_id = from_id;
 	end.queue_end.total = service->message_count;
-	return error != OK ? error : channel_send(&link->channel, &end, loop_deadline(service->env->loop, CONTROL_ANSWER_US));
+	return error != OK ? error
+			   : channel_send(&link->channel, &end,
+				     loop_deadline(service->env->loop, CONTROL_ANSWER_US));
 }
 
 void
@@ -89,7 +98,8 @@ control_run(void *arg)
 	struct ipc_message message;
 	enum error error = OK;
 
-	while (error == OK && (error = channel_receive(&link->channel, MONO_NEVER, &message)) == OK) {
+	while (error == OK &&
+		(error = channel_receive(&link->channel, MONO_NEVER, &message)) == OK) {
 		struct ipc_queue_list request = message.queue_list;
 		error = answer_list(link, &request);
 	}

@@ -1,10 +1,14 @@
-/* The same protocol as the rings between processes (ipc/ring.c), without the mistrust: both sides are this program. */
+/* The same protocol as the rings between processes (ipc/ring.c), without the mistrust: both sides
+ * are this program. */
 #include "queue/handoff.h"
 
 void
-handoff_init(struct handoff *handoff, struct env *env, size_t slot_bytes, uint32_t capacity, int wake_fd)
+handoff_init(
+	struct handoff *handoff, struct env *env, size_t slot_bytes, uint32_t capacity, int wake_fd)
 {
-	*handoff = (struct handoff){.slot_bytes = (slot_bytes + 63) & ~(size_t)63, .capacity = capacity, .wake_fd = wake_fd};
+	*handoff = (struct handoff){.slot_bytes = (slot_bytes + 63) & ~(size_t)63,
+		.capacity = capacity,
+		.wake_fd = wake_fd};
 	handoff->slots = memory_get(env->memory, handoff->slot_bytes * capacity);
 }
 
@@ -19,8 +23,8 @@ uint32_t
 handoff_room(const struct handoff *handoff)
 {
 	return handoff->capacity -
-		(atomic_load_explicit(&handoff->tail, memory_order_acquire) -
-			atomic_load_explicit(&handoff->head, memory_order_acquire));
+	       (atomic_load_explicit(&handoff->tail, memory_order_acquire) -
+		       atomic_load_explicit(&handoff->head, memory_order_acquire));
 }
 
 void *
@@ -28,7 +32,9 @@ handoff_slot(struct handoff *handoff)
 {
 	uint32_t tail = atomic_load_explicit(&handoff->tail, memory_order_relaxed);
 
-	return handoff_room(handoff) == 0 ? NULL : handoff->slots + (tail & (handoff->capacity - 1)) * handoff->slot_bytes;
+	return handoff_room(handoff) == 0
+		       ? NULL
+		       : handoff->slots + (tail & (handoff->capacity - 1)) * handoff->slot_bytes;
 }
 
 void
@@ -40,7 +46,8 @@ handoff_put(struct handoff *handoff)
 void
 handoff_wake(struct handoff *handoff, const struct env *env)
 {
-	if (atomic_load(&handoff->taker_sleeps) != 0 && atomic_exchange(&handoff->taker_sleeps, 0) != 0)
+	if (atomic_load(&handoff->taker_sleeps) != 0 &&
+		atomic_exchange(&handoff->taker_sleeps, 0) != 0)
 		env->poll->wake_signal(env->world, handoff->wake_fd);
 }
 
@@ -72,7 +79,8 @@ bool
 handoff_may_sleep(struct handoff *handoff)
 {
 	atomic_store(&handoff->taker_sleeps, 1);
-	/* Sequentially consistent, as the store before it and the putter's pair: one of the two sees the other. */
+	/* Sequentially consistent, as the store before it and the putter's pair: one of the two
+	 * sees the other. */
 	return atomic_load(&handoff->tail) == atomic_load(&handoff->head);
 }
 

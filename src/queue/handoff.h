@@ -1,6 +1,6 @@
 /*
- * A bounded line of equal slots from one thread to another inside `queue`. One side puts, the other takes; neither waits: a full line
- * says so, and the sleeper is woken through a counter.
+ * A bounded line of equal slots from one thread to another inside `queue`. One side puts, the other
+ * takes; neither waits: a full line says so, and the sleeper is woken through a counter.
  */
 #ifndef QUEUE_HANDOFF_H
 #define QUEUE_HANDOFF_H
@@ -14,7 +14,8 @@ struct handoff {
 	size_t slot_bytes;
 	uint32_t capacity; /* a power of two */
 	int wake_fd;       /* of the taker */
-	/* The two sides' words lie on cache lines of their own, without asking for more alignment than memory accounts give. */
+	/* The two sides' words lie on cache lines of their own, without asking for more alignment
+	 * than memory accounts give. */
 	uint8_t apart_before[64];
 	_Atomic uint32_t tail;
 	_Atomic uint32_t taker_sleeps;
@@ -23,10 +24,12 @@ struct handoff {
 };
 
 /* wake_fd stays the caller's. */
-void handoff_init(struct handoff *handoff, struct env *env, size_t slot_bytes, uint32_t capacity, int wake_fd);
+void handoff_init(struct handoff *handoff, struct env *env, size_t slot_bytes, uint32_t capacity,
+	int wake_fd);
 void handoff_done(struct handoff *handoff, struct env *env);
 
-/* The putter: how many more fit; the next free slot (NULL: full), shown to the taker by handoff_put. */
+/* The putter: how many more fit; the next free slot (NULL: full), shown to the taker by
+ * handoff_put. */
 uint32_t handoff_room(const struct handoff *handoff);
 void *handoff_slot(struct handoff *handoff);
 void handoff_put(struct handoff *handoff);

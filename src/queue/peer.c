@@ -1,10 +1,12 @@
 /*
- * The deliverers: one for each owner of virtual mailboxes, which root always keeps, and one a system user, which root starts when it is asked. A delivery
- * for a deliverer that is not there waits until it is, or until root says that there will be none. When one dies, what it had under
+ * The deliverers: one for each owner of virtual mailboxes, which root always keeps, and one a
+ * system user, which root starts when it is asked. A delivery for a deliverer that is not there
+ * waits until it is, or until root says that there will be none. When one dies, what it had under
  * way is a temporary failure: the next try finds files that were delivered already.
  *
- * A delivery that a channel has taken stays that channel's until it is answered or the channel ends, also when another has come in the
- * channel's place: waits lie in between, and only who took a delivery may give it up.
+ * A delivery that a channel has taken stays that channel's until it is answered or the channel
+ * ends, also when another has come in the channel's place: waits lie in between, and only who took
+ * a delivery may give it up.
  */
 #include "queue/queue_private.h"
 
@@ -15,7 +17,8 @@
 #define COPY_PIECE 65536
 
 static void
-delivery_fail(struct delivery *delivery, enum deliver_outcome outcome, uint32_t status, struct slice text)
+delivery_fail(
+	struct delivery *delivery, enum deliver_outcome outcome, uint32_t status, struct slice text)
 {
 	struct ipc_result result = {.outcome = outcome, .status = status, .text = text};
 
@@ -28,13 +31,15 @@ content_of(const struct delivery *delivery)
 	return delivery->attempt->queued->content;
 }
 
-/* May wait. A descriptor of its own: one of the cache may be another segment's before there is room to send it. */
+/* May wait. A descriptor of its own: one of the cache may be another segment's before there is room
+ * to send it. */
 static enum error
 send_segment(struct peer_channel *peer, const struct spool_reference *content)
 {
 	struct queue_service *service = peer->peer->service;
 	int fd;
-	enum error error = spool_open_segment(service->env, service->spool_fd, content->segment, &fd);
+	enum error error =
+		spool_open_segment(service->env, service->spool_fd, content->segment, &fd);
 
 	if (error != OK)
 		return error;
@@ -47,16 +52,19 @@ send_segment(struct peer_channel *peer, const struct spool_reference *content)
 	return error;
 }
 
-/* May wait. The deliverer needs the segment's descriptor once; the one it has had longest makes room. */
+/* May wait. The deliverer needs the segment's descriptor once; the one it has had longest makes
+ * room. */
 static enum error
 peer_need_segment(struct peer_channel *peer, const struct spool_reference *content)
 {
 	uint32_t place = peer->next_segment % PEER_SEGMENTS_MAX;
 	struct ipc_message gone = {.kind = IPC_SEGMENT_GONE,
-		.segment_gone = {.segment = peer->segments[place].segment, .generation = peer->segments[place].generation}};
+		.segment_gone = {.segment = peer->segments[place].segment,
+			.generation = peer->segments[place].generation}};
 
 	for (uint32_t i = 0; i < peer->segment_count; i++)
-		if (peer->segments[i].segment == content->segment && peer->segments[i].generation == content->generation)
+		if (peer->segments[i].segment == content->segment &&
+			peer->segments[i].generation == content->generation)
 			return OK;
 	enum error error = send_segment(peer, content);
 	if (error == OK && peer->segment_count == PEER_SEGMENTS_MAX)
@@ -106,11 +114,14 @@ copy_content(struct queue_service *service, const struct spool_reference *conten
 	uint8_t *piece = memory_try(env->memory, COPY_PIECE);
 	uint64_t at = 0;
 	int fd = -1;
-	enum error error = piece ? queue_segment_fd(service, content->segment, &fd) : ERROR_NO_MEMORY;
+	enum error error =
+		piece ? queue_segment_fd(service, content->segment, &fd) : ERROR_NO_MEMORY;
 
 	while (error == OK && at < content->size) {
-		size_t len = content->size - at < COPY_PIECE ? (size_t)(content->size - at) : COPY_PIECE;
-		ssize_t got = env->disk->pread(env->world, fd, piece, len, (off_t)(content->offset + at));
+		size_t len =
+			content->size - at < COPY_PIECE ? (size_t)(content->size - at) : COPY_PIECE;
+		ssize_t got =
+			env->disk->pread(env->world, fd, piece, len, (off_t)(content->offset + at));
 		struct iovec iov = {piece, got > 0 ? (size_t)got : 0};
 		if (got <= 0 || env->disk->pwritev(env->world, memfd, &iov, 1, (off_t)at) != got)
 			error = ERROR_IO;
@@ -130,7 +141,8 @@ make_copy(struct queue_service *service, const struct spool_reference *content, 
 	if (memfd < 0)
 		return error_from_errno(errno);
 	enum error error = copy_content(service, content, memfd);
-	if (error == OK && fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	if (error == OK && fcntl(memfd, F_ADD_SEALS,
+				   F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		error = ERROR_UNSUPPORTED;
 	if (error != OK) {
 		service->env->disk->close(service->env->world, memfd);
@@ -154,18 +166,19 @@ send_copy(struct peer_channel *peer, struct delivery *delivery, uint64_t number)
 	if (error != OK)
 		return error;
 	struct ipc_message message = {.kind = IPC_DELIVER_COPY,
-		.deliver_copy = {
-			.delivery = number,
-			.queue_id = queued->message.queue_id,
-			.recipient = delivery->recipient,
-			.template = delivery->template,
-			.address = envelope->recipients[delivery->recipient].address,
-			.reverse_path = envelope->reverse_path,
-			.trace = envelope->trace,
-			.first_attempt = delivery->is_new,
-			.received_at = (uint64_t)envelope->received_at,
-			.size = content.size,
-		},
+		.deliver_copy =
+			{
+				.delivery = number,
+				.queue_id = queued->message.queue_id,
+				.recipient = delivery->recipient,
+				.template = delivery->template,
+				.address = envelope->recipients[delivery->recipient].address,
+				.reverse_path = envelope->reverse_path,
+				.trace = envelope->trace,
+				.first_attempt = delivery->is_new,
+				.received_at = (uint64_t)envelope->received_at,
+				.size = content.size,
+			},
 		.fds = {memfd},
 		.fd_count = 1};
 	error = channel_send(&peer->channel, &message, MONO_NEVER);
@@ -181,14 +194,16 @@ peer_unpark(struct deliver_peer *peer, uint32_t count)
 	struct list *link;
 
 	while (count-- > 0 && (link = list_take(&peer->parked)) != NULL)
-		table_schedule(service, list_entry(link, struct queued, parked), env_wall(service->env));
+		table_schedule(
+			service, list_entry(link, struct queued, parked), env_wall(service->env));
 }
 
 static void
 peer_one_waits_less(struct deliver_peer *peer)
 {
 	peer->waiting_count--;
-	/* One for one; and who has nothing to wait for takes a good part at once, whatever became of those that came before. */
+	/* One for one; and who has nothing to wait for takes a good part at once, whatever became
+	 * of those that came before. */
 	peer_unpark(peer, peer->waiting_count == 0 ? PEER_WAITING_MAX / 2 : 1);
 }
 
@@ -243,16 +258,19 @@ channel_deliver(struct peer_channel *channel, struct delivery *delivery)
 	if (peer->under_way_count++ == 0)
 		channel->heard_at = loop_now(peer->service->env->loop);
 	peer->copy_bytes += delivery->copy_bytes;
-	/* Until it is sent nobody but this task settles it: the attempt and what it holds stay while this waits. */
+	/* Until it is sent nobody but this task settles it: the attempt and what it holds stay
+	 * while this waits. */
 	enum error error = check_content(delivery);
 	if (error == OK)
-		error = peer->is_system ? send_copy(channel, delivery, number) : send_reference(channel, delivery, number);
+		error = peer->is_system ? send_copy(channel, delivery, number)
+					: send_reference(channel, delivery, number);
 	if (error == ERROR_CLOSED || error == ERROR_CANCELLED)
 		return error; /* the channel ends, and peer_lost settles the delivery */
 	if (error == OK)
 		delivery->sent = true;
 	else if (error == ERROR_DAMAGED)
-		delivery_fail(delivery, DELIVER_PERMANENT, 50300, SLICE("the stored message is damaged"));
+		delivery_fail(
+			delivery, DELIVER_PERMANENT, 50300, SLICE("the stored message is damaged"));
 	else
 		delivery_fail(delivery, DELIVER_TEMPORARY, 40300, slice_text(error_text(error)));
 	return OK;
@@ -265,12 +283,13 @@ peer_has_room(const struct deliver_peer *peer)
 
 	if (peer->under_way_count >= PEER_UNDER_WAY_MAX)
 		return false;
-	return !peer->is_system || peer->copy_bytes == 0 || content_of(next).size <= PEER_COPY_BYTES_MAX - peer->copy_bytes;
+	return !peer->is_system || peer->copy_bytes == 0 ||
+	       content_of(next).size <= PEER_COPY_BYTES_MAX - peer->copy_bytes;
 }
 
 /*
- * May wait: for work, or room. A deliverer that has work and says nothing for PEER_ANSWER_US hangs, on a dead network disk or by its own
- * fault: root ends it, and the reading task sees that.
+ * May wait: for work, or room. A deliverer that has work and says nothing for PEER_ANSWER_US hangs,
+ * on a dead network disk or by its own fault: root ends it, and the reading task sees that.
  */
 static enum error
 sender_wait(struct peer_channel *channel)
@@ -278,7 +297,8 @@ sender_wait(struct peer_channel *channel)
 	struct deliver_peer *peer = channel->peer;
 	struct queue_service *service = peer->service;
 	struct loop *loop = service->env->loop;
-	mono_us deadline = peer->under_way_count > 0 ? channel->heard_at + PEER_ANSWER_US : MONO_NEVER;
+	mono_us deadline =
+		peer->under_way_count > 0 ? channel->heard_at + PEER_ANSWER_US : MONO_NEVER;
 	enum error error = task_event_wait(loop, &peer->changed, deadline);
 
 	if (error != ERROR_TIMEOUT)
@@ -303,14 +323,15 @@ sender_run(void *arg)
 		if (list_is_empty(&peer->waiting) || !peer_has_room(peer))
 			error = sender_wait(channel);
 		else
-			error = channel_deliver(channel, list_entry(peer->waiting.next, struct delivery, link));
+			error = channel_deliver(
+				channel, list_entry(peer->waiting.next, struct delivery, link));
 	}
 }
 
 struct deliver_peer *
 peer_for(struct queue_service *service, struct slice user)
 {
-	list_for_each(link, &service->peers) {
+	list_for_each (link, &service->peers) {
 		struct deliver_peer *peer = list_entry(link, struct deliver_peer, link);
 		if (slice_equal(peer->user, user))
 			return peer;
@@ -353,7 +374,7 @@ peer_send(struct deliver_peer *peer, struct delivery *delivery)
 static struct delivery *
 first_of(const struct deliver_peer *peer, const struct peer_channel *channel)
 {
-	list_for_each(link, &peer->under_way) {
+	list_for_each (link, &peer->under_way) {
 		struct delivery *delivery = list_entry(link, struct delivery, link);
 		if (delivery->channel == channel)
 			return delivery;
@@ -361,7 +382,8 @@ first_of(const struct deliver_peer *peer, const struct peer_channel *channel)
 	return NULL;
 }
 
-/* May wait. All that the dead deliverer had. What it never saw, or what our own end cuts short, was not tried. */
+/* May wait. All that the dead deliverer had. What it never saw, or what our own end cuts short, was
+ * not tried. */
 static void
 peer_lost(struct deliver_peer *peer, const struct peer_channel *channel)
 {
@@ -371,16 +393,19 @@ peer_lost(struct deliver_peer *peer, const struct peer_channel *channel)
 		if (peer->service->stopping || !delivery->sent)
 			attempt_postpone(peer->service, delivery);
 		else
-			delivery_fail(delivery, DELIVER_TEMPORARY, 40300, SLICE("the deliverer ended before it answered"));
+			delivery_fail(delivery, DELIVER_TEMPORARY, 40300,
+				SLICE("the deliverer ended before it answered"));
 }
 
-/* What still waits is no reason to wait for ever: a deliverer of a system user comes only when asked for. */
+/* What still waits is no reason to wait for ever: a deliverer of a system user comes only when
+ * asked for. */
 static void
 peer_ask_again(struct deliver_peer *peer)
 {
 	struct queue_service *service = peer->service;
 
-	if (!peer->is_system || peer->channel || peer->asked || list_is_empty(&peer->waiting) || service->stopping)
+	if (!peer->is_system || peer->channel || peer->asked || list_is_empty(&peer->waiting) ||
+		service->stopping)
 		return;
 	peer->asked = true;
 	service->root->need_deliver(service->root_arg, peer->user);
@@ -395,7 +420,8 @@ peer_take_result(struct peer_channel *channel, const struct ipc_result *result)
 	if (slot >= QUEUE_DELIVERIES_MAX)
 		return ERROR_FORMAT;
 	struct delivery *delivery = &service->deliveries[slot];
-	if (delivery->generation != generation || !delivery->attempt || delivery->channel != channel || !delivery->sent)
+	if (delivery->generation != generation || !delivery->attempt ||
+		delivery->channel != channel || !delivery->sent)
 		return ERROR_FORMAT;
 	channel->heard_at = loop_now(service->env->loop);
 	attempt_answer(service, delivery, result);
@@ -412,10 +438,12 @@ peer_run(void *arg)
 	enum error error = OK;
 
 	error = task_start(&channel->sender, "deliver sender", sender_run, channel);
-	while (error == OK && (error = channel_receive(&channel->channel, MONO_NEVER, &message)) == OK)
+	while (error == OK &&
+		(error = channel_receive(&channel->channel, MONO_NEVER, &message)) == OK)
 		error = peer_take_result(channel, &message.result);
 	if (error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED)
-		log_event(service->env, LOG_ERROR, error == ERROR_FORMAT ? "deliver_broke_the_rules" : "deliver_broken",
+		log_event(service->env, LOG_ERROR,
+			error == ERROR_FORMAT ? "deliver_broke_the_rules" : "deliver_broken",
 			LOG_SLICE("deliverer", peer->user), LOG_STRING("error", error_text(error)));
 	/* Dead, as a rule; one that has only closed its channel must be ended. */
 	if (error != ERROR_CANCELLED && peer->channel == channel)
@@ -433,7 +461,8 @@ peer_run(void *arg)
 }
 
 void
-queue_service_add_deliver(struct queue_service *service, struct slice user, uint32_t instance, int channel_fd)
+queue_service_add_deliver(
+	struct queue_service *service, struct slice user, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct deliver_peer *peer = peer_for(service, user);
@@ -442,11 +471,13 @@ queue_service_add_deliver(struct queue_service *service, struct slice user, uint
 	channel->peer = peer;
 	channel->instance = instance;
 	task_group_init(&channel->sender, env->loop);
-	enum error error = channel_open(&channel->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_DELIVER);
+	enum error error =
+		channel_open(&channel->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_DELIVER);
 	if (error == OK)
 		error = task_start(&service->tasks, "deliver peer", peer_run, channel);
 	if (error != OK) {
-		log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "deliver"), LOG_STRING("error", error_text(error)));
+		log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "deliver"),
+			LOG_STRING("error", error_text(error)));
 		channel_close(&channel->channel);
 		memory_put(env->memory, channel);
 		return;
@@ -462,24 +493,26 @@ queue_service_no_deliver(struct queue_service *service, struct slice user, struc
 
 	peer->asked = false;
 	while (!list_is_empty(&peer->waiting))
-		delivery_fail(list_entry(peer->waiting.next, struct delivery, link), DELIVER_TEMPORARY, 40300, reason);
+		delivery_fail(list_entry(peer->waiting.next, struct delivery, link),
+			DELIVER_TEMPORARY, 40300, reason);
 }
 
 void
 peers_postpone_waiting(struct queue_service *service)
 {
 	/* The list of peers only grows, at its end. */
-	list_for_each(link, &service->peers) {
+	list_for_each (link, &service->peers) {
 		struct deliver_peer *peer = list_entry(link, struct deliver_peer, link);
 		while (!list_is_empty(&peer->waiting))
-			attempt_postpone(service, list_entry(peer->waiting.next, struct delivery, link));
+			attempt_postpone(
+				service, list_entry(peer->waiting.next, struct delivery, link));
 	}
 }
 
 void
 peers_free(struct queue_service *service)
 {
-	list_for_each_safe(link, next, &service->peers) {
+	list_for_each_safe (link, next, &service->peers) {
 		list_remove(link);
 		memory_put(service->env->memory, list_entry(link, struct deliver_peer, link));
 	}

@@ -1,18 +1,20 @@
 /*
- * Start, intake, dispatch, end. Intake takes what the writer has made durable and puts it on the schedule; dispatch starts attempts for what is
- * due, a bounded number a turn; results go to the writer, which stores them within RESULTS_WAIT_US.
+ * Start, intake, dispatch, end. Intake takes what the writer has made durable and puts it on the
+ * schedule; dispatch starts attempts for what is due, a bounded number a turn; results go to the
+ * writer, which stores them within RESULTS_WAIT_US.
  */
 #include "queue/queue_private.h"
 
 #include <errno.h>
 
-#define RESULTS_WAIT_US   (20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
-#define INTAKE_A_TURN     64
-#define INTAKE_RETRY_US   (500 * US_PER_MS)
-#define LOCK_WAIT_US      (10 * US_PER_S)
-#define LOCK_RETRY_US     (20 * US_PER_MS)
-#define JOURNAL_BYTES     (16u << 20)
-#define FILL_BYTES_PER_S  (100u << 20)
+#define RESULTS_WAIT_US \
+	(20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
+#define INTAKE_A_TURN    64
+#define INTAKE_RETRY_US  (500 * US_PER_MS)
+#define LOCK_WAIT_US     (10 * US_PER_S)
+#define LOCK_RETRY_US    (20 * US_PER_MS)
+#define JOURNAL_BYTES    (16u << 20)
+#define FILL_BYTES_PER_S (100u << 20)
 
 /* Domains first, then routes, as in the configuration. */
 static void
@@ -26,22 +28,27 @@ routes_build(struct queue_service *service)
 	service->owners = memory_get(memory, (count + 1) * sizeof *service->owners);
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		const struct conf_domain *domain = &conf->domains[i];
-		service->route_entries[i] = (struct route_entry){domain->name, ROUTE_MAILDIR, domain->mailbox_template, domain->owner_user};
-		/* Empty for the system's own users: their deliverer's name comes from the address (attempt.c). */
-		service->owners[i] = domain->owner == CONF_OWNER_USER ? domain->owner_user : SLICE("");
+		service->route_entries[i] = (struct route_entry){
+			domain->name, ROUTE_MAILDIR, domain->mailbox_template, domain->owner_user};
+		/* Empty for the system's own users: their deliverer's name comes from the address
+		 * (attempt.c). */
+		service->owners[i] =
+			domain->owner == CONF_OWNER_USER ? domain->owner_user : SLICE("");
 	}
 	for (size_t i = 0; i < conf->route_count; i++) {
 		const struct conf_route *route = &conf->routes[i];
-		static const enum route_kind kinds[] = {
-			[CONF_TO_MAILDIR] = ROUTE_MAILDIR, [CONF_TO_DISCARD] = ROUTE_DISCARD, [CONF_TO_HOLD] = ROUTE_HOLD};
-		service->route_entries[conf->domain_count + i] =
-			(struct route_entry){route->name, kinds[route->to], route->mailbox_template, route->owner_user};
+		static const enum route_kind kinds[] = {[CONF_TO_MAILDIR] = ROUTE_MAILDIR,
+			[CONF_TO_DISCARD] = ROUTE_DISCARD,
+			[CONF_TO_HOLD] = ROUTE_HOLD};
+		service->route_entries[conf->domain_count + i] = (struct route_entry){
+			route->name, kinds[route->to], route->mailbox_template, route->owner_user};
 		service->owners[conf->domain_count + i] = route->owner_user;
 	}
 	enum error error = route_table_init(&service->routes, memory, service->route_entries, count,
 		conf->domain_count > 0 ? conf->domains[0].name : SLICE(""), &bad);
 	if (error != OK) /* checked with the configuration: mail waits until it is right */
-		log_event(service->env, LOG_ERROR, "routes_unusable", LOG_STRING("error", error_text(error)));
+		log_event(service->env, LOG_ERROR, "routes_unusable",
+			LOG_STRING("error", error_text(error)));
 }
 
 static bool
@@ -49,8 +56,8 @@ writer_has_troubles(const struct writer *writer)
 {
 	const struct writer_troubles *t = &writer->troubles;
 
-	return (atomic_load(&t->failed_commits) | atomic_load(&t->damaged_rings) | atomic_load(&t->refused_messages) |
-		       atomic_load(&t->lost_results)) != 0;
+	return (atomic_load(&t->failed_commits) | atomic_load(&t->damaged_rings) |
+		       atomic_load(&t->refused_messages) | atomic_load(&t->lost_results)) != 0;
 }
 
 static void
@@ -79,8 +86,8 @@ queue_woke(void *arg)
 }
 
 struct queue_service *
-queue_service_new(
-	struct env *env, const struct conf *conf, int wake_fd, const struct queue_root_ops *root, void *root_arg)
+queue_service_new(struct env *env, const struct conf *conf, int wake_fd,
+	const struct queue_root_ops *root, void *root_arg)
 {
 	struct queue_service *service = memory_get(env->memory, sizeof *service);
 
@@ -89,7 +96,8 @@ queue_service_new(
 	service->root = root;
 	service->root_arg = root_arg;
 	service->spool_fd = -1;
-	service->policy = (struct schedule_policy){conf->retry.first_us, conf->retry.max_us, conf->retry.expire_us};
+	service->policy = (struct schedule_policy){
+		conf->retry.first_us, conf->retry.max_us, conf->retry.expire_us};
 	service->wake_fd = env->poll->wake_create(env->world);
 	list_init(&service->messages);
 	list_init(&service->peers);
@@ -99,19 +107,24 @@ queue_service_new(
 	task_event_init(&service->intake);
 	task_event_init(&service->result_put);
 	task_group_init(&service->tasks, env->loop);
-	service->deliveries = memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->deliveries);
-	service->free_slots = memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->free_slots);
+	service->deliveries =
+		memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->deliveries);
+	service->free_slots =
+		memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->free_slots);
 	for (uint32_t slot = QUEUE_DELIVERIES_MAX; slot-- > 0;)
 		service->free_slots[service->free_slot_count++] = slot;
 	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
 		service->segments.entries[i].fd = -1;
 	routes_build(service);
-	/* The spool and its thread have a memory account of their own: accounts are not shared between threads. */
+	/* The spool and its thread have a memory account of their own: accounts are not shared
+	 * between threads. */
 	service->spool_env = *env;
 	service->spool_env.memory = memory_new(0);
 	writer_init(&service->writer, &service->spool_env, service->wake_fd, wake_fd);
-	service->hook = (struct loop_hook){
-		.end_turn = queue_end_turn, .before_sleep = queue_may_sleep, .after_sleep = queue_woke, .arg = service};
+	service->hook = (struct loop_hook){.end_turn = queue_end_turn,
+		.before_sleep = queue_may_sleep,
+		.after_sleep = queue_woke,
+		.arg = service};
 	loop_add_hook(env->loop, &service->hook);
 	return service;
 }
@@ -147,7 +160,8 @@ session_link_run(void *arg)
 }
 
 void
-queue_service_add_session(struct queue_service *service, uint32_t worker, uint32_t instance, int channel_fd)
+queue_service_add_session(
+	struct queue_service *service, uint32_t worker, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct session_link *link = memory_get(env->memory, sizeof *link);
@@ -155,7 +169,8 @@ queue_service_add_session(struct queue_service *service, uint32_t worker, uint32
 	link->service = service;
 	link->worker = worker;
 	link->instance = instance;
-	enum error error = channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_SESSION);
+	enum error error =
+		channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_SESSION);
 	if (error == OK && worker >= WRITER_WORKERS_MAX)
 		error = ERROR_LIMIT;
 	if (error == OK)
@@ -164,12 +179,14 @@ queue_service_add_session(struct queue_service *service, uint32_t worker, uint32
 		service->sessions[worker] = link;
 		return;
 	}
-	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "session"), LOG_STRING("error", error_text(error)));
+	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "session"),
+		LOG_STRING("error", error_text(error)));
 	session_link_free(link);
 }
 
 void
-queue_service_add_ring(struct queue_service *service, uint32_t worker, int memory_fd, int session_wake_fd)
+queue_service_add_ring(
+	struct queue_service *service, uint32_t worker, int memory_fd, int session_wake_fd)
 {
 	struct env *env = service->env;
 
@@ -177,7 +194,8 @@ queue_service_add_ring(struct queue_service *service, uint32_t worker, int memor
 	env->net->close(env->world, memory_fd);
 	if (error == OK)
 		return;
-	log_event(env, LOG_ERROR, "ring_unusable", LOG_NUMBER("worker", worker), LOG_STRING("error", error_text(error)));
+	log_event(env, LOG_ERROR, "ring_unusable", LOG_NUMBER("worker", worker),
+		LOG_STRING("error", error_text(error)));
 	if (worker < WRITER_WORKERS_MAX && service->sessions[worker])
 		service->root->broken(service->root_arg, service->sessions[worker]->instance);
 }
@@ -189,12 +207,14 @@ queue_service_set_admin(struct queue_service *service, int channel_fd)
 	struct admin_link *link = memory_get(env->memory, sizeof *link);
 
 	link->service = service;
-	enum error error = channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_ADMIN);
+	enum error error =
+		channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_ADMIN);
 	if (error == OK)
 		error = task_start(&service->tasks, "control", control_run, link);
 	if (error == OK)
 		return;
-	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "admin"), LOG_STRING("error", error_text(error)));
+	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "admin"),
+		LOG_STRING("error", error_text(error)));
 	channel_close(&link->channel);
 	memory_put(env->memory, link);
 }
@@ -203,7 +223,10 @@ static enum error
 intake_message(struct queue_service *service, const struct committed_message *committed)
 {
 	struct memory *memory = service->env->memory;
-	struct queued queued = {.message = committed->message, .content = committed->content, .is_new = true}, *added;
+	struct queued queued = {.message = committed->message,
+			      .content = committed->content,
+			      .is_new = true},
+		      *added;
 
 	if (committed->envelope_bytes > 0 && service->fresh_count < QUEUE_FRESH_MAX)
 		queued.envelope = memory_try(memory, committed->envelope_bytes);
@@ -223,7 +246,8 @@ intake_message(struct queue_service *service, const struct committed_message *co
 	return error;
 }
 
-/* A worker whose ring was dropped would wait for answers for ever: root starts another in its place. */
+/* A worker whose ring was dropped would wait for answers for ever: root starts another in its
+ * place. */
 static void
 end_broken_sessions(struct queue_service *service)
 {
@@ -231,7 +255,8 @@ end_broken_sessions(struct queue_service *service)
 
 	for (uint32_t worker = 0; worker < WRITER_WORKERS_MAX; worker++)
 		if ((workers & UINT64_C(1) << worker) && service->sessions[worker])
-			service->root->broken(service->root_arg, service->sessions[worker]->instance);
+			service->root->broken(
+				service->root_arg, service->sessions[worker]->instance);
 }
 
 static void
@@ -246,8 +271,10 @@ report_troubles(struct queue_service *service)
 	uint32_t results = atomic_exchange(&t->lost_results, 0);
 
 	if ((commits | rings | refused | results) != 0)
-		log_event(service->env, LOG_ERROR, "spool_trouble", LOG_NUMBER("failed_commits", commits),
-			LOG_NUMBER("damaged_rings", rings), LOG_NUMBER("refused_messages", refused), LOG_NUMBER("lost_results", results),
+		log_event(service->env, LOG_ERROR, "spool_trouble",
+			LOG_NUMBER("failed_commits", commits), LOG_NUMBER("damaged_rings", rings),
+			LOG_NUMBER("refused_messages", refused),
+			LOG_NUMBER("lost_results", results),
 			LOG_STRING("error", error_text((enum error)atomic_load(&t->last_error))));
 }
 
@@ -262,8 +289,10 @@ intake_run(void *arg)
 	while (error == OK) {
 		struct committed_message *committed = handoff_first(&service->writer.committed);
 		if (committed && intake_message(service, committed) != OK) {
-			/* No memory. The message stays first in the line; new mail waits behind it until some is there again. */
-			log_event(service->env, LOG_ERROR, "no_memory_for_mail", LOG_NUMBER("messages", service->message_count));
+			/* No memory. The message stays first in the line; new mail waits behind it
+			 * until some is there again. */
+			log_event(service->env, LOG_ERROR, "no_memory_for_mail",
+				LOG_NUMBER("messages", service->message_count));
 			error = task_sleep(loop, loop_deadline(loop, INTAKE_RETRY_US));
 			continue;
 		}
@@ -301,8 +330,9 @@ dispatch_run(void *arg)
 			continue;
 		}
 		wall_us next = schedule_next_due(&service->due);
-		error = task_event_wait(
-			loop, &service->due_changed, next == INT64_MAX ? MONO_NEVER : loop_deadline(loop, next > now ? next - now : 1));
+		error = task_event_wait(loop, &service->due_changed,
+			next == INT64_MAX ? MONO_NEVER
+					  : loop_deadline(loop, next > now ? next - now : 1));
 	}
 }
 
@@ -346,8 +376,8 @@ recovered_damage(void *arg, const char *file, uint64_t offset, const char *what)
 {
 	struct queue_service *service = arg;
 
-	log_event(service->env, LOG_ERROR, "spool_damage", LOG_STRING("file", file), LOG_NUMBER("offset", offset),
-		LOG_STRING("what", what));
+	log_event(service->env, LOG_ERROR, "spool_damage", LOG_STRING("file", file),
+		LOG_NUMBER("offset", offset), LOG_STRING("what", what));
 }
 
 /* May wait. */
@@ -364,17 +394,20 @@ open_spool(struct queue_service *service)
 	struct spool_visitor visitor = {recovered_message, recovered_damage, service};
 	mono_us started = env_monotonic(env);
 	mono_us deadline = loop_deadline(env->loop, LOCK_WAIT_US);
-	enum error error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
+	enum error error = spool_open(
+		&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
 
 	/* A predecessor that was killed holds the lock until its last disk call returns. */
 	while (error == ERROR_EXISTS && loop_now(env->loop) < deadline) {
 		if (task_sleep(env->loop, loop_deadline(env->loop, LOCK_RETRY_US)) != OK)
 			break;
-		error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor, &service->spool);
+		error = spool_open(&service->writer.env, service->spool_fd, &options, &visitor,
+			&service->spool);
 	}
 	if (error != OK) {
 		log_event(env, LOG_ERROR, "spool_unusable", LOG_STRING("error", error_text(error)),
-			LOG_STRING("hint", error == ERROR_EXISTS ? "another veredus uses this spool" : "see docs/spool.md"));
+			LOG_STRING("hint", error == ERROR_EXISTS ? "another veredus uses this spool"
+								 : "see docs/spool.md"));
 		return error;
 	}
 	log_event(env, LOG_INFO, "spool_open", LOG_NUMBER("messages", service->message_count),

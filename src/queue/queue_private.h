@@ -1,6 +1,7 @@
 /*
- * What the files of the queue share. table.c: the messages in memory. attempt.c: one try at all open recipients of a message. peer.c: the
- * deliverers. control.c: the operator. queue.c: intake, dispatch, start and end.
+ * What the files of the queue share. table.c: the messages in memory. attempt.c: one try at all
+ * open recipients of a message. peer.c: the deliverers. control.c: the operator. queue.c: intake,
+ * dispatch, start and end.
  */
 #ifndef QUEUE_QUEUE_PRIVATE_H
 #define QUEUE_QUEUE_PRIVATE_H
@@ -13,35 +14,40 @@
 #include "route/route.h"
 #include "schedule/schedule.h"
 
-#define QUEUE_ENVELOPE_MAX     (16u << 20) /* octets of one encoded envelope */
-#define QUEUE_ATTEMPTS_MAX     4096        /* messages tried at the same time */
-#define QUEUE_DELIVERIES_MAX   4096        /* recipients under way at the same time */
-#define QUEUE_FRESH_MAX        4096        /* messages whose envelope is kept from intake to the first attempt */
-#define QUEUE_DISPATCH_A_TURN  64
-#define QUEUE_RETRY_SOON_US    US_PER_S    /* after a failure of ours, not of the destination */
+#define QUEUE_ENVELOPE_MAX   (16u << 20) /* octets of one encoded envelope */
+#define QUEUE_ATTEMPTS_MAX   4096        /* messages tried at the same time */
+#define QUEUE_DELIVERIES_MAX 4096        /* recipients under way at the same time */
+#define QUEUE_FRESH_MAX                                                          \
+	4096 /* messages whose envelope is kept from intake to the first attempt \
+	      */
+#define QUEUE_DISPATCH_A_TURN 64
+#define QUEUE_RETRY_SOON_US   US_PER_S /* after a failure of ours, not of the destination */
 
 struct attempt;
 
 #define QUEUE_REPLY_MAX 96 /* octets of the last reply kept in memory */
 
-/* A message in memory: a little over 200 octets, and its last reply. Envelopes are read again when needed. */
+/* A message in memory: a little over 200 octets, and its last reply. Envelopes are read again when
+ * needed. */
 struct queued {
-	struct list link;       /* service->messages, ascending id */
-	struct list parked;     /* of the deliverer that has no room for it; then it is not on the schedule */
-	struct queued *next;    /* in its hash bucket */
+	struct list link;    /* service->messages, ascending id */
+	struct list parked;  /* of the deliverer that has no room for it; then it is not on the
+				schedule */
+	struct queued *next; /* in its hash bucket */
 	struct schedule_entry due;
 	struct spool_reference message;
 	struct spool_reference content;
 	wall_us next_attempt_at;
-	uint8_t *envelope;      /* encoded, from intake to the first attempt; else NULL */
+	uint8_t *envelope;       /* encoded, from intake to the first attempt; else NULL */
 	struct attempt *attempt; /* under way */
-	uint32_t *done;         /* numbers of finished recipients, when some are and some are not */
+	uint32_t *done; /* numbers of finished recipients, when some are and some are not */
 	uint32_t done_count;
 	uint32_t envelope_bytes;
 	uint32_t attempts;
 	bool held;
-	bool is_new;            /* came in since this process started and was not tried yet: nobody can have delivered it */
-	uint8_t reply_len;      /* of the last reply that deferred or held it */
+	bool is_new; /* came in since this process started and was not tried yet: nobody can have
+			delivered it */
+	uint8_t reply_len; /* of the last reply that deferred or held it */
 	char *reply;
 };
 
@@ -52,7 +58,8 @@ enum recipient_state {
 	RECIPIENT_DEFERRED,
 	RECIPIENT_FAILED,
 	RECIPIENT_HELD,
-	RECIPIENT_POSTPONED, /* not tried, for reasons of ours: tried soon, and this try does not count */
+	RECIPIENT_POSTPONED, /* not tried, for reasons of ours: tried soon, and this try does not
+				count */
 };
 
 /* One try. Lives until its last recipient has an answer. */
@@ -64,7 +71,7 @@ struct attempt {
 	uint8_t *states; /* enum recipient_state, one a recipient */
 	bool *was_done;
 	uint32_t under_way;
-	bool sending;    /* recipients are still being handed out */
+	bool sending; /* recipients are still being handed out */
 	uint32_t delivered, deferred, failed, held, postponed; /* in this try */
 	struct deliver_peer *full_peer; /* that a recipient was postponed for */
 	uint32_t last_status;
@@ -90,24 +97,30 @@ struct delivery {
 #define DELIVERER_SYSTEM "system:" /* in front of a login: no user name holds a colon */
 
 #define PEER_SEGMENTS_MAX  4
-#define PEER_UNDER_WAY_MAX 128  /* deliveries that a deliverer has; the others wait here */
+#define PEER_UNDER_WAY_MAX 128 /* deliveries that a deliverer has; the others wait here */
 #define PEER_ANSWER_US     (120 * US_PER_S) /* for some answer while there are deliveries under way */
-#define PEER_WAITING_MAX   256 /* beyond, recipients of this deliverer are postponed: it must not take all slots and attempts */
-#define PEER_COPY_BYTES_MAX (64u << 20) /* of content in memory on its way to one system user, if it is more than one message */
+#define PEER_WAITING_MAX                                                                          \
+	256 /* beyond, recipients of this deliverer are postponed: it must not take all slots and \
+	       attempts */
+#define PEER_COPY_BYTES_MAX                                                                       \
+	(64u << 20) /* of content in memory on its way to one system user, if it is more than one \
+		       message */
 
 struct deliver_peer {
 	struct list link;
 	struct queue_service *service;
-	struct slice user;  /* the name: an owner of virtual mailboxes, or DELIVERER_SYSTEM and a login */
-	bool is_system;     /* it gets copies, never a descriptor of the spool, and root starts it when asked */
-	bool asked;         /* root was asked for it */
+	struct slice
+		user; /* the name: an owner of virtual mailboxes, or DELIVERER_SYSTEM and a login */
+	bool is_system; /* it gets copies, never a descriptor of the spool, and root starts it when
+			   asked */
+	bool asked;     /* root was asked for it */
 	struct peer_channel *channel; /* NULL: not there now */
-	struct list waiting;   /* deliveries that it has not got yet */
+	struct list waiting;          /* deliveries that it has not got yet */
 	struct list under_way;
-	struct list parked;    /* messages that found no room here */
+	struct list parked; /* messages that found no room here */
 	uint32_t waiting_count;
 	uint32_t under_way_count;
-	uint64_t copy_bytes; /* of those under way */
+	uint64_t copy_bytes;       /* of those under way */
 	struct task_event changed; /* something to send, or room to send it */
 };
 
@@ -118,14 +131,19 @@ struct peer_channel {
 	mono_us heard_at;  /* the last answer, or the first delivery after a rest */
 	struct channel channel;
 	struct task_group sender;
-	struct { uint32_t segment, generation; } segments[PEER_SEGMENTS_MAX]; /* that it has; a ring */
+	struct {
+		uint32_t segment, generation;
+	} segments[PEER_SEGMENTS_MAX]; /* that it has; a ring */
 	uint32_t segment_count;
 	uint32_t next_segment;
 };
 
 /* Descriptors of segments for reading, the ones used last. */
 struct segment_cache {
-	struct { uint32_t segment; int fd; } entries[PEER_SEGMENTS_MAX];
+	struct {
+		uint32_t segment;
+		int fd;
+	} entries[PEER_SEGMENTS_MAX];
 	uint32_t next;
 };
 
@@ -155,7 +173,7 @@ struct queue_service {
 	struct env spool_env; /* the writer thread's account */
 	struct spool *spool;
 	struct writer writer;
-	int wake_fd;          /* ours: the writer signals it */
+	int wake_fd; /* ours: the writer signals it */
 	struct watch wake;
 	struct loop_hook hook;
 	struct task_event intake; /* the writer has put something */
@@ -183,7 +201,8 @@ struct queue_service {
 };
 
 /* table.c */
-MUST_CHECK enum error table_add(struct queue_service *service, const struct queued *queued, struct queued **ret_queued);
+MUST_CHECK enum error
+table_add(struct queue_service *service, const struct queued *queued, struct queued **ret_queued);
 void table_remove(struct queue_service *service, struct queued *queued);
 struct queued *table_find(const struct queue_service *service, uint64_t queue_id);
 void table_free(struct queue_service *service);
@@ -191,21 +210,25 @@ void table_free(struct queue_service *service);
 void table_schedule(struct queue_service *service, struct queued *queued, wall_us at);
 enum queue_state queued_state(const struct queued *queued);
 /* Adds one; ERROR_NO_MEMORY. */
-MUST_CHECK enum error queued_add_done(struct queue_service *service, struct queued *queued, uint32_t recipient);
+MUST_CHECK enum error
+queued_add_done(struct queue_service *service, struct queued *queued, uint32_t recipient);
 
 /* attempt.c */
 /* May wait, for room towards the deliverers. */
 void attempt_start(struct queue_service *service, struct queued *queued);
-/* May wait. The answer for one delivery; frees its slot, and ends the attempt after the last one. */
-void attempt_answer(struct queue_service *service, struct delivery *delivery, const struct ipc_result *result);
+/* May wait. The answer for one delivery; frees its slot, and ends the attempt after the last one.
+ */
+void attempt_answer(
+	struct queue_service *service, struct delivery *delivery, const struct ipc_result *result);
 /* May wait. The same for a delivery that was not tried. */
 void attempt_postpone(struct queue_service *service, struct delivery *delivery);
 void queued_keep_reply(struct queue_service *service, struct queued *queued, struct slice reply);
 /* Reads and decodes the envelope of a message into the arena. */
-MUST_CHECK enum error queue_read_envelope(
-	struct queue_service *service, const struct queued *queued, struct arena *arena, struct envelope *ret_envelope);
+MUST_CHECK enum error queue_read_envelope(struct queue_service *service,
+	const struct queued *queued, struct arena *arena, struct envelope *ret_envelope);
 /* A borrowed descriptor; holds until the next call. */
-MUST_CHECK enum error queue_segment_fd(struct queue_service *service, uint32_t segment, int *ret_fd);
+MUST_CHECK enum error
+queue_segment_fd(struct queue_service *service, uint32_t segment, int *ret_fd);
 /* May wait, for room towards the writer. */
 void queue_put_result(struct queue_service *service, const struct spool_result *result);
 

@@ -403,7 +403,8 @@ list_queue(struct world *world, uint32_t max, struct listed *listed)
 	ck_assert_ok(channel_open(&channel, world->loop, fds[1], ROLE_ADMIN, ROLE_QUEUE));
 	queue_service_set_admin(world->service, fds[0]);
 	do {
-		struct ipc_message ask = {.kind = IPC_QUEUE_LIST, .queue_list = {.from_id = from_id, .max = max}};
+		struct ipc_message ask = {
+			.kind = IPC_QUEUE_LIST, .queue_list = {.from_id = from_id, .max = max}};
 		uint32_t of_page = 0;
 		ck_assert_ok(channel_send(&channel, &ask, MONO_NEVER));
 		while (channel_receive(&channel, MONO_NEVER, &message) == OK &&
@@ -857,7 +858,8 @@ START_TEST(a_backlog_goes_through_without_pauses)
 }
 END_TEST
 
-UNIT_MAIN("queue/queue", a_backlog_goes_through_without_pauses, a_message_is_delivered_and_forgotten,
+UNIT_MAIN("queue/queue", a_backlog_goes_through_without_pauses,
+	a_message_is_delivered_and_forgotten,
 	a_temporary_failure_is_tried_again_for_its_recipient_alone, a_permanent_failure_is_held,
 	discard_ends_and_hold_holds, what_a_dead_deliverer_had_is_tried_again,
 	a_second_deliverer_takes_nothing_from_the_first,

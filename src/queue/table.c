@@ -1,4 +1,5 @@
-/* The messages in memory: a hash by queue id, and a list in ascending order of ids for those who page through. */
+/* The messages in memory: a hash by queue id, and a list in ascending order of ids for those who
+ * page through. */
 #include "queue/queue_private.h"
 
 #define BUCKETS_MIN 1024
@@ -6,8 +7,10 @@
 static size_t
 bucket_of(const struct queue_service *service, uint64_t queue_id)
 {
-	/* Ids are times in microseconds, spread well in their low bits; a multiplication spreads the rest. */
-	return (size_t)((queue_id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (service->bucket_count - 1);
+	/* Ids are times in microseconds, spread well in their low bits; a multiplication spreads
+	 * the rest. */
+	return (size_t)((queue_id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) &
+	       (service->bucket_count - 1);
 }
 
 static enum error
@@ -21,7 +24,7 @@ table_grow(struct queue_service *service)
 	memory_put(service->env->memory, service->buckets);
 	service->buckets = buckets;
 	service->bucket_count = count;
-	list_for_each(link, &service->messages) {
+	list_for_each (link, &service->messages) {
 		struct queued *queued = list_entry(link, struct queued, link);
 		size_t bucket = bucket_of(service, queued->message.queue_id);
 		queued->next = buckets[bucket];
@@ -48,7 +51,8 @@ table_add(struct queue_service *service, const struct queued *from, struct queue
 	service->buckets[bucket] = queued;
 	/* Ids ascend but for batches of several workers: the place is near the end. */
 	struct list *after = service->messages.prev;
-	while (after != &service->messages && list_entry(after, struct queued, link)->message.queue_id > queued->message.queue_id)
+	while (after != &service->messages &&
+		list_entry(after, struct queued, link)->message.queue_id > queued->message.queue_id)
 		after = after->prev;
 	list_prepend(after, &queued->link);
 	service->message_count++;
@@ -87,7 +91,8 @@ table_remove(struct queue_service *service, struct queued *queued)
 struct queued *
 table_find(const struct queue_service *service, uint64_t queue_id)
 {
-	struct queued *queued = service->bucket_count ? service->buckets[bucket_of(service, queue_id)] : NULL;
+	struct queued *queued =
+		service->bucket_count ? service->buckets[bucket_of(service, queue_id)] : NULL;
 
 	while (queued && queued->message.queue_id != queue_id)
 		queued = queued->next;
@@ -97,7 +102,7 @@ table_find(const struct queue_service *service, uint64_t queue_id)
 void
 table_free(struct queue_service *service)
 {
-	list_for_each_safe(link, next, &service->messages)
+	list_for_each_safe (link, next, &service->messages)
 		table_remove(service, list_entry(link, struct queued, link));
 	memory_put(service->env->memory, service->buckets);
 	service->buckets = NULL;
@@ -111,7 +116,8 @@ table_schedule(struct queue_service *service, struct queued *queued, wall_us at)
 	if (schedule_contains(&service->due, &queued->due))
 		schedule_move(&service->due, &queued->due, at);
 	else if (schedule_add(&service->due, &queued->due, at) != OK)
-		log_event(service->env, LOG_ERROR, "schedule_full", LOG_NUMBER("messages", service->message_count));
+		log_event(service->env, LOG_ERROR, "schedule_full",
+			LOG_NUMBER("messages", service->message_count));
 	task_event_signal(&service->due_changed);
 }
 
@@ -126,7 +132,8 @@ queued_state(const struct queued *queued)
 enum error
 queued_add_done(struct queue_service *service, struct queued *queued, uint32_t recipient)
 {
-	uint32_t *done = memory_resize(service->env->memory, queued->done, (queued->done_count + 1) * sizeof *done);
+	uint32_t *done = memory_resize(
+		service->env->memory, queued->done, (queued->done_count + 1) * sizeof *done);
 
 	if (!done)
 		return ERROR_NO_MEMORY;
@@ -141,7 +148,8 @@ queued_keep_reply(struct queue_service *service, struct queued *queued, struct s
 {
 	reply = slice_sub(reply, 0, QUEUE_REPLY_MAX);
 	memory_put(service->env->memory, queued->reply);
-	queued->reply = memory_try(service->env->memory, reply.len + 1); /* without it the reply is only in the log */
+	queued->reply = memory_try(
+		service->env->memory, reply.len + 1); /* without it the reply is only in the log */
 	queued->reply_len = queued->reply ? (uint8_t)reply.len : 0;
 	if (queued->reply && reply.len > 0)
 		memcpy(queued->reply, reply.ptr, reply.len);

@@ -1,9 +1,10 @@
 /*
- * A turn: take changes of the set of rings, gather submissions up to a batch, add results, commit, answer. No timer: while one flush runs the
- * next batch gathers by itself. Between turns, with nothing waiting, the next segment is filled with zeros a slice at a time.
+ * A turn: take changes of the set of rings, gather submissions up to a batch, add results, commit,
+ * answer. No timer: while one flush runs the next batch gathers by itself. Between turns, with
+ * nothing waiting, the next segment is filled with zeros a slice at a time.
  *
- * Everything of a submission but its content is copied and checked before use: the ring's memory is another process', which may be an
- * attacker's by now. Content is written from where it lies.
+ * Everything of a submission but its content is copied and checked before use: the ring's memory is
+ * another process', which may be an attacker's by now. Content is written from where it lies.
  */
 #include "queue/writer.h"
 #include "ipc/envelope.h"
@@ -11,22 +12,27 @@
 
 #include <sys/mman.h>
 
-#define TURN_MESSAGES_MAX   256
-#define TURN_PIECES_MAX     2048           /* of one message: its size limit in ring blocks */
-#define TURN_BYTES_MAX      (64u << 20)    /* envelopes of one turn */
-#define ENVELOPE_BYTES_MAX  (16u << 20)
-#define MESSAGE_BYTES_MIN   16384          /* of a turn's memory: vectors and the like, beside the envelope */
-#define PREPARE_EVERY_US    (10 * US_PER_MS)
-#define BLOCKED_US          (2 * US_PER_MS) /* until the other thread has made room, or memory is there again */
-#define RESULTS_RETRY_US    US_PER_S       /* of results whose flush failed */
+#define TURN_MESSAGES_MAX  256
+#define TURN_PIECES_MAX    2048        /* of one message: its size limit in ring blocks */
+#define TURN_BYTES_MAX     (64u << 20) /* envelopes of one turn */
+#define ENVELOPE_BYTES_MAX (16u << 20)
+#define MESSAGE_BYTES_MIN                                                      \
+	16384 /* of a turn's memory: vectors and the like, beside the envelope \
+	       */
+#define PREPARE_EVERY_US (10 * US_PER_MS)
+#define BLOCKED_US \
+	(2 * US_PER_MS) /* until the other thread has made room, or memory is there again */
+#define RESULTS_RETRY_US US_PER_S /* of results whose flush failed */
 
 struct writer_ring {
 	struct ring_consumer ring;
 	bool open;
-	bool broken; /* its rules were: nothing more is taken, and it is closed after the turn, whose batch may refer to its memory */
+	bool broken; /* its rules were: nothing more is taken, and it is closed after the turn,
+			whose batch may refer to its memory */
 };
 
-/* Changes come from the other thread under the mutex; the rings themselves are the writer thread's. */
+/* Changes come from the other thread under the mutex; the rings themselves are the writer thread's.
+ */
 struct writer_rings {
 	pthread_mutex_t mutex;
 	bool changed;
@@ -64,7 +70,8 @@ writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, 
 	writer->env.log = NULL;
 	writer->env.loop = NULL;
 	writer->wake_fd = wake_fd;
-	handoff_init(&writer->committed, &writer->env, sizeof(struct committed_message), 1024, schedule_wake_fd);
+	handoff_init(&writer->committed, &writer->env, sizeof(struct committed_message), 1024,
+		schedule_wake_fd);
 	handoff_init(&writer->results, &writer->env, sizeof(struct queued_result), 1024, wake_fd);
 	writer->rings = memory_get(writer->env.memory, sizeof *writer->rings);
 	pthread_mutex_init(&writer->rings->mutex, NULL);
@@ -139,8 +146,10 @@ writer_attach(struct writer *writer, uint32_t worker, int memory_fd, int session
 {
 	struct writer_ring ring = {.open = true};
 
-	enum error error = worker < WRITER_WORKERS_MAX ? ring_consumer_open(&ring.ring, &writer->env, memory_fd, session_wake_fd)
-							: ERROR_LIMIT;
+	enum error error =
+		worker < WRITER_WORKERS_MAX
+			? ring_consumer_open(&ring.ring, &writer->env, memory_fd, session_wake_fd)
+			: ERROR_LIMIT;
 	if (error != OK) {
 		writer->env.net->close(writer->env.world, session_wake_fd);
 		return error;
@@ -164,7 +173,8 @@ writer_wake(struct writer *writer)
 
 /* The envelope with its id, in the form in which it is stored. */
 static enum error
-payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, uint64_t id, struct gathered *message)
+payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, uint64_t id,
+	struct gathered *message)
 {
 	struct arena *arena = &writer->turn->arena;
 	struct envelope envelope;
@@ -179,8 +189,10 @@ payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, u
 	envelope.id = id;
 	queue_id_print(id, digits);
 	if (envelope.trace_id_at != SIZE_MAX) {
-		/* UNSAFE: `raw` is our own copy, and the decoder has checked that the digits lie in it */
-		memcpy((uint8_t *)(uintptr_t)envelope.trace.ptr + envelope.trace_id_at, digits, QUEUE_ID_DIGITS);
+		/* UNSAFE: `raw` is our own copy, and the decoder has checked that the digits lie in
+		 * it */
+		memcpy((uint8_t *)(uintptr_t)envelope.trace.ptr + envelope.trace_id_at, digits,
+			QUEUE_ID_DIGITS);
 		envelope.trace_id_at = SIZE_MAX;
 	}
 	uint8_t *storage = arena_take(arena, raw.len + 64);
@@ -193,14 +205,17 @@ payload_build(struct writer *writer, struct slice raw, uint64_t content_bytes, u
 	return buffer_error(&payload);
 }
 
-/* Copies, checks and adds one submission. The answer for a session that hands over nonsense is RING_FAILED; worse is ERROR_DAMAGED. */
+/* Copies, checks and adds one submission. The answer for a session that hands over nonsense is
+ * RING_FAILED; worse is ERROR_DAMAGED. */
 static enum error
-gather_message(struct writer *writer, struct writer_ring *ring, const struct ring_submission *submission, struct gathered *message)
+gather_message(struct writer *writer, struct writer_ring *ring,
+	const struct ring_submission *submission, struct gathered *message)
 {
 	struct arena *arena = &writer->turn->arena;
 	int count;
 
-	if (submission->envelope_bytes > ENVELOPE_BYTES_MAX || submission->content_bytes > spool_message_max(writer->spool))
+	if (submission->envelope_bytes > ENVELOPE_BYTES_MAX ||
+		submission->content_bytes > spool_message_max(writer->spool))
 		return ERROR_LIMIT;
 	uint8_t *raw = arena_take(arena, submission->envelope_bytes);
 	uint64_t blocks = submission->content_bytes / RING_BLOCK_BYTES + 1;
@@ -212,10 +227,11 @@ gather_message(struct writer *writer, struct writer_ring *ring, const struct rin
 	if (error != OK)
 		return error;
 	uint64_t id = spool_next_id(writer->spool);
-	error = payload_build(writer, slice_of(raw, submission->envelope_bytes), submission->content_bytes, id, message);
+	error = payload_build(writer, slice_of(raw, submission->envelope_bytes),
+		submission->content_bytes, id, message);
 	if (error == OK)
-		error = spool_add_message(
-			writer->spool, id, content, count, message->content_flags, message->payload, &message->message, &message->content);
+		error = spool_add_message(writer->spool, id, content, count, message->content_flags,
+			message->payload, &message->message, &message->content);
 	if (error == OK)
 		message->answer.queue_id = id;
 	return error;
@@ -226,7 +242,8 @@ ring_break(struct writer *writer, struct writer_ring *ring)
 {
 	ring->broken = true;
 	atomic_fetch_add(&writer->troubles.damaged_rings, 1);
-	atomic_fetch_or(&writer->troubles.broken_workers, UINT64_C(1) << (ring - writer->rings->active));
+	atomic_fetch_or(
+		&writer->troubles.broken_workers, UINT64_C(1) << (ring - writer->rings->active));
 }
 
 static void
@@ -256,16 +273,19 @@ gather_one(struct writer *writer, uint32_t worker, const struct ring_submission 
 		ring_break(writer, ring);
 }
 
-/* A message that finds the turn's batch or memory taken is the next turn's first: it must not fail for coming late. */
+/* A message that finds the turn's batch or memory taken is the next turn's first: it must not fail
+ * for coming late. */
 static bool
 turn_has_room(const struct writer *writer, const struct ring_submission *submission)
 {
 	const struct arena *arena = &writer->turn->arena;
-	/* Twice as bytes, and its recipients as structs, which are less than three times as large as their fields. */
+	/* Twice as bytes, and its recipients as structs, which are less than three times as large
+	 * as their fields. */
 	uint64_t needed = (uint64_t)submission->envelope_bytes * 5 + MESSAGE_BYTES_MIN;
 
 	return needed <= arena->max - arena->used &&
-		spool_has_room(writer->spool, submission->content_bytes, (uint64_t)submission->envelope_bytes + 64);
+	       spool_has_room(writer->spool, submission->content_bytes,
+		       (uint64_t)submission->envelope_bytes + 64);
 }
 
 /* Whether the ring had a submission that went into this turn. */
@@ -314,9 +334,10 @@ gather(struct writer *writer)
 }
 
 /*
- * Takes the results that fit; one that can't be added now stays first in the line. One that never can, since its message is not known, must
- * not stand in the way of all others. They wait until they are due: journalled with every batch, they would double the flushes of a
- * server with few connections (docs/decisions.md).
+ * Takes the results that fit; one that can't be added now stays first in the line. One that never
+ * can, since its message is not known, must not stand in the way of all others. They wait until
+ * they are due: journalled with every batch, they would double the flushes of a server with few
+ * connections (docs/decisions.md).
  */
 static size_t
 gather_results(struct writer *writer)
@@ -336,7 +357,8 @@ gather_results(struct writer *writer)
 			atomic_store(&writer->troubles.last_error, (uint32_t)error);
 		} else if (error != OK) {
 			writer->turn->results_stuck = true;
-			atomic_store(&writer->results_due, true); /* they are, whether or not anybody says so again */
+			atomic_store(&writer->results_due,
+				true); /* they are, whether or not anybody says so again */
 			break;
 		}
 	}
@@ -365,7 +387,8 @@ hand_to_schedule(struct writer *writer, const struct gathered *message)
 
 	slot->message = message->message;
 	slot->content = message->content;
-	slot->envelope_bytes = message->payload.len <= WRITER_ENVELOPE_BYTES ? (uint32_t)message->payload.len : 0;
+	slot->envelope_bytes =
+		message->payload.len <= WRITER_ENVELOPE_BYTES ? (uint32_t)message->payload.len : 0;
 	memcpy(slot->envelope, message->payload.ptr, slot->envelope_bytes);
 	handoff_put(&writer->committed);
 }
@@ -399,11 +422,13 @@ static void
 note_failed_commit(struct writer *writer, const struct spool_commit *commit)
 {
 	atomic_fetch_add(&writer->troubles.failed_commits, 1);
-	atomic_store(&writer->troubles.last_error, (uint32_t)(commit->messages != OK ? commit->messages : commit->results));
+	atomic_store(&writer->troubles.last_error,
+		(uint32_t)(commit->messages != OK ? commit->messages : commit->results));
 	writer->env.poll->wake_signal(writer->env.world, writer->committed.wake_fd);
 }
 
-/* Writes and flushes what was added. Results whose flush failed stay added: they are tried again even if nothing else ever comes. */
+/* Writes and flushes what was added. Results whose flush failed stay added: they are tried again
+ * even if nothing else ever comes. */
 static enum error
 writer_commit(struct writer *writer)
 {
@@ -419,10 +444,12 @@ writer_commit(struct writer *writer)
 static bool
 results_are_overdue(const struct writer *writer)
 {
-	return writer->turn->results_unsettled && env_monotonic(&writer->env) >= writer->turn->retry_at;
+	return writer->turn->results_unsettled &&
+	       env_monotonic(&writer->env) >= writer->turn->retry_at;
 }
 
-/* Messages first, and their answers: nobody waits for a result. Whether there was anything to do. */
+/* Messages first, and their answers: nobody waits for a result. Whether there was anything to do.
+ */
 static bool
 writer_turn(struct writer *writer)
 {
@@ -458,7 +485,8 @@ writer_woke(struct writer *writer)
 			ring_consumer_woke(&writer->rings->active[i].ring);
 }
 
-/* Work waits that can't be done now: towards the schedule there is no room, or the spool can't take a result. */
+/* Work waits that can't be done now: towards the schedule there is no room, or the spool can't take
+ * a result. */
 static bool
 writer_is_blocked(const struct writer *writer)
 {
@@ -472,7 +500,8 @@ writer_rest(struct writer *writer)
 
 	if (spool_prepare(writer->spool))
 		timeout_us = PREPARE_EVERY_US;
-	if (writer_is_blocked(writer)) /* nobody signals that this is over, and looking all the time would take the core that ends it */
+	if (writer_is_blocked(writer)) /* nobody signals that this is over, and looking all the time
+					  would take the core that ends it */
 		writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, BLOCKED_US);
 	else if (writer_may_sleep(writer))
 		writer->env.poll->wake_wait(writer->env.world, writer->wake_fd, timeout_us);
@@ -492,7 +521,8 @@ writer_run(void *arg)
 		writer_rest(writer);
 	}
 	if (writer->turn->results_unsettled)
-		writer_commit(writer); /* the last chance; what fails here is done again after the next start */
+		writer_commit(writer); /* the last chance; what fails here is done again after the
+					  next start */
 	return NULL;
 }
 

@@ -1,7 +1,8 @@
 /*
- * The writer: the one thread that owns the spool. It gathers what all session workers have ready and what the schedule has decided, writes
- * it, flushes once, and only then answers (SPOOL rule W3). The schedule may stall without delaying it; what passes between the two is
- * bounded: messages that are durable come out of `committed`, results go into `results`.
+ * The writer: the one thread that owns the spool. It gathers what all session workers have ready
+ * and what the schedule has decided, writes it, flushes once, and only then answers (SPOOL rule
+ * W3). The schedule may stall without delaying it; what passes between the two is bounded: messages
+ * that are durable come out of `committed`, results go into `results`.
  */
 #ifndef QUEUE_WRITER_H
 #define QUEUE_WRITER_H
@@ -11,8 +12,9 @@
 
 #include <pthread.h>
 
-#define WRITER_WORKERS_MAX    64
-#define WRITER_ENVELOPE_BYTES 2048 /* of an encoded envelope that travel with the message; a longer one is read back */
+#define WRITER_WORKERS_MAX 64
+#define WRITER_ENVELOPE_BYTES \
+	2048 /* of an encoded envelope that travel with the message; a longer one is read back */
 
 /* A message that has just become durable. */
 struct committed_message {
@@ -45,7 +47,7 @@ struct writer {
 	struct writer_troubles troubles;
 	struct writer_rings *rings;
 	struct writer_turn *turn;
-	int wake_fd;     /* the thread's: sessions and the schedule signal it */
+	int wake_fd; /* the thread's: sessions and the schedule signal it */
 	pthread_t thread;
 	bool running;
 	_Atomic bool stopping;
@@ -53,7 +55,8 @@ struct writer {
 };
 
 /*
- * Takes over the descriptor `wake_fd` and the environment that the spool was opened with; `schedule_wake_fd` stays the caller's.
+ * Takes over the descriptor `wake_fd` and the environment that the spool was opened with;
+ * `schedule_wake_fd` stays the caller's.
  */
 void writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, int wake_fd);
 void writer_done(struct writer *writer);
@@ -64,8 +67,10 @@ MUST_CHECK enum error writer_start(struct writer *writer, struct spool *spool);
 /* Writes what is pending and ends the thread. Blocks. */
 void writer_stop(struct writer *writer);
 
-/* The ring of a session worker; the memory descriptor stays the caller's, the wake-up is owned from here on. Replaces an earlier ring. */
-MUST_CHECK enum error writer_attach(struct writer *writer, uint32_t worker, int memory_fd, int session_wake_fd);
+/* The ring of a session worker; the memory descriptor stays the caller's, the wake-up is owned from
+ * here on. Replaces an earlier ring. */
+MUST_CHECK enum error
+writer_attach(struct writer *writer, uint32_t worker, int memory_fd, int session_wake_fd);
 
 /* The worker is gone: what it had not handed over whole is forgotten. */
 void writer_detach(struct writer *writer, uint32_t worker);

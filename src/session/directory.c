@@ -1,6 +1,6 @@
 /*
- * One route table over domains and routes; entry i of the table is domain i, then the routes. Known accounts of a domain come from its
- * snapshot; postmaster is always known (RFC 5321 section 4.5.1).
+ * One route table over domains and routes; entry i of the table is domain i, then the routes. Known
+ * accounts of a domain come from its snapshot; postmaster is always known (RFC 5321 section 4.5.1).
  */
 #include "session/directory.h"
 #include "base/log_record.h"
@@ -23,16 +23,20 @@ directory_new(struct env *env, const struct conf *conf)
 	directory->env = env;
 	directory->conf = conf;
 	directory->entries = memory_get(env->memory, (count + 1) * sizeof *directory->entries);
-	directory->snapshots = memory_get(env->memory, (conf->domain_count + 1) * sizeof *directory->snapshots);
+	directory->snapshots =
+		memory_get(env->memory, (conf->domain_count + 1) * sizeof *directory->snapshots);
 	for (size_t i = 0; i < count; i++) {
-		struct slice name = i < conf->domain_count ? conf->domains[i].name : conf->routes[i - conf->domain_count].name;
+		struct slice name = i < conf->domain_count
+					    ? conf->domains[i].name
+					    : conf->routes[i - conf->domain_count].name;
 		/* Where it goes is the queue's business; here only that it is ours counts. */
 		directory->entries[i] = (struct route_entry){.domain = name, .kind = ROUTE_HOLD};
 	}
 	enum error error = route_table_init(
 		&directory->table, env->memory, directory->entries, count, slice_of(NULL, 0), &bad);
 	if (error != OK) /* the configuration was checked: nobody is known, nothing is taken */
-		log_event(env, LOG_ERROR, "routes_unusable", LOG_STRING("error", error_text(error)));
+		log_event(
+			env, LOG_ERROR, "routes_unusable", LOG_STRING("error", error_text(error)));
 	return directory;
 }
 
@@ -85,7 +89,8 @@ ask_accounts(const struct directory *directory, size_t domain, const struct addr
 		return DIRECTORY_KNOWN;
 	if (!snapshot->bytes)
 		return DIRECTORY_UNAVAILABLE;
-	return snapshot_contains(snapshot, buffer_slice(&account)) ? DIRECTORY_KNOWN : DIRECTORY_UNKNOWN_USER;
+	return snapshot_contains(snapshot, buffer_slice(&account)) ? DIRECTORY_KNOWN
+								   : DIRECTORY_UNKNOWN_USER;
 }
 
 enum directory_answer

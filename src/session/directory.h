@@ -1,6 +1,6 @@
 /*
- * Who is a recipient here: the domains and routes of the configuration with the snapshots of their accounts. Asked at RCPT; answers from
- * memory, without waiting.
+ * Who is a recipient here: the domains and routes of the configuration with the snapshots of their
+ * accounts. Asked at RCPT; answers from memory, without waiting.
  */
 #ifndef SESSION_DIRECTORY_H
 #define SESSION_DIRECTORY_H
@@ -16,7 +16,8 @@ struct directory *directory_new(struct env *env, const struct conf *conf);
 void directory_free(struct directory **directory);
 
 /* A new table for a domain; the descriptor stays the caller's. ERROR_NOT_FOUND, ERROR_FORMAT. */
-MUST_CHECK enum error directory_set_snapshot(struct directory *directory, struct slice domain, int snapshot_fd);
+MUST_CHECK enum error
+directory_set_snapshot(struct directory *directory, struct slice domain, int snapshot_fd);
 
 enum directory_answer {
 	DIRECTORY_KNOWN,
@@ -24,6 +25,7 @@ enum directory_answer {
 	DIRECTORY_FOREIGN,     /* not our domain: relaying denied */
 	DIRECTORY_UNAVAILABLE, /* the domain's table has not been read yet */
 };
-enum directory_answer directory_ask(const struct directory *directory, const struct address *address);
+enum directory_answer
+directory_ask(const struct directory *directory, const struct address *address);
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * One link a ring: the mapping, its private list of block chains. A link lives until the last acceptance that has blocks in it
- * is over. The worker's loop publishes submissions and takes completions once a turn (the hook), so that a burst of finished messages
- * costs the queue one wake-up.
+ * One link a ring: the mapping, its private list of block chains. A link lives until the last
+ * acceptance that has blocks in it is over. The worker's loop publishes submissions and takes
+ * completions once a turn (the hook), so that a burst of finished messages costs the queue one
+ * wake-up.
  */
 #include "session/ring_store.h"
 #include "base/log_record.h"
@@ -9,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define NO_BLOCK UINT32_MAX
+#define NO_BLOCK           UINT32_MAX
 #define ENVELOPE_BYTES_MAX (16u << 20)
 
 struct ring_acceptance;
@@ -29,11 +30,11 @@ struct ring_acceptance {
 	struct ring_link *link;
 	uint32_t token;
 	uint32_t first, last;
-	uint64_t bytes;        /* filled so far: content, later content and envelope */
-	uint64_t capacity;     /* of the chain's blocks */
+	uint64_t bytes;    /* filled so far: content, later content and envelope */
+	uint64_t capacity; /* of the chain's blocks */
 	bool submitted;
 	bool answered;
-	bool abandoned;        /* nobody waits for the answer any more; the token is free when it comes */
+	bool abandoned; /* nobody waits for the answer any more; the token is free when it comes */
 	struct ring_completion answer;
 	struct task_event settled; /* the answer is there, or the link is dead */
 };
@@ -48,7 +49,8 @@ struct ring_store {
 	uint32_t free_tokens[RING_ENTRIES];
 	uint32_t free_token_count;
 	struct task_event changed; /* a free block or token, another link */
-	struct ring_acceptance *large; /* the one that may take the last blocks; NULL: the next that wants to */
+	struct ring_acceptance
+		*large; /* the one that may take the last blocks; NULL: the next that wants to */
 	struct loop_hook hook;
 };
 
@@ -133,7 +135,11 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 	struct ring_acceptance *a = memory_try(store->env->memory, sizeof *a);
 	if (!a)
 		return ERROR_NO_MEMORY;
-	*a = (struct ring_acceptance){.acceptance = {accept}, .store = store, .link = store->link, .first = NO_BLOCK, .last = NO_BLOCK};
+	*a = (struct ring_acceptance){.acceptance = {accept},
+		.store = store,
+		.link = store->link,
+		.first = NO_BLOCK,
+		.last = NO_BLOCK};
 	task_event_init(&a->settled);
 	a->token = store->free_tokens[--store->free_token_count];
 	a->link->users++;
@@ -143,15 +149,18 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 }
 
 /*
- * A message lies in the ring as a whole before it is handed over. If all took blocks as they come, large messages could take them all,
- * each waiting for the others'. So whoever would leave less than half of the ring free becomes the large one, of which there is one at a
- * time; what it has counts as free here, since it gives it back. A message of up to half a ring always comes to its end.
+ * A message lies in the ring as a whole before it is handed over. If all took blocks as they come,
+ * large messages could take them all, each waiting for the others'. So whoever would leave less
+ * than half of the ring free becomes the large one, of which there is one at a time; what it has
+ * counts as free here, since it gives it back. A message of up to half a ring always comes to its
+ * end.
  */
 static enum error
 acceptance_take_block(struct ring_acceptance *a, uint32_t *ret_block)
 {
 	struct ring_store *store = a->store;
-	struct ring_acceptance *self = store->slots[a->token]; /* also for a copy that is being moved */
+	struct ring_acceptance *self =
+		store->slots[a->token]; /* also for a copy that is being moved */
 	const struct ring_acceptance *large = store->large;
 	uint64_t free_blocks = a->link->ring.free_count;
 
@@ -234,9 +243,11 @@ acceptance_copy(struct ring_acceptance *to, struct ring_acceptance *from, mono_u
 	uint64_t left = from->bytes;
 	enum error error = OK;
 
-	for (uint32_t block = from->first; error == OK && left > 0; block = from->link->next[block]) {
+	for (uint32_t block = from->first; error == OK && left > 0;
+		block = from->link->next[block]) {
 		uint64_t piece = left < RING_BLOCK_BYTES ? left : RING_BLOCK_BYTES;
-		error = acceptance_append(to, slice_of(ring_block_ptr(&from->link->ring, block), piece), deadline);
+		error = acceptance_append(
+			to, slice_of(ring_block_ptr(&from->link->ring, block), piece), deadline);
 		left -= piece;
 	}
 	return error;
@@ -297,7 +308,8 @@ ring_fill(struct acceptance *acceptance, size_t len)
 
 /* May wait: puts the envelope behind the content. */
 static enum error
-acceptance_add_envelope(struct ring_acceptance *a, const struct envelope *envelope, mono_us deadline, uint32_t *ret_bytes)
+acceptance_add_envelope(struct ring_acceptance *a, const struct envelope *envelope,
+	mono_us deadline, uint32_t *ret_bytes)
 {
 	static const uint8_t padding[8];
 	struct memory *memory = a->store->env->memory;
@@ -309,7 +321,8 @@ acceptance_add_envelope(struct ring_acceptance *a, const struct envelope *envelo
 	enum error error = buffer_error(&bytes);
 	while (error == OK) {
 		/* After a move in mid-copy only the content was complete: start again behind it. */
-		error = acceptance_append(a, slice_of(padding, (8 - content_bytes % 8) % 8), deadline);
+		error = acceptance_append(
+			a, slice_of(padding, (8 - content_bytes % 8) % 8), deadline);
 		if (error == OK)
 			error = acceptance_append(a, buffer_slice(&bytes), deadline);
 		if (error != ERROR_AGAIN)
@@ -335,7 +348,8 @@ outcome_of(const struct ring_completion *answer)
 	return outcomes[answer->status];
 }
 
-/* May wait: for the queue's answer. Whoever stops waiting leaves the acceptance to the answer, or to the end of the link. */
+/* May wait: for the queue's answer. Whoever stops waiting leaves the acceptance to the answer, or
+ * to the end of the link. */
 static enum accept_outcome
 acceptance_await(struct ring_acceptance *a, mono_us deadline, uint64_t *ret_id)
 {
@@ -354,7 +368,8 @@ acceptance_await(struct ring_acceptance *a, mono_us deadline, uint64_t *ret_id)
 }
 
 static enum accept_outcome
-ring_commit(struct acceptance *acceptance, const struct envelope *envelope, mono_us deadline, uint64_t *ret_id)
+ring_commit(struct acceptance *acceptance, const struct envelope *envelope, mono_us deadline,
+	uint64_t *ret_id)
 {
 	struct ring_acceptance *a = of(acceptance);
 	struct ring_submission submission = {.token = a->token, .content_bytes = a->bytes};
@@ -379,7 +394,8 @@ ring_abort(struct acceptance *acceptance)
 		acceptance_end(of(acceptance));
 }
 
-static const struct accept_store_ops ring_accept_ops = {ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
+static const struct accept_store_ops ring_accept_ops = {
+	ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
 
 /* A queue that breaks the ring's rules is as good as dead. */
 static void
@@ -402,7 +418,8 @@ store_take_answers(struct ring_store *store)
 			task_event_signal(&a->settled);
 	}
 	if (error == ERROR_DAMAGED) {
-		log_event(store->env, LOG_ERROR, "queue_broke_the_rules", LOG_STRING("effect", "no mail is taken until there is another"));
+		log_event(store->env, LOG_ERROR, "queue_broke_the_rules",
+			LOG_STRING("effect", "no mail is taken until there is another"));
 		ring_store_disconnect(store);
 	}
 }
@@ -446,12 +463,15 @@ ring_store_new(struct env *env, int wake_fd)
 	store->env = env;
 	store->wake_fd = wake_fd;
 	if (watch_open(&store->wake, env->loop, wake_fd, POLL_READABLE) != OK)
-		abort(); /* at start-up, with a descriptor from root: without it the worker would never hear an answer */
+		abort(); /* at start-up, with a descriptor from root: without it the worker would
+			    never hear an answer */
 	task_event_init(&store->changed);
 	for (uint32_t token = RING_ENTRIES; token-- > 0;)
 		store->free_tokens[store->free_token_count++] = token;
-	store->hook = (struct loop_hook){
-		.end_turn = store_end_turn, .before_sleep = store_may_sleep, .after_sleep = store_woke, .arg = store};
+	store->hook = (struct loop_hook){.end_turn = store_end_turn,
+		.before_sleep = store_may_sleep,
+		.after_sleep = store_woke,
+		.arg = store};
 	loop_add_hook(env->loop, &store->hook);
 	return store;
 }

@@ -1,9 +1,11 @@
 /*
- * The accept store of a session worker: content goes straight into the blocks of the ring that the worker shares with `queue`
- * (ipc/ring.h), the envelope behind it, and the answer comes back when the flush that covers both is done.
+ * The accept store of a session worker: content goes straight into the blocks of the ring that the
+ * worker shares with `queue` (ipc/ring.h), the envelope behind it, and the answer comes back when
+ * the flush that covers both is done.
  *
- * When the queue dies, what was handed over is answered ACCEPT_UNKNOWN at once; what was not is kept in the old ring's memory and copied
- * into the new ring when root brings one, for RING_STORE_HOLD_US at most.
+ * When the queue dies, what was handed over is answered ACCEPT_UNKNOWN at once; what was not is
+ * kept in the old ring's memory and copied into the new ring when root brings one, for
+ * RING_STORE_HOLD_US at most.
  */
 #ifndef SESSION_RING_STORE_H
 #define SESSION_RING_STORE_H
@@ -24,7 +26,8 @@ void ring_store_free(struct ring_store **store);
 struct accept_store *ring_store_accept(struct ring_store *store);
 
 /* The ring to a (new) queue; the store owns the descriptors from here on, also on error. */
-MUST_CHECK enum error ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd);
+MUST_CHECK enum error
+ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd);
 
 /* The queue is gone. */
 void ring_store_disconnect(struct ring_store *store);

@@ -276,10 +276,10 @@ run_with(task_body *body, uint32_t blocks)
 static void
 sizes_body(void *arg)
 {
-	static const uint64_t sizes[] = {0, 1, 7, 8, 9, RING_BLOCK_BYTES - 136, RING_BLOCK_BYTES - 8,
-		RING_BLOCK_BYTES - 7, RING_BLOCK_BYTES - 1, RING_BLOCK_BYTES, RING_BLOCK_BYTES + 1,
-		2 * RING_BLOCK_BYTES - 1, 2 * RING_BLOCK_BYTES, 2 * RING_BLOCK_BYTES + 1,
-		5 * RING_BLOCK_BYTES - 1000};
+	static const uint64_t sizes[] = {0, 1, 7, 8, 9, RING_BLOCK_BYTES - 136,
+		RING_BLOCK_BYTES - 8, RING_BLOCK_BYTES - 7, RING_BLOCK_BYTES - 1, RING_BLOCK_BYTES,
+		RING_BLOCK_BYTES + 1, 2 * RING_BLOCK_BYTES - 1, 2 * RING_BLOCK_BYTES,
+		2 * RING_BLOCK_BYTES + 1, 5 * RING_BLOCK_BYTES - 1000};
 	struct world *world = arg;
 
 	for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -409,8 +409,8 @@ static void
 dies_before_body(void *arg)
 {
 	struct world *world = arg;
-	static const uint64_t cuts[] = {0, 1, RING_BLOCK_BYTES, RING_BLOCK_BYTES + 4464,
-		3 * RING_BLOCK_BYTES + 3392};
+	static const uint64_t cuts[] = {
+		0, 1, RING_BLOCK_BYTES, RING_BLOCK_BYTES + 4464, 3 * RING_BLOCK_BYTES + 3392};
 
 	for (uint32_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
 		struct acceptance *a = begin(world);

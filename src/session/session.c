@@ -1,7 +1,8 @@
 /*
- * An acceptor task a listener and a task a session. A worker over its limit of sessions stops accepting and leaves the connections to
- * the others; without descriptors it rests a moment instead of spinning on a listener that stays readable. Each session is one
- * allocation: stream, line reader and SMTP server together.
+ * An acceptor task a listener and a task a session. A worker over its limit of sessions stops
+ * accepting and leaves the connections to the others; without descriptors it rests a moment instead
+ * of spinning on a listener that stays readable. Each session is one allocation: stream, line
+ * reader and SMTP server together.
  */
 #include "session/session.h"
 #include "base/log_record.h"
@@ -44,7 +45,8 @@ struct session_worker {
 	uint64_t next_session;
 	struct session_peer *queue; /* the present one; NULL while there is none */
 	struct task_event table_came;
-	mono_us tables_by; /* until then a missing table is on its way; afterwards it is unreadable */
+	mono_us tables_by; /* until then a missing table is on its way; afterwards it is unreadable
+			    */
 };
 
 /* A channel with the task that reads it and ends it. */
@@ -78,7 +80,8 @@ session_field(const struct session *session, char storage[32])
 }
 
 static struct smtp_reply
-session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address, mono_us deadline)
+session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address,
+	mono_us deadline)
 {
 	struct session_worker *worker = ((struct session *)arg)->worker;
 	enum directory_answer answer;
@@ -108,18 +111,21 @@ session_connected(void *arg, const struct smtp_server *server)
 	char id[32];
 
 	log_event(session->worker->env, LOG_INFO, "connected", session_field(session, id),
-		LOG_SLICE("listener", server->settings->listener), LOG_SLICE("client", server->client_address),
+		LOG_SLICE("listener", server->settings->listener),
+		LOG_SLICE("client", server->client_address),
 		LOG_NUMBER("port", server->client_port));
 }
 
 static void
-session_refused(void *arg, const struct smtp_server *server, struct slice line, const struct smtp_reply *reply)
+session_refused(void *arg, const struct smtp_server *server, struct slice line,
+	const struct smtp_reply *reply)
 {
 	struct session *session = arg;
 	char id[32];
 
-	log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id), LOG_SLICE("client", server->client_address),
-		LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text), LOG_SLICE("command", line));
+	log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
+		LOG_SLICE("client", server->client_address), LOG_NUMBER("code", reply->code),
+		LOG_SLICE("reply", reply->text), LOG_SLICE("command", line));
 }
 
 static void
@@ -129,9 +135,11 @@ session_received(void *arg, const struct smtp_server *server, const struct envel
 	char session_id[32], queue_id[QUEUE_ID_DIGITS + 1];
 
 	queue_id_print(envelope->id, queue_id);
-	log_event(session->worker->env, LOG_INFO, "received", LOG_STRING("id", queue_id), session_field(session, session_id),
-		LOG_SLICE("client", server->client_address), LOG_SLICE("from", envelope->reverse_path),
-		LOG_NUMBER("recipients", envelope->recipient_count), LOG_NUMBER("size", envelope->content_size));
+	log_event(session->worker->env, LOG_INFO, "received", LOG_STRING("id", queue_id),
+		session_field(session, session_id), LOG_SLICE("client", server->client_address),
+		LOG_SLICE("from", envelope->reverse_path),
+		LOG_NUMBER("recipients", envelope->recipient_count),
+		LOG_NUMBER("size", envelope->content_size));
 }
 
 static void
@@ -140,8 +148,8 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 	struct session *session = arg;
 	char id[32];
 
-	log_event(session->worker->env, LOG_INFO, "closed", session_field(session, id), LOG_STRING("end", smtp_end_text(end)),
-		LOG_NUMBER("messages", server->messages));
+	log_event(session->worker->env, LOG_INFO, "closed", session_field(session, id),
+		LOG_STRING("end", smtp_end_text(end)), LOG_NUMBER("messages", server->messages));
 }
 
 static const struct smtp_server_ops session_ops = {
@@ -216,7 +224,8 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	worker->session_count++;
 }
 
-/* May wait: off the poller, since a listener that nobody accepts from stays readable and would spin the loop. */
+/* May wait: off the poller, since a listener that nobody accepts from stays readable and would spin
+ * the loop. */
 static enum error
 listener_rest(struct session_listener *listener, struct task_event *until, int64_t rest_us)
 {
@@ -224,7 +233,8 @@ listener_rest(struct session_listener *listener, struct task_event *until, int64
 	mono_us deadline = rest_us > 0 ? loop_deadline(loop, rest_us) : MONO_NEVER;
 
 	watch_close(&listener->watch);
-	enum error error = until ? task_event_wait(loop, until, deadline) : task_sleep(loop, deadline);
+	enum error error =
+		until ? task_event_wait(loop, until, deadline) : task_sleep(loop, deadline);
 	if (error != OK)
 		return error;
 	return watch_open(&listener->watch, loop, listener->fd, POLL_EXCLUSIVE);
@@ -239,7 +249,8 @@ listener_failed(struct session_listener *listener, int accept_errno)
 	if (accept_errno == EAGAIN)
 		return watch_wait(&listener->watch, POLL_READABLE, MONO_NEVER);
 	if (!listener->exhausted)
-		log_event(listener->worker->env, LOG_ERROR, "accept_failed", LOG_SLICE("listener", listener->name),
+		log_event(listener->worker->env, LOG_ERROR, "accept_failed",
+			LOG_SLICE("listener", listener->name),
 			LOG_STRING("error", error_text(error_from_errno(accept_errno))),
 			LOG_NUMBER("sessions", listener->worker->session_count));
 	listener->exhausted = true;
@@ -306,10 +317,12 @@ lookup_run(void *arg)
 	struct ipc_message message;
 
 	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK) {
-		enum error taken = directory_set_snapshot(worker->directory, message.snapshot.domain, message.fds[0]);
+		enum error taken = directory_set_snapshot(
+			worker->directory, message.snapshot.domain, message.fds[0]);
 		task_event_signal(&worker->table_came);
 		if (taken != OK)
-			log_event(env, LOG_ERROR, "snapshot_refused", LOG_SLICE("domain", message.snapshot.domain),
+			log_event(env, LOG_ERROR, "snapshot_refused",
+				LOG_SLICE("domain", message.snapshot.domain),
 				LOG_STRING("error", error_text(taken)));
 		ipc_close_fds(env, &message);
 		channel_relax(&peer->channel);
@@ -319,7 +332,8 @@ lookup_run(void *arg)
 
 /* NULL when the channel can't be served; it is closed then. */
 static struct session_peer *
-peer_start(struct session_worker *worker, enum role role, int channel_fd, const char *name, task_body *body)
+peer_start(struct session_worker *worker, enum role role, int channel_fd, const char *name,
+	task_body *body)
 {
 	struct env *env = worker->env;
 	struct session_peer *peer = memory_get(env->memory, sizeof *peer);
@@ -330,7 +344,8 @@ peer_start(struct session_worker *worker, enum role role, int channel_fd, const 
 		error = task_start(&worker->peers, name, body, peer);
 	if (error == OK)
 		return peer;
-	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", name), LOG_STRING("error", error_text(error)));
+	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", name),
+		LOG_STRING("error", error_text(error)));
 	peer_free(peer);
 	return NULL;
 }
@@ -395,7 +410,8 @@ session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_
 	enum error error = ring_store_connect(worker->store, memory_fd, queue_wake_fd);
 
 	if (error != OK)
-		log_event(worker->env, LOG_ERROR, "ring_unusable", LOG_STRING("error", error_text(error)));
+		log_event(worker->env, LOG_ERROR, "ring_unusable",
+			LOG_STRING("error", error_text(error)));
 }
 
 void
@@ -414,9 +430,10 @@ enum error
 session_worker_go(struct session_worker *worker, uint32_t workers)
 {
 	(void)workers;
-	list_for_each(link, &worker->listeners) {
+	list_for_each (link, &worker->listeners) {
 		struct session_listener *listener = list_entry(link, struct session_listener, link);
-		enum error error = watch_open(&listener->watch, worker->env->loop, listener->fd, POLL_EXCLUSIVE);
+		enum error error = watch_open(
+			&listener->watch, worker->env->loop, listener->fd, POLL_EXCLUSIVE);
 		if (error == OK)
 			error = task_start(&worker->acceptors, "acceptor", listener_run, listener);
 		if (error != OK)
@@ -450,7 +467,7 @@ session_worker_free(struct session_worker **worker_pointer)
 	if (!worker)
 		return;
 	struct env *env = worker->env;
-	list_for_each_safe(link, next, &worker->listeners) {
+	list_for_each_safe (link, next, &worker->listeners) {
 		struct session_listener *listener = list_entry(link, struct session_listener, link);
 		watch_close(&listener->watch);
 		env->net->close(env->world, listener->fd);

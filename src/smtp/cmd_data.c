@@ -22,7 +22,9 @@
 	      */
 
 #define OCTETS_A_TURN (256u << 10)
-#define DISCARDED_MAX (8u << 20) /* with the size limit, half of what is read of refused content */
+#define DISCARDED_MAX                                                              \
+	(8u << 20) /* with the size limit, half of what is read of refused content \
+		    */
 
 /* One content on its way in. */
 struct transfer {
@@ -197,7 +199,8 @@ receive_discarded(struct smtp_server *server, struct transfer *transfer)
 		enum error error = receive_block(server, transfer, block, sizeof block, &produced);
 		if (error != OK)
 			return error;
-		/* Reading on serves a client that will then hear why; one that never ends is not such a client. */
+		/* Reading on serves a client that will then hear why; one that never ends is not
+		 * such a client. */
 		if (transfer->size / 2 > server->settings->max_message_bytes + DISCARDED_MAX)
 			return ERROR_LIMIT;
 	}

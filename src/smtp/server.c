@@ -169,7 +169,8 @@ smtp_server_break_off(struct smtp_server *server, enum error error)
 		return;
 	case ERROR_LIMIT:
 		smtp_server_leave(server, SMTP_END_ERRORS,
-			&SMTP_REPLY(552, 5, 3, 4, "far more content than this server takes, goodbye"));
+			&SMTP_REPLY(
+				552, 5, 3, 4, "far more content than this server takes, goodbye"));
 		return;
 	case ERROR_NO_MEMORY:
 		smtp_server_leave(server, SMTP_END_NO_MEMORY,
@@ -258,8 +259,8 @@ note_early_input(struct smtp_server *server)
 }
 
 /*
- * A client that pipelines has sent RCPT and DATA before it could know that MAIL, or every RCPT, would be refused (RFC 2920 section 3.1): they are
- * answered, and held against nobody.
+ * A client that pipelines has sent RCPT and DATA before it could know that MAIL, or every RCPT,
+ * would be refused (RFC 2920 section 3.1): they are answered, and held against nobody.
  */
 static bool
 is_excused(const struct smtp_server *server, enum smtp_verb verb)
@@ -357,7 +358,8 @@ serve_command(struct smtp_server *server)
 		handle_line(server, &line);
 }
 
-/* May wait: a client whose commands never stop coming must not keep the others from theirs, nor this server from its end. */
+/* May wait: a client whose commands never stop coming must not keep the others from theirs, nor
+ * this server from its end. */
 static void
 take_turns(struct smtp_server *server)
 {

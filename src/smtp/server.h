@@ -105,9 +105,10 @@ struct smtp_server {
 
 	/* The session's own, zero at the start; callbacks may read it. */
 	bool is_esmtp;
-	bool excuses_followers; /* MAIL or all RCPT were refused: what was pipelined behind them is no fault */
-	bool talked_early; /* input came where the client had to wait for a reply (RFC 2920
-			      section 3.1) */
+	bool excuses_followers; /* MAIL or all RCPT were refused: what was pipelined behind them is
+				   no fault */
+	bool talked_early;      /* input came where the client had to wait for a reply (RFC 2920
+				   section 3.1) */
 	enum smtp_end end;
 	uint32_t errors;
 	uint32_t refusals;

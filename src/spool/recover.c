@@ -174,9 +174,10 @@ adopt_segment(struct recovery *recovery, uint32_t number)
 }
 
 /*
- * Whether a segment that the journal does not name holds a batch that is younger than the journal's state. By I1 there can be none before
- * SEGMENT_OPEN was durable: so the record was there and is unreadable now, and the mail in the segment was acknowledged. Leftovers of
- * freed segments are older than the state.
+ * Whether a segment that the journal does not name holds a batch that is younger than the journal's
+ * state. By I1 there can be none before SEGMENT_OPEN was durable: so the record was there and is
+ * unreadable now, and the mail in the segment was acknowledged. Leftovers of freed segments are
+ * older than the state.
  */
 static bool
 segment_holds_news(struct recovery *recovery, uint32_t number)
@@ -187,7 +188,8 @@ segment_holds_news(struct recovery *recovery, uint32_t number)
 
 	if (reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number) != OK)
 		return false;
-	bool news = reader_next_batch(&reader, reader.header.block, spool->next_sequence - 1, &batch);
+	bool news =
+		reader_next_batch(&reader, reader.header.block, spool->next_sequence - 1, &batch);
 	reader_close(&reader);
 	return news;
 }

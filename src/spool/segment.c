@@ -128,7 +128,8 @@ take_spare(struct spool *spool, uint32_t number, struct spare *ret_spare)
 		spool->spares[0] = spool->spares[1];
 		spool->spare_count--;
 	} else {
-		/* A full disk is not filled up again for each message that asks: others write to it too. */
+		/* A full disk is not filled up again for each message that asks: others write to it
+		 * too. */
 		if (env_monotonic(spool->env) < spool->retry_space_at)
 			return ERROR_NO_SPACE;
 		error = spare_begin(spool, LOGFILE_SEGMENT, number, &spare);

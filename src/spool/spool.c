@@ -574,7 +574,8 @@ spool_check_record(struct env *env, int segment_fd, const struct spool_reference
 	if (!piece)
 		return ERROR_NO_MEMORY;
 	for (uint64_t at = 0; error == OK && at < record.size;) {
-		size_t len = record.size - at < CHECK_PIECE_BYTES ? (size_t)(record.size - at) : CHECK_PIECE_BYTES;
+		size_t len = record.size - at < CHECK_PIECE_BYTES ? (size_t)(record.size - at)
+								  : CHECK_PIECE_BYTES;
 		error = logfile_read(env, segment_fd, piece, len, reference->offset + at);
 		crc = crc32c(crc, slice_of(piece, len));
 		at += len;

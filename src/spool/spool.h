@@ -1,9 +1,11 @@
 /*
- * The spool on disk: segments of batches, a journal of results. docs/spool.md defines the bytes and the rules; their numbers (W1, I1, ...)
- * are quoted in the code. This folder and mailbox/ are the only ones that flush or rename files of mail.
+ * The spool on disk: segments of batches, a journal of results. docs/spool.md defines the bytes and
+ * the rules; their numbers (W1, I1, ...) are quoted in the code. This folder and mailbox/ are the
+ * only ones that flush or rename files of mail.
  *
- * One `struct spool` is used by one thread at a time: by recovery first, then by the writer. Its calls block on the disk. Readers (other
- * threads, other processes) use descriptors of spool_open_segment and the references that spool calls gave out.
+ * One `struct spool` is used by one thread at a time: by recovery first, then by the writer. Its
+ * calls block on the disk. Readers (other threads, other processes) use descriptors of
+ * spool_open_segment and the references that spool calls gave out.
  *
  * A message's payload is opaque here (the encoded envelope, ipc/envelope.h).
  */
@@ -28,10 +30,11 @@ struct spool_reference {
 };
 
 struct spool_options {
-	uint64_t segment_bytes;     /* 64 MiB; a multiple of 1 MiB */
-	uint64_t journal_bytes;     /* 16 MiB: size of one journal file */
-	uint64_t fill_bytes_per_s;  /* how fast the next segment is zero-filled in the background; 0: as fast as it goes */
-	uint32_t spare_segments;    /* pre-written segments kept ready: 1 or 2 */
+	uint64_t segment_bytes;    /* 64 MiB; a multiple of 1 MiB */
+	uint64_t journal_bytes;    /* 16 MiB: size of one journal file */
+	uint64_t fill_bytes_per_s; /* how fast the next segment is zero-filled in the background; 0:
+				      as fast as it goes */
+	uint32_t spare_segments;   /* pre-written segments kept ready: 1 or 2 */
 };
 
 /* How a recipient ended, or a message as a whole stands. */
@@ -41,16 +44,17 @@ enum spool_result_kind {
 	SPOOL_DEFERRED, /* attempts and next_attempt_at of the message */
 	SPOOL_HELD,
 	SPOOL_RELEASED,
-	SPOOL_DONE,     /* nothing is left to do for this message: its records are dead */
+	SPOOL_DONE, /* nothing is left to do for this message: its records are dead */
 };
 
 struct spool_result {
 	enum spool_result_kind kind;
 	struct spool_reference message;
-	uint32_t recipient;          /* DELIVERED, FAILED: its number in the envelope */
-	uint32_t attempts;           /* DEFERRED */
-	wall_us next_attempt_at;     /* DEFERRED */
-	struct slice text;           /* DEFERRED, FAILED: the last reply, at most SPOOL_RESULT_TEXT_MAX octets are kept */
+	uint32_t recipient;      /* DELIVERED, FAILED: its number in the envelope */
+	uint32_t attempts;       /* DEFERRED */
+	wall_us next_attempt_at; /* DEFERRED */
+	struct slice text; /* DEFERRED, FAILED: the last reply, at most SPOOL_RESULT_TEXT_MAX octets
+			      are kept */
 };
 
 #define SPOOL_RESULT_TEXT_MAX 256
@@ -67,17 +71,20 @@ struct spool_message {
 };
 
 struct spool_visitor {
-	/* A live message; pointers hold during the call. Messages come in ascending order of queue id. */
+	/* A live message; pointers hold during the call. Messages come in ascending order of queue
+	 * id. */
 	enum error (*message)(void *arg, const struct spool_message *message);
-	/* Something on the disk is not as it should be; it was kept where it is. `what` is a phrase for the log. */
+	/* Something on the disk is not as it should be; it was kept where it is. `what` is a phrase
+	 * for the log. */
 	void (*damage)(void *arg, const char *file, uint64_t offset, const char *what);
 	void *arg;
 };
 
 /*
- * Opens the spool in this folder (makes a new one in an empty folder), replays journal and open segments, reports every live message
- * and all damage to the visitor, and makes ready for writing. ERROR_UNSUPPORTED: a format of a later version. ERROR_EXISTS: another
- * process has it open. The spool keeps dir_fd but does not own it.
+ * Opens the spool in this folder (makes a new one in an empty folder), replays journal and open
+ * segments, reports every live message and all damage to the visitor, and makes ready for writing.
+ * ERROR_UNSUPPORTED: a format of a later version. ERROR_EXISTS: another process has it open. The
+ * spool keeps dir_fd but does not own it.
  */
 MUST_CHECK enum error spool_open(struct env *env, int dir_fd, const struct spool_options *options,
 	const struct spool_visitor *visitor, struct spool **ret_spool);
@@ -89,53 +96,65 @@ void spool_close(struct spool **spool);
 uint64_t spool_next_id(struct spool *spool);
 
 /*
- * One batch: spool_add_message for each message that is ready, spool_add_result for each result, then one spool_commit that writes,
- * flushes, and only then returns. The memory that was added must hold until spool_commit returns.
+ * One batch: spool_add_message for each message that is ready, spool_add_result for each result,
+ * then one spool_commit that writes, flushes, and only then returns. The memory that was added must
+ * hold until spool_commit returns.
  *
- * `content` pieces may lie in memory that another process changes meanwhile: each is read once, by the system call that writes it and by the
- * pass that computes its check; a record whose bytes changed in between is damaged, no other. Lengths are taken from the arguments only.
+ * `content` pieces may lie in memory that another process changes meanwhile: each is read once, by
+ * the system call that writes it and by the pass that computes its check; a record whose bytes
+ * changed in between is damaged, no other. Lengths are taken from the arguments only.
  */
-MUST_CHECK enum error spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *content, int content_pieces,
-	uint32_t content_flags, struct slice payload, struct spool_reference *ret_message, struct spool_reference *ret_content);
+MUST_CHECK enum error
+spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *content,
+	int content_pieces, uint32_t content_flags, struct slice payload,
+	struct spool_reference *ret_message, struct spool_reference *ret_content);
 
 /*
- * ERROR_NOT_FOUND: no live message has this reference (it is done, or its batch is not committed). ERROR_LIMIT: the batch is full, commit
- * first; or a recipient's number is 1,048,576 or more.
+ * ERROR_NOT_FOUND: no live message has this reference (it is done, or its batch is not committed).
+ * ERROR_LIMIT: the batch is full, commit first; or a recipient's number is 1,048,576 or more.
  */
 MUST_CHECK enum error spool_add_result(struct spool *spool, const struct spool_result *result);
 
 /*
- * Whether the present batch still takes a message of this size; if not, commit first. A message too large for any batch:
- * spool_message_max.
+ * Whether the present batch still takes a message of this size; if not, commit first. A message too
+ * large for any batch: spool_message_max.
  */
 bool spool_has_room(const struct spool *spool, uint64_t content_bytes, uint64_t payload_bytes);
 uint64_t spool_message_max(const struct spool *spool);
 
 /* What became of the two parts of a commit: they are flushed one after the other (W4). */
 struct spool_commit {
-	enum error messages; /* OK: all messages added are durable; else none of them will ever be taken up (ERROR_NO_SPACE, ERROR_IO),
-			      * but ERROR_UNKNOWN: they may be found by the next recovery */
-	enum error results;  /* OK: all results added are durable; else they stay added and go into the next commit */
+	enum error messages; /* OK: all messages added are durable; else none of them will ever be
+			      * taken up (ERROR_NO_SPACE, ERROR_IO), but ERROR_UNKNOWN: they may be
+			      * found by the next recovery */
+	enum error results;  /* OK: all results added are durable; else they stay added and go into
+				the next commit */
 	uint32_t flushes;
 };
 struct spool_commit spool_commit(struct spool *spool);
 
-/* Background work when nothing is waiting: zero-fills at most one slice of the next segment. True while there is more to do. */
+/* Background work when nothing is waiting: zero-fills at most one slice of the next segment. True
+ * while there is more to do. */
 bool spool_prepare(struct spool *spool);
 
-/* A new read-only descriptor of a segment, for readers. ERROR_NOT_FOUND when the segment is gone. Safe from any thread. */
-MUST_CHECK enum error spool_open_segment(struct env *env, int dir_fd, uint32_t segment, int *ret_fd);
+/* A new read-only descriptor of a segment, for readers. ERROR_NOT_FOUND when the segment is gone.
+ * Safe from any thread. */
+MUST_CHECK enum error
+spool_open_segment(struct env *env, int dir_fd, uint32_t segment, int *ret_fd);
 
 /*
- * Reads and checks a record through a descriptor of its segment: its keyed head, that it is the record the reference names, its sum.
- * ERROR_DAMAGED on a mismatch. The payload is appended to `ret_payload`.
+ * Reads and checks a record through a descriptor of its segment: its keyed head, that it is the
+ * record the reference names, its sum. ERROR_DAMAGED on a mismatch. The payload is appended to
+ * `ret_payload`.
  */
-MUST_CHECK enum error spool_read_record(
-	struct env *env, int segment_fd, const struct spool_reference *reference, struct buffer *ret_payload);
+MUST_CHECK enum error spool_read_record(struct env *env, int segment_fd,
+	const struct spool_reference *reference, struct buffer *ret_payload);
 
 /*
- * The same check without the payload, in pieces: for whoever hands a content on from its segment. ERROR_DAMAGED: it must not be sent.
+ * The same check without the payload, in pieces: for whoever hands a content on from its segment.
+ * ERROR_DAMAGED: it must not be sent.
  */
-MUST_CHECK enum error spool_check_record(struct env *env, int segment_fd, const struct spool_reference *reference);
+MUST_CHECK enum error
+spool_check_record(struct env *env, int segment_fd, const struct spool_reference *reference);
 
 #endif

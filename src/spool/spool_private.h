@@ -81,7 +81,7 @@ struct spool {
 	struct spare journal_spare; /* fd NO_FD: none */
 	mono_us next_fill_at;       /* the rate's */
 	mono_us retry_fill_at;      /* after a failure */
-	mono_us retry_space_at; /* for the next segment, after the disk was full */
+	mono_us retry_space_at;     /* for the next segment, after the disk was full */
 	struct batch batch;
 	struct index_entry **added; /* entries of the present batch */
 	uint32_t added_count;

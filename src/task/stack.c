@@ -1,8 +1,10 @@
 /*
- * Slabs of STACKS_A_SLAB stacks in one mapping. The guard page is a guard region of the page tables where the kernel has it
- * (MADV_GUARD_INSTALL, Linux 6.13): it splits no mapping, so there is no limit near 32,000 stacks as with mprotect, the fallback.
+ * Slabs of STACKS_A_SLAB stacks in one mapping. The guard page is a guard region of the page tables
+ * where the kernel has it (MADV_GUARD_INSTALL, Linux 6.13): it splits no mapping, so there is no
+ * limit near 32,000 stacks as with mprotect, the fallback.
  *
- * A painted pool fills a stack when it is taken and reads the peak when it is put back. Painting touches every page: test builds only.
+ * A painted pool fills a stack when it is taken and reads the peak when it is put back. Painting
+ * touches every page: test builds only.
  */
 #include "task/stack.h"
 
@@ -39,7 +41,8 @@ struct free_stack {
 struct stack_pool {
 	struct env *env;
 	struct stack_slab *slabs;
-	struct free_stack *free; /* the link lies in the top bytes of the free stack, which are resident anyway */
+	struct free_stack *free; /* the link lies in the top bytes of the free stack, which are
+				    resident anyway */
 	bool paint;
 };
 
@@ -91,7 +94,8 @@ stack_pool_grow(struct stack_pool *pool)
 
 	if (!slab)
 		return ERROR_NO_MEMORY;
-	void *low = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	void *low = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 	if (low == MAP_FAILED) {
 		memory_put(pool->env->memory, slab);
 		return ERROR_NO_MEMORY;
@@ -124,7 +128,8 @@ stack_take(struct stack_pool *pool, struct stack *ret_stack)
 	/* UNSAFE: back from the link to the bottom of its slot, above the guard */
 	ret_stack->low = (uint8_t *)(link + 1) - STACK_BYTES + STACK_GUARD_BYTES;
 	ret_stack->bytes = STACK_BYTES - STACK_GUARD_BYTES;
-	ret_stack->valgrind_id = VALGRIND_STACK_REGISTER(ret_stack->low, ret_stack->low + ret_stack->bytes);
+	ret_stack->valgrind_id =
+		VALGRIND_STACK_REGISTER(ret_stack->low, ret_stack->low + ret_stack->bytes);
 	if (pool->paint)
 		memset(ret_stack->low, PAINT, ret_stack->bytes);
 	return OK;

@@ -1,4 +1,5 @@
-/* Stacks for tasks: equal in size, each with a guard page below, taken from a pool that grows in slabs and never shrinks. */
+/* Stacks for tasks: equal in size, each with a guard page below, taken from a pool that grows in
+ * slabs and never shrinks. */
 #ifndef TASK_STACK_H
 #define TASK_STACK_H
 
@@ -38,7 +39,8 @@ void stack_put(struct stack_pool *pool, struct stack *stack);
 /* Gives the pages below `used_from` back to the kernel; the stack keeps working. */
 void stack_trim(const struct stack *stack, const void *used_from);
 
-/* Octets from the top down to the deepest one ever written; for painted stacks, while the paint is of this use. */
+/* Octets from the top down to the deepest one ever written; for painted stacks, while the paint is
+ * of this use. */
 size_t stack_peak(const struct stack *stack);
 
 #endif

@@ -1,9 +1,11 @@
 /*
- * The stack switch: assembly for x86-64 (System V) and aarch64 (AAPCS64), ucontext elsewhere (or with -DSWITCH_UCONTEXT, which
- * switch_test.c uses). A new stack is laid out as if it had been left by a switch whose return address is the trampoline; behind the
- * trampoline lies a zero return address, so that debuggers end their backtraces there.
+ * The stack switch: assembly for x86-64 (System V) and aarch64 (AAPCS64), ucontext elsewhere (or
+ * with -DSWITCH_UCONTEXT, which switch_test.c uses). A new stack is laid out as if it had been left
+ * by a switch whose return address is the trampoline; behind the trampoline lies a zero return
+ * address, so that debuggers end their backtraces there.
  *
- * AddressSanitizer and ThreadSanitizer are told of each change; without that they take a switch for a stack overflow or a data race.
+ * AddressSanitizer and ThreadSanitizer are told of each change; without that they take a switch for
+ * a stack overflow or a data race.
  */
 #include "task/switch.h"
 
@@ -51,8 +53,9 @@ switch_lay_out(struct switch_context *context, void (*entry)(void *), void *arg)
 	context->context.uc_stack.ss_sp = context->stack_low;
 	context->context.uc_stack.ss_size = context->stack_bytes;
 	context->context.uc_link = NULL;
-	makecontext(&context->context, (void (*)(void))switch_trampoline, 4, (unsigned)(entry_bits >> 32), (unsigned)entry_bits,
-		(unsigned)(arg_bits >> 32), (unsigned)arg_bits);
+	makecontext(&context->context, (void (*)(void))switch_trampoline, 4,
+		(unsigned)(entry_bits >> 32), (unsigned)entry_bits, (unsigned)(arg_bits >> 32),
+		(unsigned)arg_bits);
 }
 
 static void
@@ -109,7 +112,8 @@ __asm__(".text\n"
 static void
 switch_lay_out(struct switch_context *context, void (*entry)(void *), void *arg)
 {
-	/* UNSAFE: the stack's own words, below its aligned top; two zero words end every backtrace */
+	/* UNSAFE: the stack's own words, below its aligned top; two zero words end every backtrace
+	 */
 	uintptr_t top = ((uintptr_t)context->stack_low + context->stack_bytes) & ~(uintptr_t)15;
 	uint64_t *words = (uint64_t *)top - 2 - SAVED_END;
 
@@ -211,7 +215,8 @@ switch_init_thread(struct switch_context *context)
 }
 
 void
-switch_init(struct switch_context *context, void *stack_low, size_t stack_bytes, void (*entry)(void *), void *arg)
+switch_init(struct switch_context *context, void *stack_low, size_t stack_bytes,
+	void (*entry)(void *), void *arg)
 {
 	memset(context, 0, sizeof *context);
 	context->stack_low = stack_low;

@@ -1,6 +1,7 @@
 /*
- * Changing from one stack to another. Callee-saved registers and the stack pointer only: signal mask and floating point modes are the
- * process's, no task changes them (saving MXCSR and the x87 word costs a third of the switch).
+ * Changing from one stack to another. Callee-saved registers and the stack pointer only: signal
+ * mask and floating point modes are the process's, no task changes them (saving MXCSR and the x87
+ * word costs a third of the switch).
  */
 #ifndef TASK_SWITCH_H
 #define TASK_SWITCH_H
@@ -18,7 +19,7 @@ struct switch_context {
 #else
 	void *stack_pointer;
 #endif
-	void *stack_low;      /* lowest usable address; NULL for the thread's own stack */
+	void *stack_low; /* lowest usable address; NULL for the thread's own stack */
 	size_t stack_bytes;
 	void *sanitizer_fiber; /* TSan's handle, or ASan's saved fake stack */
 };
@@ -27,7 +28,8 @@ struct switch_context {
 void switch_init_thread(struct switch_context *context);
 
 /* A new context: the first switch to it calls entry(arg), which never returns. */
-void switch_init(struct switch_context *context, void *stack_low, size_t stack_bytes, void (*entry)(void *), void *arg);
+void switch_init(struct switch_context *context, void *stack_low, size_t stack_bytes,
+	void (*entry)(void *), void *arg);
 
 /* Stops the caller in `from` and goes on in `to`. */
 void switch_to(struct switch_context *from, struct switch_context *to);

@@ -1,4 +1,5 @@
-/* The ucontext fallback of the stack switch, on machines whose own switch is in assembly; the same cases for the native one run in task_test.c. */
+/* The ucontext fallback of the stack switch, on machines whose own switch is in assembly; the same
+ * cases for the native one run in task_test.c. */
 #define SWITCH_UCONTEXT
 #include "task/switch.c"
 

@@ -1,10 +1,12 @@
 /*
- * Tasks, their groups, events and watches on one loop. A turn: timers that are due, every task that was ready when the turn began, then the
- * hooks, then the poller. Order comes from lists and counters only, never from pointers or from the order in which epoll reports.
+ * Tasks, their groups, events and watches on one loop. A turn: timers that are due, every task that
+ * was ready when the turn began, then the hooks, then the poller. Order comes from lists and
+ * counters only, never from pointers or from the order in which epoll reports.
  *
- * A task's struct lies at the top of its own stack, so that an idle task costs one page for both. A task that waits is on the list of
- * what it waits for, perhaps in the timer heap, and on the list of parked tasks, oldest first: the sweep gives the unused part of
- * stacks back that have been parked for a second (never at each wait: a madvise costs more than a whole turn).
+ * A task's struct lies at the top of its own stack, so that an idle task costs one page for both. A
+ * task that waits is on the list of what it waits for, perhaps in the timer heap, and on the list
+ * of parked tasks, oldest first: the sweep gives the unused part of stacks back that have been
+ * parked for a second (never at each wait: a madvise costs more than a whole turn).
  */
 #include "task/task.h"
 #include "base/heap.h"
@@ -15,17 +17,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define TASK_NAME_BYTES  32
-#define LOOP_EVENTS      64
-#define PARKED_SWEEP_US  US_PER_S
-#define CENSUS_NAMES     64
+#define TASK_NAME_BYTES 32
+#define LOOP_EVENTS     64
+#define PARKED_SWEEP_US US_PER_S
+#define CENSUS_NAMES    64
 
 enum task_state { TASK_READY, TASK_RUNNING, TASK_WAITING };
 
 struct task {
-	struct list link;       /* ready list, or the list of what it waits for */
-	struct list parked;     /* loop->parked while it waits untrimmed */
-	struct list all;        /* loop->tasks */
+	struct list link;   /* ready list, or the list of what it waits for */
+	struct list parked; /* loop->parked while it waits untrimmed */
+	struct list all;    /* loop->tasks */
 	struct list of_group;
 	struct heap_node timer;
 	struct switch_context context;
@@ -36,9 +38,9 @@ struct task {
 	struct stack stack;
 	mono_us parked_at;
 	enum task_state state;
-	enum error wake;        /* what the wait returns */
+	enum error wake; /* what the wait returns */
 	bool cancelled;
-	bool cancellable;       /* the present wait may end by cancelling */
+	bool cancellable; /* the present wait may end by cancelling */
 	char name[TASK_NAME_BYTES];
 };
 
@@ -94,7 +96,7 @@ loop_free(struct loop **loop_pointer)
 
 	if (!loop)
 		return;
-	list_for_each_safe(link, next, &loop->tasks)
+	list_for_each_safe (link, next, &loop->tasks)
 		switch_done(&list_entry(link, struct task, all)->context);
 	stack_pool_free(&loop->stacks);
 	heap_done(&loop->timers);
@@ -209,7 +211,7 @@ loop_bury(struct loop *loop, struct task *task)
 	list_remove(&task->of_group);
 	switch_done(&task->context);
 	if (list_is_empty(&group->tasks))
-		list_for_each_safe(link, next, &group->waiters)
+		list_for_each_safe (link, next, &group->waiters)
 			task_make_ready(list_entry(link, struct task, link), OK);
 	stack_put(loop->stacks, &stack);
 }
@@ -231,7 +233,8 @@ loop_watch_time(struct loop *loop, const char *name, mono_us started)
 	mono_us held = env_monotonic(loop->env) - started;
 
 	if (held > loop->options.watchdog_us)
-		log_event(loop->env, LOG_WARNING, "loop_held", LOG_STRING("task", name), LOG_NUMBER("ms", held / US_PER_MS));
+		log_event(loop->env, LOG_WARNING, "loop_held", LOG_STRING("task", name),
+			LOG_NUMBER("ms", held / US_PER_MS));
 }
 
 static void
@@ -273,11 +276,13 @@ loop_run_ready(struct loop *loop)
 static void
 loop_fire_timers(struct loop *loop)
 {
-	for (struct heap_node *node; (node = heap_first(&loop->timers)) != NULL && node->key <= loop->now;)
+	for (struct heap_node *node;
+		(node = heap_first(&loop->timers)) != NULL && node->key <= loop->now;)
 		task_make_ready(list_entry(node, struct task, timer), ERROR_TIMEOUT);
 }
 
-/* Gives back what long parked stacks do not use. Painted stacks stay: their paint is the measurement. */
+/* Gives back what long parked stacks do not use. Painted stacks stay: their paint is the
+ * measurement. */
 static void
 loop_sweep_parked(struct loop *loop)
 {
@@ -287,9 +292,11 @@ loop_sweep_parked(struct loop *loop)
 			break;
 		list_remove(&task->parked);
 #ifndef SWITCH_HAS_UCONTEXT
-		/* UNSAFE: 128 octets below the stack pointer belong to it too (the red zone of the ABI) */
+		/* UNSAFE: 128 octets below the stack pointer belong to it too (the red zone of the
+		 * ABI) */
 		if (!loop->options.paint_stacks)
-			stack_trim(&task->stack, (const uint8_t *)task->context.stack_pointer - 128);
+			stack_trim(
+				&task->stack, (const uint8_t *)task->context.stack_pointer - 128);
 #endif
 	}
 }
@@ -303,7 +310,8 @@ loop_poll_timeout(const struct loop *loop)
 	if (!list_is_empty(&loop->ready))
 		return 0;
 	if (!list_is_empty(&loop->parked)) {
-		mono_us sweep = list_entry(loop->parked.next, struct task, parked)->parked_at + PARKED_SWEEP_US;
+		mono_us sweep = list_entry(loop->parked.next, struct task, parked)->parked_at +
+				PARKED_SWEEP_US;
 		if (sweep < until)
 			until = sweep;
 	}
@@ -325,7 +333,7 @@ watch_report(struct watch *watch, uint32_t ready)
 static void
 loop_end_turn(struct loop *loop)
 {
-	list_for_each(link, &loop->hooks) {
+	list_for_each (link, &loop->hooks) {
 		struct loop_hook *hook = list_entry(link, struct loop_hook, link);
 		hook->end_turn(hook->arg);
 	}
@@ -336,7 +344,7 @@ loop_may_sleep(struct loop *loop)
 {
 	bool may_sleep = true;
 
-	list_for_each(link, &loop->hooks) {
+	list_for_each (link, &loop->hooks) {
 		struct loop_hook *hook = list_entry(link, struct loop_hook, link);
 		may_sleep &= hook->before_sleep(hook->arg);
 	}
@@ -346,7 +354,7 @@ loop_may_sleep(struct loop *loop)
 static void
 loop_woke(struct loop *loop)
 {
-	list_for_each(link, &loop->hooks) {
+	list_for_each (link, &loop->hooks) {
 		struct loop_hook *hook = list_entry(link, struct loop_hook, link);
 		hook->after_sleep(hook->arg);
 	}
@@ -362,7 +370,8 @@ loop_poll(struct loop *loop)
 	bool sleeps = timeout_us != 0;
 	if (sleeps && !loop_may_sleep(loop))
 		timeout_us = 0;
-	int count = loop->env->poll->wait(loop->env->world, loop->poll_fd, events, LOOP_EVENTS, timeout_us);
+	int count = loop->env->poll->wait(
+		loop->env->world, loop->poll_fd, events, LOOP_EVENTS, timeout_us);
 	if (sleeps)
 		loop_woke(loop);
 	for (int i = 0; i < count; i++)
@@ -405,7 +414,12 @@ task_start(struct task_group *group, const char *name, task_body *body, void *ar
 	/* UNSAFE: the task struct takes the top of its stack, 64-byte aligned */
 	uintptr_t at = ((uintptr_t)stack.low + stack.bytes - sizeof(struct task)) & ~(uintptr_t)63;
 	struct task *task = (struct task *)at;
-	*task = (struct task){.loop = loop, .group = group, .body = body, .arg = arg, .stack = stack, .state = TASK_READY};
+	*task = (struct task){.loop = loop,
+		.group = group,
+		.body = body,
+		.arg = arg,
+		.stack = stack,
+		.state = TASK_READY};
 	struct slice kept_name = slice_sub(slice_text(name), 0, TASK_NAME_BYTES - 1);
 	memcpy(task->name, kept_name.ptr, kept_name.len);
 	list_init(&task->parked);
@@ -419,7 +433,7 @@ task_start(struct task_group *group, const char *name, task_body *body, void *ar
 void
 task_group_cancel(struct task_group *group)
 {
-	list_for_each(link, &group->tasks) {
+	list_for_each (link, &group->tasks) {
 		struct task *task = list_entry(link, struct task, of_group);
 		task->cancelled = true;
 		if (task->cancellable)
@@ -431,7 +445,8 @@ void
 task_group_wait(struct task_group *group)
 {
 	while (!list_is_empty(&group->tasks)) {
-		enum error ignored = task_park(group->loop->current, &group->waiters, MONO_NEVER, false);
+		enum error ignored =
+			task_park(group->loop->current, &group->waiters, MONO_NEVER, false);
 		(void)ignored; /* neither deadline nor cancelling ends this wait */
 	}
 }
@@ -491,14 +506,16 @@ enum error
 watch_open(struct watch *watch, struct loop *loop, int fd, uint32_t interest)
 {
 	*watch = (struct watch){.loop = loop, .fd = fd};
-	return error_from_errno(-loop->env->poll->add(loop->env->world, loop->poll_fd, fd, interest, watch));
+	return error_from_errno(
+		-loop->env->poll->add(loop->env->world, loop->poll_fd, fd, interest, watch));
 }
 
 void
 watch_close(struct watch *watch)
 {
 	if (watch->loop)
-		watch->loop->env->poll->remove(watch->loop->env->world, watch->loop->poll_fd, watch->fd);
+		watch->loop->env->poll->remove(
+			watch->loop->env->world, watch->loop->poll_fd, watch->fd);
 	watch->loop = NULL;
 }
 
@@ -515,7 +532,8 @@ watch_wait(struct watch *watch, uint32_t what, mono_us deadline)
 }
 
 void
-loop_stack_census(const struct loop *loop, void (*each)(void *arg, const char *name, size_t peak_bytes), void *arg)
+loop_stack_census(const struct loop *loop,
+	void (*each)(void *arg, const char *name, size_t peak_bytes), void *arg)
 {
 	for (size_t i = 0; i < loop->census_count; i++)
 		each(arg, loop->census[i].name, loop->census[i].peak);

@@ -1,10 +1,12 @@
 /*
- * Tasks: straight-line code on stacks of their own, taking turns on one loop per process. A task runs until it waits; only the
- * functions that say "May wait" wait, each with a deadline (MONO_NEVER: none). A wait ends with OK, ERROR_TIMEOUT when the deadline
- * passed, or ERROR_CANCELLED when the task was told to end; a cancelled task must return soon and may not wait again with success.
+ * Tasks: straight-line code on stacks of their own, taking turns on one loop per process. A task
+ * runs until it waits; only the functions that say "May wait" wait, each with a deadline
+ * (MONO_NEVER: none). A wait ends with OK, ERROR_TIMEOUT when the deadline passed, or
+ * ERROR_CANCELLED when the task was told to end; a cancelled task must return soon and may not wait
+ * again with success.
  *
- * A parent owns its tasks in a group, and waits for the group before the memory that they use goes away. Tasks never move between
- * threads; nothing here may be called from another thread.
+ * A parent owns its tasks in a group, and waits for the group before the memory that they use goes
+ * away. Tasks never move between threads; nothing here may be called from another thread.
  */
 #ifndef TASK_TASK_H
 #define TASK_TASK_H
@@ -22,8 +24,9 @@ struct task;
 typedef void task_body(void *arg);
 
 struct loop_options {
-	bool paint_stacks;           /* measure the peak use of each stack (touches every page: test builds) */
-	mono_us watchdog_us;         /* a task that runs longer without waiting is reported; 0: never */
+	bool paint_stacks;   /* measure the peak use of each stack (touches every page: test builds)
+			      */
+	mono_us watchdog_us; /* a task that runs longer without waiting is reported; 0: never */
 };
 
 /* Sets env->loop. Aborts when the kernel has no poller to give. */
@@ -45,9 +48,10 @@ mono_us loop_deadline(const struct loop *loop, int64_t after_us);
 struct env *loop_env(const struct loop *loop);
 
 /*
- * What happens once a turn, whatever the tasks did: end_turn is called before every look at the poller (what the turn produced is
- * published, what came in is taken), before_sleep only when the loop is about to block: it returns false when there is work
- * after all, and the loop then only looks; after_sleep follows it.
+ * What happens once a turn, whatever the tasks did: end_turn is called before every look at the
+ * poller (what the turn produced is published, what came in is taken), before_sleep only when the
+ * loop is about to block: it returns false when there is work after all, and the loop then only
+ * looks; after_sleep follows it.
  */
 struct loop_hook {
 	struct list link; /* the loop's */
@@ -68,9 +72,11 @@ struct task_group {
 void task_group_init(struct task_group *group, struct loop *loop);
 
 /*
- * Starts a task; it first runs in a later turn. `name` is copied (up to 31 octets). ERROR_NO_MEMORY when there is no stack left.
+ * Starts a task; it first runs in a later turn. `name` is copied (up to 31 octets). ERROR_NO_MEMORY
+ * when there is no stack left.
  */
-MUST_CHECK enum error task_start(struct task_group *group, const char *name, task_body *body, void *arg);
+MUST_CHECK enum error
+task_start(struct task_group *group, const char *name, task_body *body, void *arg);
 
 /* Tells every task of the group to end: its present or next wait gives ERROR_CANCELLED. */
 void task_group_cancel(struct task_group *group);
@@ -86,7 +92,8 @@ MUST_CHECK enum error task_sleep(struct loop *loop, mono_us deadline);
 /* May wait: lets the other ready tasks run once. Outside of tasks it does nothing. */
 void task_yield(struct loop *loop);
 
-/* Something that tasks wait for: no memory of past signals, so the condition is checked around the wait. */
+/* Something that tasks wait for: no memory of past signals, so the condition is checked around the
+ * wait. */
 struct task_event {
 	struct list waiters;
 };
@@ -94,7 +101,8 @@ struct task_event {
 void task_event_init(struct task_event *event);
 
 /* May wait: until signalled. */
-MUST_CHECK enum error task_event_wait(struct loop *loop, struct task_event *event, mono_us deadline);
+MUST_CHECK enum error
+task_event_wait(struct loop *loop, struct task_event *event, mono_us deadline);
 
 /* Wakes all that wait now. */
 void task_event_signal(struct task_event *event);
@@ -118,12 +126,14 @@ MUST_CHECK enum error watch_open(struct watch *watch, struct loop *loop, int fd,
 void watch_close(struct watch *watch);
 
 /*
- * May wait: until the descriptor may be read (POLL_READABLE) or written (POLL_WRITABLE). Call it after EAGAIN only: it forgets
- * the readiness that led to the failed try.
+ * May wait: until the descriptor may be read (POLL_READABLE) or written (POLL_WRITABLE). Call it
+ * after EAGAIN only: it forgets the readiness that led to the failed try.
  */
 MUST_CHECK enum error watch_wait(struct watch *watch, uint32_t what, mono_us deadline);
 
-/* For the stack census: calls `each` for every task name seen, with the most octets that one of its stacks used. */
-void loop_stack_census(const struct loop *loop, void (*each)(void *arg, const char *name, size_t peak_bytes), void *arg);
+/* For the stack census: calls `each` for every task name seen, with the most octets that one of its
+ * stacks used. */
+void loop_stack_census(const struct loop *loop,
+	void (*each)(void *arg, const char *name, size_t peak_bytes), void *arg);
 
 #endif

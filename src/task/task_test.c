@@ -120,7 +120,8 @@ sleep_and_mark(void *arg)
 START_TEST(timers_fire_in_order)
 {
 	struct world world;
-	struct sleeper sleepers[] = {{&world, 'c', 30}, {&world, 'a', 5}, {&world, 'b', 15}, {&world, 'd', 30}};
+	struct sleeper sleepers[] = {
+		{&world, 'c', 30}, {&world, 'a', 5}, {&world, 'b', 15}, {&world, 'd', 30}};
 
 	world_init(&world, false);
 	for (size_t i = 0; i < 4; i++)
@@ -141,7 +142,9 @@ wait_for_event(void *arg)
 {
 	struct event_world *w = arg;
 
-	ck_assert_int_eq(task_event_wait(w->world.loop, &w->event, loop_deadline(w->world.loop, 1000)), ERROR_TIMEOUT);
+	ck_assert_int_eq(
+		task_event_wait(w->world.loop, &w->event, loop_deadline(w->world.loop, 1000)),
+		ERROR_TIMEOUT);
 	leave_mark(&w->world, 't');
 	ck_assert_ok(task_event_wait(w->world.loop, &w->event, MONO_NEVER));
 	leave_mark(&w->world, 'e');
@@ -193,7 +196,8 @@ read_all(void *arg)
 		if (got == 0)
 			break;
 		if (got < 0)
-			ck_assert_ok(watch_wait(&watch, POLL_READABLE, loop_deadline(w->world.loop, US_PER_S)));
+			ck_assert_ok(watch_wait(
+				&watch, POLL_READABLE, loop_deadline(w->world.loop, US_PER_S)));
 	}
 	leave_mark(&w->world, '.');
 	watch_close(&watch);
@@ -274,7 +278,8 @@ overflow_stack(void *arg)
 	_exit(overflow(100000) ? 0 : 1);
 }
 
-/* In a process of its own: the guard page must end it with a signal (or ASan with its report), never let it run on. */
+/* In a process of its own: the guard page must end it with a signal (or ASan with its report),
+ * never let it run on. */
 START_TEST(guard_stops_an_overflow)
 {
 	int status;
@@ -358,7 +363,8 @@ wait_for_hook(void *arg)
 {
 	struct hooked *h = arg;
 
-	leave_mark(&h->world, task_event_wait(h->world.loop, &h->event, MONO_NEVER) == OK ? 'h' : '?');
+	leave_mark(
+		&h->world, task_event_wait(h->world.loop, &h->event, MONO_NEVER) == OK ? 'h' : '?');
 }
 
 START_TEST(hooks_run_around_the_poller)
@@ -367,7 +373,10 @@ START_TEST(hooks_run_around_the_poller)
 
 	world_init(&h.world, false);
 	task_event_init(&h.event);
-	h.hook = (struct loop_hook){.end_turn = hook_turn, .before_sleep = hook_before, .after_sleep = hook_after, .arg = &h};
+	h.hook = (struct loop_hook){.end_turn = hook_turn,
+		.before_sleep = hook_before,
+		.after_sleep = hook_after,
+		.arg = &h};
 	loop_add_hook(h.world.loop, &h.hook);
 	ck_assert_ok(task_start(&h.world.group, "hooked", wait_for_hook, &h));
 	loop_run(h.world.loop);
@@ -393,6 +402,7 @@ START_TEST(dropping_a_loop_runs_no_task)
 }
 END_TEST
 
-UNIT_MAIN("task/task", tasks_take_turns, cancelling_ends_every_wait, timers_fire_in_order, events_wake_all_and_time_out,
-	watches_report_edges, census_finds_the_peak, guard_stops_an_overflow, thousands_live_at_once, hooks_run_around_the_poller,
+UNIT_MAIN("task/task", tasks_take_turns, cancelling_ends_every_wait, timers_fire_in_order,
+	events_wake_all_and_time_out, watches_report_edges, census_finds_the_peak,
+	guard_stops_an_overflow, thousands_live_at_once, hooks_run_around_the_poller,
 	dropping_a_loop_runs_no_task)

@@ -401,7 +401,8 @@ address_append_canonical(struct buffer *buffer, const struct address *address)
 void
 address_append_account(struct buffer *buffer, const struct address *address)
 {
-	struct address local_part = {.local_part = address->local_part, .is_quoted = address->is_quoted};
+	struct address local_part = {
+		.local_part = address->local_part, .is_quoted = address->is_quoted};
 	size_t start = buffer->len;
 
 	address_append_canonical(buffer, &local_part);

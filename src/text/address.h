@@ -59,7 +59,8 @@ MUST_CHECK enum address_fault address_take_domain(struct cursor *cursor, struct 
  */
 void address_append_canonical(struct buffer *buffer, const struct address *address);
 
-/* The name of an account: the local part in canonical form, ASCII letters in lower case, since accounts are compared so. */
+/* The name of an account: the local part in canonical form, ASCII letters in lower case, since
+ * accounts are compared so. */
 void address_append_account(struct buffer *buffer, const struct address *address);
 
 /* Labels of letters, digits and inner hyphens, with dots between them. */
