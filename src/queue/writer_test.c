@@ -35,6 +35,7 @@ struct gate {
 
 struct world {
 	struct env env;
+	struct env writer_env;
 	struct disk_ops disk;
 	struct gate gate;
 	char folder[64];
@@ -124,7 +125,9 @@ world_start(struct world *world, const struct spool_visitor *visitor)
 	world->schedule_wake_fd = world->env.poll->wake_create(NULL);
 	int wake_fd = world->env.poll->wake_create(NULL);
 	world->writer_wake_fd = dup(wake_fd);
-	writer_init(&world->writer, &world->env, world->schedule_wake_fd, wake_fd);
+	world->writer_env = world->env;
+	world->writer_env.memory = memory_new(0); /* accounts are not shared between threads */
+	writer_init(&world->writer, &world->writer_env, world->schedule_wake_fd, wake_fd);
 	ck_assert_ok(
 		spool_open(&world->writer.env, world->dir_fd, &options, visitor, &world->spool));
 	ck_assert_ok(writer_start(&world->writer, world->spool));
@@ -141,6 +144,8 @@ world_stop(struct world *world)
 	writer_stop(&world->writer);
 	spool_close(&world->spool);
 	writer_done(&world->writer);
+	ck_assert_uint_eq(memory_used(world->writer_env.memory), 0);
+	memory_free(&world->writer_env.memory);
 	close(world->schedule_wake_fd);
 	close(world->writer_wake_fd);
 }
@@ -413,7 +418,7 @@ scribble(void *arg)
 
 	for (uint32_t i = 0; i < 200000; i++)
 		((volatile uint8_t *)ring_block_ptr(
-			&session->ring, i % SESSION_BLOCKS))[i % 50000]++;
+			&session->ring, i % SESSION_BLOCKS))[i % RING_BLOCK_BYTES]++;
 	return NULL;
 }
 
