@@ -391,6 +391,28 @@ START_TEST(original_header)
 }
 END_TEST
 
+START_TEST(long_header_line)
+{
+	static uint8_t octets[1002];
+	struct list list = one_recipient();
+	struct dsn dsn = report_of(&list);
+	struct slice value;
+
+	memset(octets, 'l', sizeof octets);
+	octets[1] = ':';
+	for (size_t len = DSN_LINE_MAX; len <= DSN_LINE_MAX + 1; len++) {
+		octets[len] = '\r';
+		octets[len + 1] = '\n';
+		dsn.header = slice_of(octets, len + 2);
+		struct reader_report report = parts_of(&dsn);
+		ck_assert_uint_eq(reader_field(report.part[2].header,
+					  SLICE("Content-Transfer-Encoding:"), &value),
+			len > DSN_LINE_MAX);
+		octets[len] = octets[len + 1] = 'l';
+	}
+}
+END_TEST
+
 START_TEST(no_header)
 {
 	struct list list = one_recipient();
@@ -575,5 +597,5 @@ START_TEST(largest)
 END_TEST
 
 UNIT_MAIN("text/dsn", typical, actions, many_recipients, hostile_texts, long_texts,
-	utf8_in_seven_bits, utf8_as_it_is, original_header, no_header, references, full_content,
-	refused, failures, largest)
+	utf8_in_seven_bits, utf8_as_it_is, original_header, long_header_line, no_header, references,
+	full_content, refused, failures, largest)
