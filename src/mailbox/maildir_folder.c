@@ -7,6 +7,10 @@
  * tmp/ and new/ lies on stable storage for good, whatever was killed when, and a delivery into it
  * has only new/ to flush. tmp/ itself need not be flushed, and neither does its being there: a name
  * in tmp/ is worth nothing, a message starts to count with its name in new/.
+ *
+ * Folders that could not be flushed are taken back, as files are (maildir.c): the kernel tells of a
+ * failed write once, and the next attempt's flush of folders that are there already would succeed
+ * without their names ever having reached the disk.
  */
 #include "mailbox/maildir_private.h"
 
@@ -86,14 +90,15 @@ node_open(struct maildir_batch *batch, int parent, struct slice path, struct sli
 	memcpy(name, component.ptr, component.len);
 	int fd = env->disk->openat(
 		env->world, batch->nodes[parent].fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (fd == -ENOENT) {
+	bool missing = fd == -ENOENT;
+	if (missing) {
 		batch->nodes[parent].changed = true;
 		fd = folder_make(batch, batch->nodes[parent].fd, name, owner);
 	}
 	if (fd < 0)
 		return maildir_error(fd);
-	batch->nodes[batch->node_count] =
-		(struct maildir_node){.path = path, .parent = parent, .fd = fd, .flush_fd = -1};
+	batch->nodes[batch->node_count] = (struct maildir_node){
+		.path = path, .parent = parent, .fd = fd, .made = missing, .flush_fd = -1};
 	*ret_node = (int)batch->node_count++;
 	return OK;
 }
@@ -149,7 +154,8 @@ part_open(struct maildir_batch *batch, struct maildir_folder *folder, const char
 }
 
 static enum error
-part_make(struct maildir_batch *batch, struct maildir_folder *folder, const char *name, int *ret_fd)
+part_make(struct maildir_batch *batch, struct maildir_folder *folder, const char *name, int *ret_fd,
+	bool *ret_made)
 {
 	if (*ret_fd >= 0)
 		return OK;
@@ -158,6 +164,7 @@ part_make(struct maildir_batch *batch, struct maildir_folder *folder, const char
 	if (fd < 0)
 		return maildir_error(fd);
 	*ret_fd = fd;
+	*ret_made = true;
 	return OK;
 }
 
@@ -186,9 +193,9 @@ folder_open(struct maildir_batch *batch, struct maildir_folder *folder)
 	if (error == OK)
 		error = part_open(batch, folder, "new", &folder->new_fd);
 	if (error == OK && folder->incomplete)
-		error = part_make(batch, folder, "new", &folder->new_fd);
+		error = part_make(batch, folder, "new", &folder->new_fd, &folder->made_new);
 	if (error == OK && folder->incomplete)
-		error = part_make(batch, folder, "cur", &folder->cur_fd);
+		error = part_make(batch, folder, "cur", &folder->cur_fd, &folder->made_cur);
 	if (error == OK)
 		error = folder_device(batch, folder->new_fd, &folder->device);
 	return error;
@@ -260,6 +267,33 @@ folder_flushed(const struct maildir_batch *batch, const struct maildir_folder *f
 	return error;
 }
 
+/*
+ * Removes what this batch made for a Maildir, upwards. What is not empty serves others and stays.
+ * If removing fails too, the next attempt can't tell: the disk has then failed twice without a
+ * word.
+ */
+static void
+folder_take_back(struct maildir_batch *batch, struct maildir_folder *folder)
+{
+	struct env *env = batch->maildir->env;
+	struct maildir_node *node = &batch->nodes[folder->node];
+
+	if (folder->made_new)
+		env->disk->unlinkat(env->world, node->fd, "new", AT_REMOVEDIR);
+	if (folder->made_cur)
+		env->disk->unlinkat(env->world, node->fd, "cur", AT_REMOVEDIR);
+	for (; node->parent >= 0; node = &batch->nodes[node->parent]) {
+		char name[MAILDIR_NAME_BYTES] = {0};
+		const struct maildir_node *parent = &batch->nodes[node->parent];
+		size_t skip = parent->path.len > 0 ? parent->path.len + 1 : 0;
+		struct slice component = slice_from(node->path, skip);
+		memcpy(name, component.ptr, component.len);
+		if (!node->made ||
+			env->disk->unlinkat(env->world, parent->fd, name, AT_REMOVEDIR) < 0)
+			return;
+	}
+}
+
 /* Flushes what leads to the new Maildirs, then gives each its tmp/. */
 static void
 folders_complete(struct maildir_batch *batch)
@@ -274,11 +308,14 @@ folders_complete(struct maildir_batch *batch)
 	maildir_flush_all(batch->maildir, batch->flushes, flush_count);
 	for (size_t i = 0; i < batch->folder_count; i++) {
 		struct maildir_folder *folder = &batch->folders[i];
+		bool made_tmp = false;
 		if (folder->error != OK || !folder->incomplete)
 			continue;
 		folder->error = folder_flushed(batch, folder);
 		if (folder->error == OK)
-			folder->error = part_make(batch, folder, "tmp", &folder->tmp_fd);
+			folder->error = part_make(batch, folder, "tmp", &folder->tmp_fd, &made_tmp);
+		else
+			folder_take_back(batch, folder);
 	}
 }
 

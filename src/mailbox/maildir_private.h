@@ -35,6 +35,7 @@ struct maildir_node {
 	int parent;        /* place among the nodes; -1: this is the root, node 0 */
 	int fd;            /* O_PATH if it existed: folders above may be closed for reading */
 	bool changed;      /* something was made in it */
+	bool made;         /* by this batch */
 	bool wanted;       /* must be flushed before a new tmp/ */
 	int flush_fd;      /* open during that, else -1 */
 	enum error flush_error;
@@ -50,6 +51,8 @@ struct maildir_folder {
 	int new_fd;
 	int cur_fd; /* opened by the search only, else -1 */
 	dev_t device;
+	bool made_new; /* by this batch */
+	bool made_cur;
 	bool incomplete; /* tmp/ or new/ is missing: it and the folders above are flushed before
 			    tmp/ is made */
 	enum error search_error;
