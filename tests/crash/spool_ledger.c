@@ -1,0 +1,307 @@
+/*
+ * The judge of the spool: each message that got OK is there once and whole, as far as its delivery
+ * was at least; nothing else but whole messages that were offered; the spool takes mail again, with
+ * ids that were never used; and a crash of all this at any call leaves the same.
+ */
+#include "spool_ledger.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MORE_DIVISOR 8 /* of untracked recoveries, so many go on with new mail */
+#define CLOCK_BACK   INT64_C(900000000000000)
+#define NEW_CONTENT  700
+
+struct slice
+letter_content(const struct letter *letter)
+{
+	return slice_of(letter->bytes, letter->content_len);
+}
+
+struct slice
+letter_payload(const struct letter *letter)
+{
+	return slice_of(letter->bytes + letter->content_len, letter->payload_len);
+}
+
+static struct standing
+standing_of(const struct spool_message *message)
+{
+	struct standing standing = {.attempts = message->attempts, .held = message->held};
+
+	for (uint32_t i = 0; i < message->done_count; i++) {
+		if (message->done_recipients[i] < RECIPIENTS_MAX)
+			standing.done |= 1u << message->done_recipients[i];
+	}
+	return standing;
+}
+
+static enum error
+found_message(void *arg, const struct spool_message *message)
+{
+	struct spool_finding *finding = arg;
+	struct ledger *ledger = finding->ledger;
+	uint64_t id = message->message.queue_id;
+
+	if (id <= finding->last_id)
+		crash_fail(finding->run, "message %" PRIu64 " is there twice", id);
+	finding->last_id = id;
+	for (uint32_t i = 0; i < ledger->count; i++) {
+		if (ledger->letters[i].queue_id != id)
+			continue;
+		finding->found[i] = true;
+		finding->standing[i] = standing_of(message);
+		finding->message[i] = message->message;
+		finding->content[i] = message->content;
+		if (message->next_attempt_at != (wall_us)message->attempts * 1000)
+			crash_fail(finding->run,
+				"message %" PRIu64 ": attempt %u with another's time", id,
+				message->attempts);
+		return OK;
+	}
+	crash_fail(finding->run, "message %" PRIu64 " is there and was never offered", id);
+}
+
+static void
+found_damage(void *arg, const char *file, uint64_t offset, const char *what)
+{
+	struct spool_finding *finding = arg;
+
+	if (finding->damage++ == 0)
+		snprintf(finding->what, sizeof finding->what, "%s at %" PRIu64 ": %s", file, offset,
+			what);
+}
+
+enum error
+finding_open(struct spool_finding *finding, struct crash_run *run, struct env *env, int dir_fd,
+	struct spool **ret_spool)
+{
+	*finding = (struct spool_finding){
+		.run = run, .ledger = run->ledger, .env = env, .dir_fd = dir_fd};
+	struct spool_visitor visitor = {found_message, found_damage, finding};
+
+	return spool_open(env, dir_fd, &finding->ledger->options, &visitor, ret_spool);
+}
+
+static void
+judge_record(struct spool_finding *finding, const struct letter *letter,
+	const struct spool_reference *reference, struct slice want, const char *what)
+{
+	struct buffer bytes;
+	int fd;
+
+	enum error error =
+		spool_open_segment(finding->env, finding->dir_fd, reference->segment, &fd);
+	if (error != OK)
+		crash_fail(finding->run, "message %" PRIu64 ": no segment %u (%s)",
+			letter->queue_id, reference->segment, error_text(error));
+	buffer_init(&bytes, finding->env->memory, SIZE_MAX);
+	error = spool_read_record(finding->env, fd, reference, &bytes);
+	if (error != OK)
+		crash_fail(finding->run, "message %" PRIu64 ": its %s can't be read (%s)",
+			letter->queue_id, what, error_text(error));
+	if (!slice_equal(buffer_slice(&bytes), want))
+		crash_fail(finding->run, "message %" PRIu64 ": its %s is not what was stored",
+			letter->queue_id, what);
+	buffer_done(&bytes);
+	finding->env->disk->close(finding->env->world, fd);
+}
+
+/*
+ * A segment that was given up when a batch failed, and is freed, can come back with a power cut
+ * while its removal is not durable. Recovery then takes the failed batch for news that the journal
+ * lost, and the whole segment with it, since the number of a batch that failed is not below the
+ * journal's next one. That is known, and passed over unless --strict is given.
+ */
+static bool
+batch_came_back(const struct spool_finding *finding)
+{
+	return finding->ledger->batch_failed && !finding->run->strict &&
+	       strstr(finding->what, "not in the journal, which is damaged") != NULL;
+}
+
+static void
+judge_standing(struct spool_finding *finding, uint32_t i)
+{
+	const struct letter *letter = &finding->ledger->letters[i];
+	const struct standing *now = &finding->standing[i];
+	struct crash_run *run = finding->run;
+
+	if (finding->ledger->forgets || batch_came_back(finding))
+		return;
+	if (now->attempts < letter->durable.attempts || now->attempts > letter->asked.attempts)
+		crash_fail(run, "message %" PRIu64 ": %u attempts, of %u known and %u asked for",
+			letter->queue_id, now->attempts, letter->durable.attempts,
+			letter->asked.attempts);
+	if (letter->durable.done & ~now->done)
+		crash_fail(run, "message %" PRIu64 ": recipients %x are forgotten",
+			letter->queue_id, letter->durable.done & ~now->done);
+	if (now->done & ~letter->asked.done)
+		crash_fail(run, "message %" PRIu64 ": recipients %x were never finished",
+			letter->queue_id, now->done & ~letter->asked.done);
+	if (!letter->held_any && now->held != letter->durable.held &&
+		now->held != letter->asked.held)
+		crash_fail(run, "message %" PRIu64 " is %s", letter->queue_id,
+			now->held ? "held" : "not held");
+}
+
+/*
+ * The end of a segment is known by the first batch of the next one that the journal calls open. If
+ * there was one in between that is free by now, recovery misses its batches in the one before, and
+ * keeps that. Known as well; no mail is touched by it.
+ */
+static bool
+end_is_misjudged(const struct spool_finding *finding)
+{
+	return !finding->run->strict && (strstr(finding->what, "batches at the end are missing") ||
+						strstr(finding->what, "kept for repair"));
+}
+
+static void
+judge_letter(struct spool_finding *finding, uint32_t i)
+{
+	const struct letter *letter = &finding->ledger->letters[i];
+	struct crash_run *run = finding->run;
+	bool forgets = finding->ledger->forgets || batch_came_back(finding);
+
+	if (finding->found[i] && letter->state == LETTER_REFUSED && !forgets)
+		crash_fail(run, "message %" PRIu64 " was refused and is there", letter->queue_id);
+	if (finding->found[i] && letter->state == LETTER_GONE && !forgets)
+		crash_fail(run, "message %" PRIu64 " was done and is there", letter->queue_id);
+	/* What a recovery could not read is kept for repair and reported at each start, no more. */
+	bool kept = finding->ledger->forgets && finding->damage > 0 && !run->strict;
+	if (!finding->found[i] && letter->state == LETTER_LIVE && !letter->asked.finished && !kept)
+		crash_fail(run, "message %" PRIu64 " got OK and is lost%s%s", letter->queue_id,
+			finding->damage ? "; " : "", finding->what);
+	if (!finding->found[i])
+		return;
+	judge_standing(finding, i);
+	/* A process that starts after a failed flush reads what the disk may not have; nobody got
+	 * OK for it. */
+	if (letter->unsure && letter->state == LETTER_OPEN && finding->ledger->disturbed)
+		return;
+	judge_record(finding, letter, &finding->content[i], letter_content(letter), "content");
+	judge_record(finding, letter, &finding->message[i], letter_payload(letter), "envelope");
+}
+
+void
+finding_judge(struct spool_finding *finding)
+{
+	for (uint32_t i = 0; i < finding->ledger->count; i++)
+		judge_letter(finding, i);
+	if (finding->damage > 0 && !finding->ledger->disturbed && !batch_came_back(finding) &&
+		!end_is_misjudged(finding))
+		crash_fail(finding->run, "damage is reported: %s", finding->what);
+}
+
+/* What recovery reported is acted upon: it must not vanish with the next power cut. */
+static void
+judge_against_last(struct crash_run *run, const struct spool_finding *finding)
+{
+	struct ledger *ledger = run->ledger;
+
+	for (uint32_t i = 0; i < ledger->count; i++) {
+		if (ledger->found[i] && !finding->found[i])
+			crash_fail(run,
+				"message %" PRIu64 " was reported by a recovery and is lost",
+				ledger->letters[i].queue_id);
+	}
+}
+
+static void
+check_id(struct crash_run *run, uint64_t id)
+{
+	const struct ledger *ledger = run->ledger;
+
+	for (uint32_t i = 0; i < ledger->count; i++) {
+		const struct letter *letter = &ledger->letters[i];
+		if (letter->queue_id >= id &&
+			(letter->state == LETTER_LIVE || letter->state == LETTER_GONE))
+			crash_fail(run, "new id %" PRIu64 " is not above %" PRIu64, id,
+				letter->queue_id);
+	}
+}
+
+/* One more message, which is in the ledger until the check is over, and an end for an older one. */
+static void
+add_more(struct crash_run *run, struct spool *spool, struct spool_finding *finding)
+{
+	static uint8_t bytes[NEW_CONTENT + 20];
+	struct ledger *ledger = run->ledger;
+	struct letter *letter = &ledger->letters[ledger->count];
+	struct iovec piece = {bytes, NEW_CONTENT};
+
+	memset(bytes, 'n', sizeof bytes);
+	*letter = (struct letter){.queue_id = spool_next_id(spool),
+		.bytes = bytes,
+		.content_len = NEW_CONTENT,
+		.payload_len = 20};
+	check_id(run, letter->queue_id);
+	enum error error = spool_add_message(spool, letter->queue_id, &piece, 1, 0,
+		letter_payload(letter), &letter->message, &letter->content);
+	if (error != OK)
+		crash_fail(run, "no new mail after the recovery: %s", error_text(error));
+	ledger->found[ledger->count++] = false;
+	struct spool_commit answer = spool_commit(spool);
+	if (answer.messages != OK || answer.results != OK)
+		crash_fail(run, "no commit after the recovery: %s, %s", error_text(answer.messages),
+			error_text(answer.results));
+	run->promises++;
+	letter->state = LETTER_LIVE;
+	finding->found[ledger->count - 1] = true;
+}
+
+static void
+go_on(struct crash_run *run, struct model_disk *disk, struct spool_finding *finding,
+	struct spool **spool, uint64_t seed)
+{
+	struct ledger *ledger = run->ledger;
+	uint32_t count = ledger->count;
+	bool found[LETTERS_MAX];
+
+	memcpy(found, ledger->found, sizeof found);
+	/* Not with a fault: what a failed flush lost may vanish even after it was seen. */
+	if (disk->tracks && run->at.fault == FAULT_NONE)
+		memcpy(ledger->found, finding->found, sizeof found);
+	if (disk->tracks)
+		crash_check_now(run, disk, false, seed);
+	if (ledger->count < LETTERS_MAX && (disk->tracks || seed % MORE_DIVISOR == 0)) {
+		run->step = "new mail after the recovery";
+		add_more(run, *spool, finding);
+		if (disk->tracks) {
+			crash_check_now(run, disk, false, seed);
+			crash_check_now(run, disk, true, seed);
+		}
+	}
+	memcpy(ledger->found, found, sizeof found);
+	ledger->count = count;
+}
+
+void
+spool_check(struct crash_run *run, struct model_disk *disk, uint64_t seed)
+{
+	struct spool_finding finding;
+	struct inner_crash inner;
+	struct spool *spool;
+	struct env env;
+
+	disk->random = seed;
+	disk->wall_offset = seed & 1 ? -CLOCK_BACK : 0;
+	model_env_init(&env, disk);
+	int dir_fd = model_root_open(disk);
+	if (disk->tracks)
+		crash_watch(run, disk, &inner, seed);
+	enum error error = finding_open(&finding, run, &env, dir_fd, &spool);
+	run->step = NULL;
+	if (error != OK)
+		crash_fail(run, "the spool can't be opened: %s", error_text(error));
+	finding_judge(&finding);
+	if (run->depth > 1)
+		judge_against_last(run, &finding);
+	if (run->depth == 1)
+		go_on(run, disk, &finding, &spool, seed);
+	disk->before_call = NULL;
+	spool_close(&spool);
+	model_env_done(&env);
+}

@@ -1,0 +1,76 @@
+/* What the spool's workload was told of each message, and how a recovered spool is judged by it. */
+#ifndef CRASH_SPOOL_LEDGER_H
+#define CRASH_SPOOL_LEDGER_H
+
+#include "crash.h"
+
+#include "spool/spool.h"
+
+#define LETTERS_MAX    160
+#define RECIPIENTS_MAX 8
+
+enum letter_state {
+	LETTER_OPEN,    /* offered, no answer, or the answer that the outcome is unknown */
+	LETTER_LIVE,    /* got OK */
+	LETTER_REFUSED, /* will never be taken up */
+	LETTER_GONE,    /* its DONE is durable */
+};
+
+/* How far its delivery is. */
+struct standing {
+	uint32_t attempts;
+	uint32_t done; /* recipients, a bit each */
+	bool held;
+	bool finished; /* DONE */
+};
+
+struct letter {
+	uint64_t queue_id;
+	enum letter_state state;
+	bool unsure; /* may be open for ever: found by a recovery, but nobody got OK for it */
+	uint8_t *bytes;
+	size_t content_len;
+	size_t payload_len;
+	struct spool_reference message;
+	struct spool_reference content;
+	struct standing durable; /* answered with OK */
+	struct standing asked;
+	bool held_any; /* held and released between two answers: either may be found */
+};
+
+struct ledger {
+	struct letter letters[LETTERS_MAX];
+	uint32_t count;
+	bool disturbed; /* a file could not be read: damage may be reported */
+	bool forgets;   /* a recovery could not read: results may be lost, so docs/spool.md says */
+	bool batch_failed; /* a commit refused its messages, or their outcome is unknown */
+	struct spool_options options;
+	bool found[LETTERS_MAX]; /* by the last recovery */
+};
+
+struct spool_finding {
+	struct crash_run *run;
+	struct ledger *ledger;
+	struct env *env;
+	int dir_fd;
+	uint64_t last_id;
+	bool found[LETTERS_MAX];
+	struct standing standing[LETTERS_MAX];
+	struct spool_reference message[LETTERS_MAX];
+	struct spool_reference content[LETTERS_MAX];
+	uint32_t damage;
+	char what[128];
+};
+
+/* Opens the spool and keeps what it reports. */
+MUST_CHECK enum error finding_open(struct spool_finding *finding, struct crash_run *run,
+	struct env *env, int dir_fd, struct spool **ret_spool);
+/* crash_fail if it breaks a promise; reads all that was found. */
+void finding_judge(struct spool_finding *finding);
+
+struct slice letter_content(const struct letter *letter);
+struct slice letter_payload(const struct letter *letter);
+
+void spool_check(struct crash_run *run, struct model_disk *disk, uint64_t seed);
+
+#endif
