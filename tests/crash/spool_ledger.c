@@ -63,11 +63,28 @@ found_message(void *arg, const struct spool_message *message)
 	crash_fail(finding->run, "message %" PRIu64 " is there and was never offered", id);
 }
 
+/*
+ * A segment that was given up when a batch failed, and is freed, can come back with a power cut
+ * while its removal is not durable. Recovery then takes the failed batch for news that the journal
+ * lost, and the whole segment with it, since the number of a batch that failed is not below the
+ * journal's next one. That is known, and passed over unless --strict is given.
+ */
+static void
+see_batch_come_back(struct spool_finding *finding, const char *what)
+{
+	struct ledger *ledger = finding->ledger;
+
+	if (ledger->batch_failed && !finding->run->strict &&
+		strcmp(what, "not in the journal, which is damaged: read from its start") == 0)
+		ledger->batch_came_back = true;
+}
+
 static void
 found_damage(void *arg, const char *file, uint64_t offset, const char *what)
 {
 	struct spool_finding *finding = arg;
 
+	see_batch_come_back(finding, what);
 	if (finding->damage++ == 0)
 		snprintf(finding->what, sizeof finding->what, "%s at %" PRIu64 ": %s", file, offset,
 			what);
@@ -108,19 +125,6 @@ judge_record(struct spool_finding *finding, const struct letter *letter,
 	finding->env->disk->close(finding->env->world, fd);
 }
 
-/*
- * A segment that was given up when a batch failed, and is freed, can come back with a power cut
- * while its removal is not durable. Recovery then takes the failed batch for news that the journal
- * lost, and the whole segment with it, since the number of a batch that failed is not below the
- * journal's next one. That is known, and passed over unless --strict is given.
- */
-static bool
-batch_came_back(const struct spool_finding *finding)
-{
-	return finding->ledger->batch_failed && !finding->run->strict &&
-	       strstr(finding->what, "not in the journal, which is damaged") != NULL;
-}
-
 static void
 judge_standing(struct spool_finding *finding, uint32_t i)
 {
@@ -128,7 +132,7 @@ judge_standing(struct spool_finding *finding, uint32_t i)
 	const struct standing *now = &finding->standing[i];
 	struct crash_run *run = finding->run;
 
-	if (finding->ledger->forgets || batch_came_back(finding))
+	if (finding->ledger->forgets || finding->ledger->batch_came_back)
 		return;
 	if (now->attempts < letter->durable.attempts || now->attempts > letter->asked.attempts)
 		crash_fail(run, "message %" PRIu64 ": %u attempts, of %u known and %u asked for",
@@ -163,12 +167,13 @@ judge_letter(struct spool_finding *finding, uint32_t i)
 {
 	const struct letter *letter = &finding->ledger->letters[i];
 	struct crash_run *run = finding->run;
-	bool forgets = finding->ledger->forgets || batch_came_back(finding);
+	bool forgets = finding->ledger->forgets || finding->ledger->batch_came_back;
 
 	if (finding->found[i] && letter->state == LETTER_REFUSED && !forgets)
 		crash_fail(run, "message %" PRIu64 " was refused and is there", letter->queue_id);
 	if (finding->found[i] && letter->state == LETTER_GONE && !forgets)
-		crash_fail(run, "message %" PRIu64 " was done and is there", letter->queue_id);
+		crash_fail(run, "message %" PRIu64 " was done and is there%s%s", letter->queue_id,
+			finding->damage ? "; " : "", finding->what);
 	/* What a recovery could not read is kept for repair and reported at each start, no more. */
 	bool kept = finding->ledger->forgets && finding->damage > 0 && !run->strict;
 	if (!finding->found[i] && letter->state == LETTER_LIVE && !letter->asked.finished && !kept)
@@ -190,8 +195,8 @@ finding_judge(struct spool_finding *finding)
 {
 	for (uint32_t i = 0; i < finding->ledger->count; i++)
 		judge_letter(finding, i);
-	if (finding->damage > 0 && !finding->ledger->disturbed && !batch_came_back(finding) &&
-		!end_is_misjudged(finding))
+	if (finding->damage > 0 && !finding->ledger->disturbed &&
+		!finding->ledger->batch_came_back && !end_is_misjudged(finding))
 		crash_fail(finding->run, "damage is reported: %s", finding->what);
 }
 
@@ -285,6 +290,8 @@ spool_check(struct crash_run *run, struct model_disk *disk, uint64_t seed)
 	struct inner_crash inner;
 	struct spool *spool;
 	struct env env;
+	struct ledger *ledger = run->ledger;
+	bool came_back = ledger->batch_came_back;
 
 	disk->random = seed;
 	disk->wall_offset = seed & 1 ? -CLOCK_BACK : 0;
@@ -304,4 +311,6 @@ spool_check(struct crash_run *run, struct model_disk *disk, uint64_t seed)
 	disk->before_call = NULL;
 	spool_close(&spool);
 	model_env_done(&env);
+	if (run->depth == 1)
+		ledger->batch_came_back = came_back;
 }

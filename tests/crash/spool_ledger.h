@@ -43,7 +43,8 @@ struct ledger {
 	uint32_t count;
 	bool disturbed; /* a file could not be read: damage may be reported */
 	bool forgets;   /* a recovery could not read: results may be lost, so docs/spool.md says */
-	bool batch_failed; /* a commit refused its messages, or their outcome is unknown */
+	bool batch_failed;    /* a commit refused its messages, or their outcome is unknown */
+	bool batch_came_back; /* known: see_batch_come_back */
 	struct spool_options options;
 	bool found[LETTERS_MAX]; /* by the last recovery */
 };
