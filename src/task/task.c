@@ -430,15 +430,25 @@ task_start(struct task_group *group, const char *name, task_body *body, void *ar
 	return OK;
 }
 
+struct task *
+task_self(const struct loop *loop)
+{
+	return loop->current;
+}
+
+void
+task_cancel(struct task *task)
+{
+	task->cancelled = true;
+	if (task->cancellable)
+		task_make_ready(task, ERROR_CANCELLED);
+}
+
 void
 task_group_cancel(struct task_group *group)
 {
-	list_for_each (link, &group->tasks) {
-		struct task *task = list_entry(link, struct task, of_group);
-		task->cancelled = true;
-		if (task->cancellable)
-			task_make_ready(task, ERROR_CANCELLED);
-	}
+	list_for_each (link, &group->tasks)
+		task_cancel(list_entry(link, struct task, of_group));
 }
 
 void

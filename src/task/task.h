@@ -86,6 +86,12 @@ void task_group_wait(struct task_group *group);
 
 bool task_group_is_empty(const struct task_group *group);
 
+/* The running task; holds until its body returns. */
+struct task *task_self(const struct loop *loop);
+
+/* As task_group_cancel, for one task. */
+void task_cancel(struct task *task);
+
 /* May wait. OK when the deadline is reached. */
 MUST_CHECK enum error task_sleep(struct loop *loop, mono_us deadline);
 
