@@ -59,7 +59,8 @@ struct dialogue {
 	bool ignores_replies; /* replies are not compared */
 	uint32_t fail_write_at;
 	size_t write_piece;
-	struct buffer output; /* what the server wrote since the last comparison */
+	bool stops_at_received; /* the server is to stop while the first content is committed */
+	struct buffer output;   /* what the server wrote since the last comparison */
 
 	/* what happened */
 	uint32_t writes;
@@ -235,9 +236,10 @@ dialogue_received(void *arg, const struct smtp_server *server, const struct enve
 {
 	struct dialogue *dialogue = arg;
 
-	(void)server;
 	ck_assert_uint_ne(envelope->id, 0);
+	ck_assert(server->in_content);
 	dialogue->received++;
+	dialogue->server.stopping |= dialogue->stops_at_received;
 }
 
 static inline void

@@ -28,6 +28,7 @@ enum session_state {
 enum command_flags {
 	COMMAND_ENDS_GROUP =
 		1u << 0, /* the client must wait for its reply (RFC 2920 section 3.1) */
+	COMMAND_HAS_CONTENT = 1u << 1, /* cut short, it would have to be sent again */
 };
 
 struct command_row {
@@ -44,7 +45,7 @@ static const struct command_row commands[VERB_COUNT] = {
 	[VERB_EHLO] = {smtp_cmd_hello, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_MAIL] = {smtp_cmd_mail, STATE_READY, 0},
 	[VERB_RCPT] = {smtp_cmd_rcpt, STATE_MAIL | STATE_RECIPIENTS, 0},
-	[VERB_DATA] = {smtp_cmd_data, STATE_RECIPIENTS, COMMAND_ENDS_GROUP},
+	[VERB_DATA] = {smtp_cmd_data, STATE_RECIPIENTS, COMMAND_ENDS_GROUP | COMMAND_HAS_CONTENT},
 	[VERB_RSET] = {smtp_cmd_rset, STATE_ANY, 0},
 	[VERB_NOOP] = {smtp_cmd_noop, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_HELP] = {smtp_cmd_help, STATE_ANY, COMMAND_ENDS_GROUP},
@@ -295,10 +296,12 @@ handle_command(struct smtp_server *server, struct slice text)
 	}
 	if (row->flags & COMMAND_ENDS_GROUP)
 		note_early_input(server);
+	server->in_content = row->flags & COMMAND_HAS_CONTENT;
 	if (command.error.code != 0)
 		smtp_server_fault(server, &command.error);
 	else
 		row->handler(server, &command);
+	server->in_content = false;
 	note_refusal(server, command.verb);
 }
 
@@ -344,6 +347,10 @@ serve_command(struct smtp_server *server)
 {
 	struct line line;
 
+	if (server->stopping) {
+		smtp_server_break_off(server, ERROR_CANCELLED);
+		return;
+	}
 	if (!has_buffered_line(server->reader)) {
 		smtp_server_flush(server);
 		if (server->end != SMTP_END_NONE)

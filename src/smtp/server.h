@@ -103,7 +103,13 @@ struct smtp_server {
 	struct slice client_address; /* textual */
 	uint16_t client_port;
 
+	/* Set by the caller at any time: this server stops. A session that waits for content, or
+	 * for the store, ends with 421 after the reply to it; any other when its task is cancelled,
+	 * which is the caller's to do (`in_content` tells which is which). */
+	bool stopping;
+
 	/* The session's own, zero at the start; callbacks may read it. */
+	bool in_content; /* from DATA to the reply after the content */
 	bool is_esmtp;
 	bool excuses_followers; /* MAIL or all RCPT were refused: what was pipelined behind them is
 				   no fault */

@@ -463,6 +463,25 @@ START_TEST(silence_ends_a_session)
 }
 END_TEST
 
+/* A server that stops lets content under way come to its reply, and takes no command more, not even
+ * one that is here already. */
+START_TEST(a_stop_waits_for_content_alone)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, DATA,
+		C("x\r\n.\r\nMAIL FROM:<b@client.test>\r\n"), QUEUED_1,
+		S("421 4.3.2 shutting down, come back later\r\n"), END};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue.stops_at_received = true;
+	dialogue_run(&dialogue, steps);
+	ck_assert_int_eq(dialogue.end, SMTP_END_CANCELLED);
+	ck_assert_uint_eq(dialogue.received, 1);
+	ck_assert(!dialogue.server.in_content);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
 /* The n-th write fails: the session ends there, with nothing left behind and no message that was
  * not committed. */
 START_TEST(writes_fail)
@@ -533,4 +552,5 @@ UNIT_MAIN("smtp/server", message_is_taken, envelope_travels, plain_smtp_and_two_
 	many_replies_are_written_in_parts, early_talkers_are_noted, recipients_are_stored_once,
 	postmaster_needs_no_domain, recipients_have_a_limit, many_recipients,
 	transaction_memory_has_a_limit, errors_have_a_limit, guessing_has_a_limit,
-	silence_ends_a_session, writes_fail, memory_runs_out, idle_sessions_are_small)
+	silence_ends_a_session, a_stop_waits_for_content_alone, writes_fail, memory_runs_out,
+	idle_sessions_are_small)
