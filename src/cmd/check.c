@@ -33,7 +33,6 @@ struct check {
 	bool json;
 	struct arena arena;
 	struct conf conf;
-	struct conf_problems problems;
 };
 
 static const char *
@@ -70,15 +69,9 @@ check_file(struct check *check)
 {
 	env_init_linux(&check->env);
 	arena_init(&check->arena, check->env.memory, CONF_ARENA_MAX);
-	conf_problems_init(&check->problems, check->env.memory);
-	enum error error = conf_load(
-		&check->env, &check->arena, AT_FDCWD, check->file, &check->conf, &check->problems);
 	int code = EX_CONFIG;
-	if (error == OK)
+	if (conf_load_or_say(&check->env, &check->arena, check->file, &check->conf) == OK)
 		code = print_result(check);
-	else
-		tool_print_problems(&check->env, check->file, &check->problems, error);
-	conf_problems_done(&check->problems);
 	arena_done(&check->arena);
 	env_done(&check->env);
 	return code;

@@ -181,9 +181,7 @@ int
 main(int argc, char **argv)
 {
 	struct single single = {.spawner = {start_task, cancel_task}, .exit_code = EX_OSERR};
-	struct conf_problems problems;
 	struct arena arena;
-	struct buffer text;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: veredus-single FILE\n");
@@ -193,15 +191,10 @@ main(int argc, char **argv)
 	single.conf_file = argv[1];
 	env_init_linux(&single.env);
 	arena_init(&arena, single.env.memory, CONF_ARENA_MAX);
-	conf_problems_init(&problems, single.env.memory);
-	if (conf_load(&single.env, &arena, AT_FDCWD, argv[1], &single.conf, &problems) != OK) {
-		buffer_init(&text, single.env.memory, 65536);
-		conf_problems_format(&problems, &text);
-		fputs(buffer_text(&text), stderr);
-		single.exit_code = EX_CONFIG;
-	} else {
+	if (conf_load_or_say(&single.env, &arena, argv[1], &single.conf) == OK)
 		run(&single);
-	}
+	else
+		single.exit_code = EX_CONFIG;
 	env_done(&single.env);
 	return single.exit_code;
 }

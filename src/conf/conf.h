@@ -4,8 +4,8 @@
  * table of schema.c; the parser, the canonical printer, `veredus check` and the manual page
  * veredus.conf(5) are driven by it.
  *
- * Pure but for conf_load: text in, struct out. Slices of a struct conf lie in the arena that was
- * given; the struct owns nothing.
+ * Pure but for conf_load, conf_load_or_say and conf_problems_say: text in, struct out. Slices of a
+ * struct conf lie in the arena that was given; the struct owns nothing.
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
@@ -155,6 +155,15 @@ MUST_CHECK enum error conf_parse_view(struct env *env, struct arena *arena, unsi
  */
 MUST_CHECK enum error conf_load(struct env *env, struct arena *arena, int dir_fd, const char *path,
 	struct conf *ret_conf, struct conf_problems *problems);
+
+/* What is wrong, on standard error; without problems (no memory for them) the error itself. */
+void conf_problems_say(
+	struct env *env, const char *path, const struct conf_problems *problems, enum error error);
+
+/* For a program that can't go on without its configuration: conf_load, and what is wrong is said.
+ */
+MUST_CHECK enum error
+conf_load_or_say(struct env *env, struct arena *arena, const char *path, struct conf *ret_conf);
 
 /*
  * The configuration as canonical text, every key written out that one of the readers (bits of enum
