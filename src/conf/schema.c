@@ -479,7 +479,8 @@ static const struct schema_key root_keys[] = {
 		.max = 100000,
 		.fallback = "1000",
 		.help = "Clients that one session process serves at a time. Others wait to be "
-			"accepted.",
+			"accepted. Each needs an open file; where the system allows too few of "
+			"them, fewer are served.",
 		.example = "sessions_limit 1000",
 	},
 	{
@@ -531,7 +532,7 @@ static const struct schema_key root_keys[] = {
 		.readers = ALWAYS | LOG,
 		.offset = offsetof(struct conf, log),
 		.block = &log_block,
-		.help = "What is logged where.",
+		.help = "What is logged where. SIGHUP opens the file again after it was renamed.",
 		.example = "log { format json to file /var/log/veredus.log }",
 	},
 };

@@ -54,6 +54,7 @@ struct lookup_session {
 	struct list link;
 	struct lookup_service *service;
 	uint32_t worker;
+	uint32_t instance;
 	uint64_t sent_version;
 	bool replaced;
 	struct channel channel;
@@ -61,6 +62,8 @@ struct lookup_session {
 
 struct lookup_service {
 	struct env *env;
+	const struct lookup_root_ops *root;
+	void *root_arg;
 	struct lookup_table *tables;
 	size_t table_count;
 	uint64_t version; /* of the table that was read last */
@@ -115,7 +118,19 @@ session_catch_up(struct lookup_session *session)
 	return error;
 }
 
-/* A session that can't be reached is gone, or will be started again and get everything then. */
+/* One that lives on with old tables would refuse mail for new accounts. */
+static void
+session_lost(struct lookup_session *session, enum error error)
+{
+	struct lookup_service *service = session->service;
+
+	log_event(service->env, LOG_ERROR, "session_takes_no_tables",
+		LOG_NUMBER("worker", session->worker), LOG_STRING("error", error_text(error)));
+	service->root->broken(service->root_arg, session->instance);
+}
+
+/* A session that has closed its channel is gone, or will be started again and get everything then.
+ */
 static void
 session_run(void *arg)
 {
@@ -129,6 +144,8 @@ session_run(void *arg)
 		else
 			error = task_event_wait(service->env->loop, &service->changed, MONO_NEVER);
 	}
+	if (error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED && !session->replaced)
+		session_lost(session, error);
 	session_drop(session);
 }
 
@@ -325,11 +342,14 @@ lookup_run(void *arg)
 }
 
 struct lookup_service *
-lookup_service_new(struct env *env, const struct conf *conf)
+lookup_service_new(struct env *env, const struct conf *conf, const struct lookup_root_ops *root,
+	void *root_arg)
 {
 	struct lookup_service *service = memory_get(env->memory, sizeof *service);
 
 	service->env = env;
+	service->root = root;
+	service->root_arg = root_arg;
 	env_random(env, &service->digest_key, sizeof service->digest_key);
 	list_init(&service->sessions);
 	task_event_init(&service->changed);
@@ -350,7 +370,8 @@ lookup_service_new(struct env *env, const struct conf *conf)
 }
 
 void
-lookup_service_add_session(struct lookup_service *service, uint32_t worker, int channel_fd)
+lookup_service_add_session(
+	struct lookup_service *service, uint32_t worker, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct lookup_session *session = memory_get(env->memory, sizeof *session);
@@ -362,13 +383,16 @@ lookup_service_add_session(struct lookup_service *service, uint32_t worker, int 
 	task_event_signal(&service->changed);
 	session->service = service;
 	session->worker = worker;
+	session->instance = instance;
 	list_append(&service->sessions, &session->link);
 	enum error error =
 		channel_open(&session->channel, env->loop, channel_fd, ROLE_LOOKUP, ROLE_SESSION);
 	if (error == OK)
 		error = task_start(&service->tasks, "lookup session", session_run, session);
-	if (error != OK)
-		session_drop(session);
+	if (error == OK)
+		return;
+	session_lost(session, error);
+	session_drop(session);
 }
 
 enum error

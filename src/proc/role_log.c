@@ -36,6 +36,9 @@ log_message(void *state, struct ipc_message *message)
 	else if (message->kind == IPC_LOG_RING)
 		log_service_add_ring(role->service, message->log_ring.role,
 			message->log_ring.worker, message->fds[0]);
+	else if (message->kind == IPC_LOG_RING_GONE)
+		log_service_drop_ring(
+			role->service, message->log_ring_gone.role, message->log_ring_gone.worker);
 	else
 		ipc_close_fds(role->env, message);
 }

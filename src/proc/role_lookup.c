@@ -1,12 +1,14 @@
 /* lookup: channels to sessions. The folders of the account files are opened for Landlock alone:
  * files in them are replaced by rename. */
 #include "lookup/lookup.h"
+#include "base/log_record.h"
 #include "proc/child.h"
 
 #include <fcntl.h>
 
 struct lookup_role {
 	struct env *env;
+	struct channel *root;
 	struct lookup_service *service;
 };
 
@@ -19,6 +21,18 @@ stop_listing(void *arg, const char *name, uid_t uid)
 	return false;
 }
 
+static void
+broken(void *arg, uint32_t instance)
+{
+	struct lookup_role *role = arg;
+	struct ipc_message message = {.kind = IPC_BROKEN, .broken = {.instance = instance}};
+
+	if (channel_try_send(role->root, &message) != OK)
+		log_event(role->env, LOG_ERROR, "root_not_told", LOG_NUMBER("instance", instance));
+}
+
+static const struct lookup_root_ops root_ops = {broken};
+
 static void *
 new_lookup(struct role_context *context)
 {
@@ -26,7 +40,8 @@ new_lookup(struct role_context *context)
 	struct lookup_role *role = memory_get(env->memory, sizeof *role);
 
 	role->env = env;
-	role->service = lookup_service_new(env, context->conf);
+	role->root = context->root;
+	role->service = lookup_service_new(env, context->conf, &root_ops, role);
 	env->net->close(
 		env->world, context->wake_fd); /* nobody wakes it but through its channels */
 	/* Sources of users are libraries that libc loads at the first question: no code is mapped
@@ -82,7 +97,8 @@ lookup_message(void *state, struct ipc_message *message)
 	struct lookup_role *role = state;
 
 	if (message->kind == IPC_PEER)
-		lookup_service_add_session(role->service, message->peer.worker, message->fds[0]);
+		lookup_service_add_session(role->service, message->peer.worker,
+			message->peer.instance, message->fds[0]);
 }
 
 static enum error

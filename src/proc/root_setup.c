@@ -17,7 +17,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define WORKERS_MAX 64
+#define WORKERS_MAX         64
+#define LOG_FILE_MODE       0640
+#define CONTROL_FOLDER_MODE 0750
 
 static int __attribute__((format(printf, 3, 4)))
 problem(const struct root *root, int exit_code, const char *format, ...)
@@ -67,6 +69,7 @@ open_folder(struct root *root, const char *path, const struct user *owner, mode_
 {
 	struct env *env = root->env;
 	struct stat stat;
+	int code;
 
 	bool made = mkdir(path, mode) == 0;
 	if (!made && errno != EEXIST)
@@ -76,10 +79,13 @@ open_folder(struct root *root, const char *path, const struct user *owner, mode_
 	if (fd < 0)
 		return problem(
 			root, EX_NOPERM, "can't open the folder %s: %s", path, strerror(-fd));
-	if (made && root->as_root && fchown(fd, owner->uid, owner->gid) < 0) {
-		close(fd);
-		return problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path,
+	/* Root's mask is tight: what is meant for others' use is said so. */
+	if (made && ((root->as_root && fchown(fd, owner->uid, owner->gid) < 0) ||
+			    fchmod(fd, mode) < 0)) {
+		code = problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path,
 			strerror(errno));
+		close(fd);
+		return code;
 	}
 	if (fstat(fd, &stat) < 0) {
 		close(fd);
@@ -149,7 +155,7 @@ set_up_owner(struct root *root, struct slice owner, struct slice template)
 		return problem(root, EX_CONFIG, "the mailbox template \"%.*s\" can't be used: %s",
 			SLICE_ARGS(template), what);
 	if (!root_find_child(root, ROLE_DELIVER, owner))
-		root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests), owner,
+		root_add_child(root, ROLE_DELIVER, root_new_deliverer_number(root), owner,
 			root->as_root ? owner : slice_of(NULL, 0), true);
 	return set_up_folder(
 		root, ROLE_DELIVER, owner, mailbox_template_root(template), owner, 0750);
@@ -175,7 +181,7 @@ set_up_mailboxes(struct root *root)
 /* Root opens it, so that it may lie in a folder where the log process can make nothing, /var/log
  * for one. */
 static int
-set_up_log_file(struct root *root)
+open_log_file(struct root *root, int *ret_fd)
 {
 	struct env *env = root->env;
 	struct slice path = root->conf->log.file;
@@ -187,9 +193,9 @@ set_up_log_file(struct root *root)
 		return code;
 	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY |
 		    O_NONBLOCK; /* a FIFO there must not stop the start */
-	int fd =
-		text ? env->disk->openat(env->world, AT_FDCWD, text, flags | O_CREAT | O_EXCL, 0640)
-		     : -ENOMEM;
+	int fd = text ? env->disk->openat(
+				env->world, AT_FDCWD, text, flags | O_CREAT | O_EXCL, LOG_FILE_MODE)
+		      : -ENOMEM;
 	bool made = fd >= 0;
 	if (fd == -EEXIST)
 		fd = env->disk->openat(env->world, AT_FDCWD, text, flags, 0);
@@ -198,10 +204,12 @@ set_up_log_file(struct root *root)
 			SLICE_ARGS(path), strerror(-fd));
 	/* Only what was made here is given away: an older file may be somebody's, and root's
 	 * descriptor writes to it anyway. */
-	if (made && root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
-		close(fd);
-		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s",
+	if (made && ((root->as_root && fchown(fd, owner.uid, owner.gid) < 0) ||
+			    fchmod(fd, LOG_FILE_MODE) < 0)) {
+		code = problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s",
 			SLICE_ARGS(path), strerror(errno));
+		close(fd);
+		return code;
 	}
 	struct stat stat;
 	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
@@ -209,8 +217,50 @@ set_up_log_file(struct root *root)
 		return problem(root, EX_CANTCREAT, "the log file %.*s is no regular file",
 			SLICE_ARGS(path));
 	}
-	add_folder(root, ROLE_LOG, slice_of(NULL, 0), path, fd);
+	*ret_fd = fd;
 	return EX_OK;
+}
+
+static int
+set_up_log_file(struct root *root)
+{
+	int fd;
+	int code = open_log_file(root, &fd);
+
+	if (code == EX_OK)
+		add_folder(root, ROLE_LOG, slice_of(NULL, 0), root->conf->log.file, fd);
+	return code;
+}
+
+/* The old descriptor's file may have been renamed, or be somebody's copy by now; nothing is written
+ * to it once `log` has the new one. */
+void
+root_reopen_log(struct root *root)
+{
+	struct env *env = root->env;
+	struct root_child *log = root_find_child(root, ROLE_LOG, SLICE(""));
+	enum error error = OK;
+	int fd;
+
+	if (root->conf->log.to != CONF_LOG_FILE)
+		return;
+	if (open_log_file(root, &fd) != EX_OK) {
+		log_event(env, LOG_ERROR, "log_not_reopened",
+			LOG_SLICE("file", root->conf->log.file),
+			LOG_STRING("effect", "the old file stays in use"));
+		return;
+	}
+	list_for_each (link, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		if (folder->role != ROLE_LOG)
+			continue;
+		env->disk->close(env->world, folder->fd);
+		folder->fd = fd;
+	}
+	if (log && log->connected)
+		error = root_send_log_file(root, log);
+	log_event(env, error == OK ? LOG_INFO : LOG_ERROR, "log_reopened",
+		LOG_SLICE("file", root->conf->log.file), LOG_STRING("result", error_text(error)));
 }
 
 static int
@@ -221,6 +271,30 @@ set_up_state(struct root *root)
 		set_up_folder(root, ROLE_QUEUE, slice_of(NULL, 0), conf->spool, conf->user, 0700);
 
 	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;
+}
+
+/* Of a Unix socket: so that at the end no successor's is removed. */
+static void
+remember_file(struct root_listener *listener, const struct endpoint *endpoint)
+{
+	const struct sockaddr_un *address = (const struct sockaddr_un *)&endpoint->address;
+	struct stat stat;
+
+	if (address->sun_family != AF_UNIX || lstat(address->sun_path, &stat) < 0)
+		return;
+	memcpy(listener->path, address->sun_path, sizeof address->sun_path);
+	listener->device = stat.st_dev;
+	listener->inode = stat.st_ino;
+}
+
+static void
+remove_file(const struct root_listener *listener)
+{
+	struct stat stat;
+
+	if (*listener->path && lstat(listener->path, &stat) == 0 &&
+		stat.st_dev == listener->device && stat.st_ino == listener->inode)
+		unlink(listener->path);
 }
 
 static int
@@ -240,6 +314,7 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 					  : "");
 	struct root_listener *listener = memory_get(root->env->memory, sizeof *listener);
 	*listener = (struct root_listener){.role = role, .name = name, .fd = fd};
+	remember_file(listener, &endpoint);
 	list_append(&root->listeners, &listener->link);
 	return EX_OK;
 }
@@ -257,6 +332,29 @@ set_up_listeners(struct root *root)
 	return code;
 }
 
+/* Makes the folder unless it is there. */
+static int
+make_control_folder(struct root *root, const char *path)
+{
+	struct env *env = root->env;
+
+	if (mkdir(path, CONTROL_FOLDER_MODE) < 0)
+		return errno == EEXIST ? EX_OK
+				       : problem(root, EX_CANTCREAT,
+						 "can't make the folder %s for the control socket: "
+						 "%s",
+						 path, strerror(errno));
+	int fd = env->disk->openat(
+		env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	int code = EX_OK;
+	if (fd < 0 || fchmod(fd, CONTROL_FOLDER_MODE) < 0)
+		code = problem(root, EX_CANTCREAT, "can't set the mode of the folder %s: %s", path,
+			strerror(fd < 0 ? -fd : errno));
+	if (fd >= 0)
+		env->disk->close(env->world, fd);
+	return code;
+}
+
 /* In a folder that only its users enter: the socket's own mode is no protection everywhere. */
 static int
 set_up_control(struct root *root)
@@ -265,14 +363,13 @@ set_up_control(struct root *root)
 	struct buffer address;
 	char *parent = text_of(root, parent_of(path));
 
-	if (parent && mkdir(parent, 0750) < 0 && errno != EEXIST)
-		return problem(root, EX_CANTCREAT,
-			"can't make the folder %s for the control socket: %s", parent,
-			strerror(errno));
+	int code = parent ? make_control_folder(root, parent) : EX_OSERR;
+	if (code != EX_OK)
+		return code;
 	buffer_init(&address, root->env->memory, 4096);
 	buffer_append_text(&address, "unix:");
 	buffer_append(&address, path);
-	int code = bind_listener(
+	code = bind_listener(
 		root, ROLE_ADMIN, SLICE("control"), buffer_slice(&address), SOCK_SEQPACKET);
 	buffer_done(&address);
 	return code;
@@ -318,7 +415,6 @@ void
 root_take_down(struct root *root)
 {
 	struct env *env = root->env;
-	char *control = text_of(root, root->conf->control);
 
 	list_for_each_safe (link, next, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
@@ -327,9 +423,8 @@ root_take_down(struct root *root)
 	}
 	list_for_each_safe (link, next, &root->listeners) {
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
+		remove_file(listener);
 		env->net->close(env->world, listener->fd);
-		if (listener->role == ROLE_ADMIN && control)
-			unlink(control);
 		memory_put(env->memory, listener);
 	}
 	list_for_each_safe (link, next, &root->children)

@@ -181,6 +181,36 @@ connect_log(struct root_child *child)
 	return error;
 }
 
+void
+root_disconnect_log(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct root_child *log = root_find_child(root, ROLE_LOG, SLICE(""));
+	struct ipc_message message = {.kind = IPC_LOG_RING_GONE,
+		.log_ring_gone = {.role = child->role, .worker = child->worker}};
+
+	/* One that is not there now will not get this ring at all. */
+	if (child->log_ring_fd < 0 || !log || !log->connected)
+		return;
+	enum error error = tell(log, &message);
+	if (error != OK && error != ERROR_CLOSED)
+		log_event(root->env, LOG_WARNING, "log_not_told",
+			LOG_STRING("role", role_name(child->role)),
+			LOG_NUMBER("worker", child->worker),
+			LOG_STRING("error", error_text(error)));
+}
+
+static enum error
+send_folder(struct root_child *child, const struct root_folder *folder)
+{
+	struct ipc_message message = {.kind = IPC_FOLDER,
+		.folder = {.path = folder->path},
+		.fds = {folder->fd},
+		.fd_count = 1};
+
+	return tell(child, &message);
+}
+
 static enum error
 send_folders(struct root_child *child)
 {
@@ -192,13 +222,20 @@ send_folders(struct root_child *child)
 		if (error != OK || folder->role != child->role ||
 			!slice_equal(folder->name, child->name))
 			continue;
-		struct ipc_message message = {.kind = IPC_FOLDER,
-			.folder = {.path = folder->path},
-			.fds = {folder->fd},
-			.fd_count = 1};
-		error = tell(child, &message);
+		error = send_folder(child, folder);
 	}
 	return error;
+}
+
+enum error
+root_send_log_file(struct root *root, struct root_child *log)
+{
+	list_for_each (link, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		if (folder->role == ROLE_LOG)
+			return send_folder(log, folder);
+	}
+	return OK;
 }
 
 static enum error

@@ -480,6 +480,7 @@ queue_service_add_deliver(
 			LOG_STRING("error", error_text(error)));
 		channel_close(&channel->channel);
 		memory_put(env->memory, channel);
+		service->root->broken(service->root_arg, instance);
 		return;
 	}
 	peer->channel = channel;

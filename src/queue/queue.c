@@ -149,9 +149,12 @@ session_link_run(void *arg)
 	struct session_link *link = arg;
 	struct queue_service *service = link->service;
 	struct ipc_message message;
+	enum error error;
 
-	while (channel_receive(&link->channel, MONO_NEVER, &message) == OK)
+	while ((error = channel_receive(&link->channel, MONO_NEVER, &message)) == OK)
 		ipc_close_fds(service->env, &message);
+	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
+		service->root->broken(service->root_arg, link->instance);
 	if (service->sessions[link->worker] == link) {
 		service->sessions[link->worker] = NULL;
 		writer_detach(&service->writer, link->worker);
@@ -182,6 +185,7 @@ queue_service_add_session(
 	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "session"),
 		LOG_STRING("error", error_text(error)));
 	session_link_free(link);
+	service->root->broken(service->root_arg, instance); /* it would wait for a queue for ever */
 }
 
 void
@@ -201,12 +205,13 @@ queue_service_add_ring(
 }
 
 void
-queue_service_set_admin(struct queue_service *service, int channel_fd)
+queue_service_set_admin(struct queue_service *service, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct admin_link *link = memory_get(env->memory, sizeof *link);
 
 	link->service = service;
+	link->instance = instance;
 	enum error error =
 		channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_ADMIN);
 	if (error == OK)
@@ -217,6 +222,7 @@ queue_service_set_admin(struct queue_service *service, int channel_fd)
 		LOG_STRING("error", error_text(error)));
 	channel_close(&link->channel);
 	memory_put(env->memory, link);
+	service->root->broken(service->root_arg, instance);
 }
 
 static enum error

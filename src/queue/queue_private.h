@@ -156,6 +156,7 @@ struct session_link {
 
 struct admin_link {
 	struct queue_service *service;
+	uint32_t instance;
 	struct channel channel;
 };
 

@@ -401,7 +401,7 @@ list_queue(struct world *world, uint32_t max, struct listed *listed)
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 	ck_assert_ok(channel_open(&channel, world->loop, fds[1], ROLE_ADMIN, ROLE_QUEUE));
-	queue_service_set_admin(world->service, fds[0]);
+	queue_service_set_admin(world->service, 77, fds[0]);
 	do {
 		struct ipc_message ask = {
 			.kind = IPC_QUEUE_LIST, .queue_list = {.from_id = from_id, .max = max}};

@@ -52,6 +52,8 @@ struct ring_store {
 	struct ring_acceptance
 		*large; /* the one that may take the last blocks; NULL: the next that wants to */
 	struct loop_hook hook;
+	void (*broken)(void *arg); /* NULL: nobody asks */
+	void *broken_arg;
 };
 
 static struct ring_acceptance *
@@ -421,7 +423,16 @@ store_take_answers(struct ring_store *store)
 		log_event(store->env, LOG_ERROR, "queue_broke_the_rules",
 			LOG_STRING("effect", "no mail is taken until there is another"));
 		ring_store_disconnect(store);
+		if (store->broken)
+			store->broken(store->broken_arg);
 	}
+}
+
+void
+ring_store_on_broken(struct ring_store *store, void (*broken)(void *arg), void *arg)
+{
+	store->broken = broken;
+	store->broken_arg = arg;
 }
 
 static void

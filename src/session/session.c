@@ -19,6 +19,13 @@
 #define TABLES_WAIT_US     (5 * US_PER_S)
 #define ADDRESS_TEXT_BYTES 64
 
+/*
+ * What a worker holds beside its listeners and a descriptor a session: standard descriptors,
+ * poller, channels and rings, the old ones still there when the new ones come, and what one message
+ * brings. A message that does not fit would be lost, and with it a table or a ring.
+ */
+#define DESCRIPTORS_RESERVED 32
+
 struct session_listener {
 	struct list link;
 	struct session_worker *worker;
@@ -32,7 +39,12 @@ struct session_listener {
 struct session_worker {
 	struct env *env;
 	const struct conf *conf;
+	const struct session_root_ops *root;
+	void *root_arg;
 	uint32_t number;
+	uint64_t descriptors_max;
+	uint64_t sessions_max;
+	bool unable; /* root was asked to end this worker */
 	struct directory *directory;
 	struct ring_store *store;
 	struct line_pool *lines;
@@ -40,6 +52,7 @@ struct session_worker {
 	struct task_group acceptors;
 	struct task_group peers;
 	struct task_group sessions;
+	struct list open; /* the sessions */
 	struct task_event session_ended;
 	uint64_t session_count;
 	uint64_t next_session;
@@ -56,7 +69,9 @@ struct session_peer {
 };
 
 struct session {
+	struct list link;
 	struct session_worker *worker;
+	struct task *task; /* NULL until it runs */
 	uint64_t number;
 	struct socket_stream socket;
 	struct line_reader reader;
@@ -166,8 +181,10 @@ session_run(void *arg)
 	struct session *session = arg;
 	struct session_worker *worker = session->worker;
 
+	session->task = task_self(worker->env->loop);
 	smtp_server_run(&session->server);
 	line_reader_done(&session->reader);
+	list_remove(&session->link);
 	memory_put(worker->env->memory, session);
 	worker->session_count--;
 	task_event_signal(&worker->session_ended);
@@ -185,6 +202,22 @@ session_set_client(struct session *session, const struct sockaddr_storage *peer)
 	session->client_port = endpoint_port(&endpoint);
 }
 
+/* A client for whom there is no session learns that it may come again, if the socket takes it. */
+static void
+turn_away(struct session_listener *listener, int fd, enum error error)
+{
+	static const char reply[] =
+		"421 4.3.2 no resources for another session, come back later\r\n";
+	struct session_worker *worker = listener->worker;
+	struct env *env = worker->env;
+
+	if (fd >= 0)
+		env->net->send(env->world, fd, reply, sizeof reply - 1);
+	log_event(env, LOG_ERROR, "session_not_started", LOG_SLICE("listener", listener->name),
+		LOG_STRING("error", error_text(error)),
+		LOG_NUMBER("sessions", worker->session_count));
+}
+
 static void
 session_start(struct session_listener *listener, int fd, const struct sockaddr_storage *peer)
 {
@@ -193,6 +226,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	struct session *session = memory_try(env->memory, sizeof *session);
 
 	if (!session) {
+		turn_away(listener, fd, ERROR_NO_MEMORY);
 		env->net->close(env->world, fd);
 		return;
 	}
@@ -201,6 +235,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	session_set_client(session, peer);
 	enum error error = socket_stream_open(&session->socket, env->loop, fd);
 	if (error != OK) {
+		turn_away(listener, -1, error); /* it is closed already */
 		memory_put(env->memory, session);
 		return;
 	}
@@ -217,10 +252,12 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	};
 	error = task_start(&worker->sessions, "session", session_run, session);
 	if (error != OK) {
+		turn_away(listener, fd, error);
 		stream_close(&session->socket.stream);
 		memory_put(env->memory, session);
 		return;
 	}
+	list_append(&worker->open, &session->link);
 	worker->session_count++;
 }
 
@@ -268,7 +305,7 @@ listener_run(void *arg)
 	unsigned accepted = 0;
 
 	while (error == OK) {
-		if (worker->session_count >= worker->conf->sessions_limit) {
+		if (worker->session_count >= worker->sessions_max) {
 			error = listener_rest(listener, &worker->session_ended, 0);
 			continue;
 		}
@@ -282,6 +319,36 @@ listener_run(void *arg)
 		if (++accepted % ACCEPTS_A_TURN == 0)
 			task_yield(env->loop);
 	}
+}
+
+/*
+ * Half of what a worker needs is worse than nothing: new accounts would be unknown, or no mail
+ * taken, for as long as it lives. Root ends it in good order and starts one that gets everything.
+ */
+static void
+worker_unable(struct session_worker *worker, const char *what, enum error error)
+{
+	if (worker->unable)
+		return;
+	worker->unable = true;
+	log_event(worker->env, LOG_ERROR, "worker_unable", LOG_STRING("lost", what),
+		LOG_STRING("error", error_text(error)),
+		LOG_STRING("effect", "this worker ends, another takes its place"));
+	worker->root->unable(worker->root_arg);
+}
+
+static void
+ring_broken(void *arg)
+{
+	worker_unable(arg, "the ring to the queue", ERROR_DAMAGED);
+}
+
+/* A counterpart that died comes again, and root brings a new channel; that is not asked for when
+ * this side can't read what comes. */
+static bool
+peer_is_gone(enum error error)
+{
+	return error == ERROR_CLOSED || error == ERROR_CANCELLED;
 }
 
 static void
@@ -298,9 +365,12 @@ queue_watch_run(void *arg)
 	struct session_peer *peer = arg;
 	struct session_worker *worker = peer->worker;
 	struct ipc_message message;
+	enum error error;
 
-	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK)
+	while ((error = channel_receive(&peer->channel, MONO_NEVER, &message)) == OK)
 		ipc_close_fds(worker->env, &message);
+	if (!peer_is_gone(error))
+		worker_unable(worker, "the channel to the queue", error);
 	if (worker->queue == peer) {
 		ring_store_disconnect(worker->store);
 		worker->queue = NULL;
@@ -315,8 +385,9 @@ lookup_run(void *arg)
 	struct session_worker *worker = peer->worker;
 	struct env *env = worker->env;
 	struct ipc_message message;
+	enum error error;
 
-	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK) {
+	while ((error = channel_receive(&peer->channel, MONO_NEVER, &message)) == OK) {
 		enum error taken = directory_set_snapshot(
 			worker->directory, message.snapshot.domain, message.fds[0]);
 		task_event_signal(&worker->table_came);
@@ -324,9 +395,13 @@ lookup_run(void *arg)
 			log_event(env, LOG_ERROR, "snapshot_refused",
 				LOG_SLICE("domain", message.snapshot.domain),
 				LOG_STRING("error", error_text(taken)));
+		if (taken != OK && taken != ERROR_FORMAT) /* no memory: a new process has its own */
+			worker_unable(worker, "a table of recipients", taken);
 		ipc_close_fds(env, &message);
 		channel_relax(&peer->channel);
 	}
+	if (!peer_is_gone(error))
+		worker_unable(worker, "the channel to lookup", error);
 	peer_free(peer);
 }
 
@@ -344,24 +419,29 @@ peer_start(struct session_worker *worker, enum role role, int channel_fd, const 
 		error = task_start(&worker->peers, name, body, peer);
 	if (error == OK)
 		return peer;
-	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", name),
-		LOG_STRING("error", error_text(error)));
+	worker_unable(worker, name, error);
 	peer_free(peer);
 	return NULL;
 }
 
 struct session_worker *
-session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd)
+session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd,
+	const struct session_root_ops *root, void *root_arg)
 {
 	struct session_worker *worker = memory_get(env->memory, sizeof *worker);
 
 	worker->env = env;
 	worker->conf = conf;
+	worker->root = root;
+	worker->root_arg = root_arg;
 	worker->number = number;
+	worker->descriptors_max = UINT64_MAX;
 	worker->directory = directory_new(env, conf);
 	worker->store = ring_store_new(env, wake_fd);
+	ring_store_on_broken(worker->store, ring_broken, worker);
 	worker->lines = line_pool_new(env);
 	list_init(&worker->listeners);
+	list_init(&worker->open);
 	task_group_init(&worker->acceptors, env->loop);
 	task_group_init(&worker->peers, env->loop);
 	task_group_init(&worker->sessions, env->loop);
@@ -410,8 +490,7 @@ session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_
 	enum error error = ring_store_connect(worker->store, memory_fd, queue_wake_fd);
 
 	if (error != OK)
-		log_event(worker->env, LOG_ERROR, "ring_unusable",
-			LOG_STRING("error", error_text(error)));
+		worker_unable(worker, "a ring to the queue", error);
 }
 
 void
@@ -426,10 +505,35 @@ session_worker_set_lookup(struct session_worker *worker, int channel_fd)
 	peer_start(worker, ROLE_LOOKUP, channel_fd, "lookup", lookup_run);
 }
 
+void
+session_worker_set_descriptors(struct session_worker *worker, uint64_t max)
+{
+	worker->descriptors_max = max;
+}
+
+/* Never so many sessions that there is no descriptor left for what the other processes send. */
+static void
+worker_limit_sessions(struct session_worker *worker)
+{
+	uint64_t others = DESCRIPTORS_RESERVED;
+
+	list_for_each (link, &worker->listeners)
+		others++;
+	uint64_t most = worker->descriptors_max > others ? worker->descriptors_max - others : 1;
+	worker->sessions_max = worker->conf->sessions_limit;
+	if (worker->sessions_max <= most)
+		return;
+	worker->sessions_max = most;
+	log_event(worker->env, LOG_WARNING, "sessions_limited", LOG_NUMBER("sessions", most),
+		LOG_NUMBER("sessions_limit", worker->conf->sessions_limit),
+		LOG_NUMBER("open_files", worker->descriptors_max));
+}
+
 enum error
 session_worker_go(struct session_worker *worker, uint32_t workers)
 {
 	(void)workers;
+	worker_limit_sessions(worker);
 	list_for_each (link, &worker->listeners) {
 		struct session_listener *listener = list_entry(link, struct session_listener, link);
 		enum error error = watch_open(
@@ -442,6 +546,19 @@ session_worker_go(struct session_worker *worker, uint32_t workers)
 	return OK;
 }
 
+/* Sessions whose client sends content, or waits to hear that it is safe, have until the grace is
+ * over: cut short, the whole message would come again. */
+static void
+end_idle_sessions(struct session_worker *worker)
+{
+	list_for_each (link, &worker->open) {
+		struct session *session = list_entry(link, struct session, link);
+		session->server.stopping = true;
+		if (session->task && !session->server.in_content)
+			task_cancel(session->task);
+	}
+}
+
 void
 session_worker_stop(struct session_worker *worker, int64_t grace_us)
 {
@@ -450,6 +567,7 @@ session_worker_stop(struct session_worker *worker, int64_t grace_us)
 
 	task_group_cancel(&worker->acceptors);
 	task_group_wait(&worker->acceptors);
+	end_idle_sessions(worker);
 	while (worker->session_count > 0)
 		if (task_event_wait(loop, &worker->session_ended, deadline) != OK)
 			break;
