@@ -23,6 +23,8 @@ static const char usage[] =
 	"      --rights        what each process of the server may do; no configuration is read\n"
 	"      --json          with --rights: an object for each process\n"
 	"\n"
+	"What is allowed but hardly meant is said as a warning on standard error.\n"
+	"\n"
 	"Exit code: 0 when the server would start with it, 78 when not.\n";
 
 struct check {
@@ -47,6 +49,12 @@ print_result(struct check *check)
 	const struct conf *conf = &check->conf;
 	struct buffer text;
 
+	/* RFC 5321 section 4.5.1 wants somebody there; a server of routes alone may still be meant.
+	 */
+	if (conf->listener_count > 0 && conf_postmaster_domain(conf).len == 0)
+		fprintf(stderr, "veredus check: warning: nobody receives mail for <postmaster>: "
+				"there is no "
+				"\"domain\", and no \"route\" for the hostname\n");
 	if (!check->show) {
 		printf("%s: good: %zu listener%s, %zu domain%s, %zu route%s\n", check->file,
 			conf->listener_count, plural(conf->listener_count), conf->domain_count,

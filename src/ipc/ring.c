@@ -22,6 +22,7 @@ struct ring_shared {
 	_Atomic uint32_t session_sleeps;
 	_Alignas(64) _Atomic uint32_t completion_tail; /* queue */
 	_Atomic uint32_t queue_sleeps;
+	_Atomic uint32_t no_space; /* queue; advice, so any value of a hostile one is harmless */
 	_Alignas(64) struct ring_completion completions[RING_ENTRIES];
 	struct ring_submission submissions[RING_ENTRIES];
 	_Atomic uint32_t next[];
@@ -211,6 +212,12 @@ ring_producer_woke(struct ring_producer *ring)
 	atomic_store_explicit(&ring->shared->session_sleeps, 0, memory_order_relaxed);
 }
 
+bool
+ring_producer_no_space(const struct ring_producer *ring)
+{
+	return atomic_load_explicit(&ring->shared->no_space, memory_order_relaxed) != 0;
+}
+
 enum error
 ring_consumer_open(struct ring_consumer *ring, struct env *env, int memory_fd, int session_wake_fd)
 {
@@ -224,6 +231,12 @@ ring_consumer_close(struct ring_consumer *ring)
 	if (ring->shared)
 		munmap(ring->shared, ring->mapped_bytes);
 	ring->shared = NULL;
+}
+
+void
+ring_consumer_set_no_space(struct ring_consumer *ring, bool no_space)
+{
+	atomic_store_explicit(&ring->shared->no_space, no_space, memory_order_relaxed);
 }
 
 enum error

@@ -104,3 +104,11 @@ directory_ask(const struct directory *directory, const struct address *address)
 		return DIRECTORY_KNOWN; /* a route: every local part */
 	return ask_accounts(directory, decision.index, address);
 }
+
+bool
+directory_is_account(const struct directory *directory, const struct address *address)
+{
+	struct route_decision decision = route_decide_domain(&directory->table, address->domain);
+
+	return decision.kind != ROUTE_NONE && decision.index < directory->conf->domain_count;
+}

@@ -10,8 +10,7 @@
 
 #include <stdlib.h>
 
-#define NO_BLOCK           UINT32_MAX
-#define ENVELOPE_BYTES_MAX (16u << 20)
+#define NO_BLOCK UINT32_MAX
 
 struct ring_acceptance;
 
@@ -121,6 +120,14 @@ store_wait_for_link(struct ring_store *store, mono_us deadline)
 	return OK;
 }
 
+static bool
+ring_is_full(const struct accept_store *accept)
+{
+	const struct ring_store *store = (const struct ring_store *)accept;
+
+	return store->link && ring_producer_no_space(&store->link->ring);
+}
+
 static enum error
 ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **ret_acceptance)
 {
@@ -134,6 +141,8 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 	}
 	if (error != OK)
 		return error;
+	if (ring_is_full(accept))
+		return ERROR_NO_SPACE;
 	struct ring_acceptance *a = memory_try(store->env->memory, sizeof *a);
 	if (!a)
 		return ERROR_NO_MEMORY;
@@ -397,7 +406,7 @@ ring_abort(struct acceptance *acceptance)
 }
 
 static const struct accept_store_ops ring_accept_ops = {
-	ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
+	ring_is_full, ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
 
 /* A queue that breaks the ring's rules is as good as dead. */
 static void

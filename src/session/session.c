@@ -119,6 +119,12 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 	}
 }
 
+static bool
+session_is_account(void *arg, const struct address *address)
+{
+	return directory_is_account(((struct session *)arg)->worker->directory, address);
+}
+
 static void
 session_connected(void *arg, const struct smtp_server *server)
 {
@@ -141,6 +147,17 @@ session_refused(void *arg, const struct smtp_server *server, struct slice line,
 	log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
 		LOG_SLICE("client", server->client_address), LOG_NUMBER("code", reply->code),
 		LOG_SLICE("reply", reply->text), LOG_SLICE("command", line));
+}
+
+static void
+session_talked_early(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_INFO, "talked_early", session_field(session, id),
+		LOG_SLICE("client", server->client_address),
+		LOG_STRING("before", server->helo.len > 0 ? "a reply" : "the greeting"));
 }
 
 static void
@@ -169,8 +186,10 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 
 static const struct smtp_server_ops session_ops = {
 	.check_recipient = session_check_recipient,
+	.is_account = session_is_account,
 	.connected = session_connected,
 	.refused = session_refused,
+	.talked_early = session_talked_early,
 	.received = session_received,
 	.closed = session_closed,
 };
@@ -451,10 +470,24 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	return worker;
 }
 
+/* A message with its envelope lies in one segment of the spool, behind its heads. */
+static uint64_t
+envelope_bytes_max(const struct conf *conf)
+{
+	uint64_t beside = conf->spool_segment - conf->message_size_limit - ENVELOPE_OTHER_BYTES;
+	uint64_t max = ENVELOPE_BYTES_MAX - ENVELOPE_OTHER_BYTES;
+
+	return beside < max ? beside : max;
+}
+
 static void
 listener_set_up(struct session_listener *listener, struct slice name)
 {
-	const struct conf *conf = listener->worker->conf;
+	static const enum smtp_early early[] = {[CONF_EARLY_REFUSE] = SMTP_EARLY_REFUSE,
+		[CONF_EARLY_LOG] = SMTP_EARLY_REPORT,
+		[CONF_EARLY_IGNORE] = SMTP_EARLY_IGNORE};
+	const struct session_worker *worker = listener->worker;
+	const struct conf *conf = worker->conf;
 	struct smtp_server_settings *settings = &listener->settings;
 
 	for (size_t i = 0; i < conf->listener_count; i++)
@@ -462,15 +495,26 @@ listener_set_up(struct session_listener *listener, struct slice name)
 			listener->name = conf->listeners[i].name;
 	smtp_server_settings_init(settings, conf->hostname);
 	settings->listener = listener->name;
-	if (conf->domain_count > 0)
-		settings->postmaster_domain = conf->domains[0].name;
+	settings->postmaster_domain = conf_postmaster_domain(conf);
 	settings->max_message_bytes = conf->message_size_limit;
+	settings->content_excess_max = conf->content_excess_limit;
+	settings->envelope_bytes_max = envelope_bytes_max(conf);
+	env_random(worker->env, &settings->hash_key, sizeof settings->hash_key);
 	settings->max_recipients = (uint32_t)conf->recipients_limit;
 	settings->content_line_limit = (uint32_t)conf->content_line_limit;
 	settings->hops_max = (uint32_t)conf->hops_limit;
 	settings->errors_max = (uint32_t)conf->session_errors_limit;
+	settings->refusals_max = (uint32_t)conf->session_refusals_limit;
+	settings->commands_max = (uint32_t)conf->session_commands_limit;
+	settings->command_line_max = (uint32_t)conf->command_line_limit;
 	settings->command_timeout_us = conf->timeout_command_us;
 	settings->content_timeout_us = conf->timeout_data_us;
+	settings->content_rate_min = (uint32_t)conf->content_rate_min;
+	settings->begin_timeout_us = conf->timeout_begin_us;
+	settings->commit_timeout_us = conf->timeout_commit_us;
+	settings->farewell_timeout_us = conf->timeout_farewell_us;
+	settings->early = early[conf->early_talkers];
+	settings->greeting_wait_us = conf->greeting_wait_us;
 }
 
 void
