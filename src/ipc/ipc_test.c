@@ -455,7 +455,7 @@ static void
 rings_init(struct rings *rings, uint32_t blocks)
 {
 	env_init_linux(&rings->env);
-	ck_assert_ok(ring_memory_new(blocks, &rings->memory_fd));
+	ck_assert_ok(ring_memory_new(&rings->env, blocks, &rings->memory_fd));
 	rings->wake_fd = rings->env.poll->wake_create(NULL);
 	ck_assert_ok(ring_producer_open(
 		&rings->producer, &rings->env, rings->memory_fd, rings->wake_fd));
@@ -630,7 +630,7 @@ START_TEST(ring_memory_is_sealed)
 	struct env env;
 
 	env_init_linux(&env);
-	ck_assert_ok(ring_memory_new(4, &fd));
+	ck_assert_ok(ring_memory_new(&env, 4, &fd));
 	ck_assert_int_eq(ftruncate(fd, 4096), -1);
 	close(fd);
 	fd = memfd_create("not a ring", 0);
@@ -652,7 +652,7 @@ START_TEST(snapshots_find_their_names)
 	env_init_linux(&env);
 	for (size_t count = 0; count <= 4; count++) {
 		ck_assert_ok(snapshot_new(&env, names, count, &fd));
-		ck_assert_ok(snapshot_open(&snapshot, fd));
+		ck_assert_ok(snapshot_open(&snapshot, &env, fd));
 		for (size_t i = 0; i < 4; i++)
 			ck_assert_int_eq(snapshot_contains(&snapshot, names[i]), i < count);
 		ck_assert(!snapshot_contains(&snapshot, SLICE("ali")) &&
@@ -664,15 +664,15 @@ START_TEST(snapshots_find_their_names)
 	}
 	fd = memfd_create("unsealed", MFD_ALLOW_SEALING);
 	ck_assert_int_eq(write(fd, "snap\0\0\0\0\x0c\0\0\0", 12), 12);
-	ck_assert_int_eq(snapshot_open(&snapshot, fd), ERROR_FORMAT);
+	ck_assert_int_eq(snapshot_open(&snapshot, &env, fd), ERROR_FORMAT);
 	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
-	ck_assert_ok(snapshot_open(&snapshot, fd));
+	ck_assert_ok(snapshot_open(&snapshot, &env, fd));
 	snapshot_close(&snapshot);
 	close(fd);
 	fd = memfd_create("bad offsets", MFD_ALLOW_SEALING);
 	ck_assert_int_eq(write(fd, "snap\x01\0\0\0\xff\0\0\0\x10\0\0\0", 16), 16);
 	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
-	ck_assert_int_eq(snapshot_open(&snapshot, fd), ERROR_FORMAT);
+	ck_assert_int_eq(snapshot_open(&snapshot, &env, fd), ERROR_FORMAT);
 	close(fd);
 	env_done(&env);
 }
@@ -691,9 +691,9 @@ START_TEST(log_rings_wrap_and_count_losses)
 
 	env_init_linux(&env);
 	int wake_fd = env.poll->wake_create(NULL);
-	ck_assert_ok(log_ring_memory_new(&fd));
+	ck_assert_ok(log_ring_memory_new(&env, &fd));
 	ck_assert_ok(log_writer_open(&writer, &env, fd, wake_fd));
-	ck_assert_ok(log_reader_open(&reader, fd));
+	ck_assert_ok(log_reader_open(&reader, &env, fd));
 	env.log = &writer.sink;
 	buffer_init(&line, env.memory, 4096);
 	for (int round = 0; round < 50; round++) {

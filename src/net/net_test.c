@@ -280,10 +280,10 @@ START_TEST(streams_over_loopback)
 	w.loop = loop_new(&w.env, &options);
 	task_group_init(&w.group, w.loop);
 	ck_assert_ok(endpoint_parse(SLICE("127.0.0.1:0"), &wanted));
-	ck_assert_ok(listener_bind(&wanted, SOCK_STREAM, &w.listener, &why));
+	ck_assert_ok(listener_bind(&w.env, &wanted, SOCK_STREAM, &w.listener, &why));
 	ck_assert_ok(listener_endpoint(&w.env, w.listener, &w.endpoint));
 	ck_assert_uint_ne(endpoint_port(&w.endpoint), 0);
-	ck_assert_int_eq(listener_bind(&w.endpoint, SOCK_STREAM, &why, &why), ERROR_IO);
+	ck_assert_int_eq(listener_bind(&w.env, &w.endpoint, SOCK_STREAM, &why, &why), ERROR_IO);
 	ck_assert_int_eq(why, EADDRINUSE);
 	ck_assert_ok(task_start(&w.group, "server", echo_server, &w));
 	ck_assert_ok(task_start(&w.group, "client", echo_client, &w));

@@ -2,6 +2,7 @@
  * files in them are replaced by rename. */
 #include "lookup/lookup.h"
 #include "proc/child.h"
+#include "proc/find_user.h"
 
 #include <fcntl.h>
 
@@ -9,15 +10,6 @@ struct lookup_role {
 	struct env *env;
 	struct lookup_service *service;
 };
-
-static bool
-stop_listing(void *arg, const char *name, uid_t uid)
-{
-	(void)arg;
-	(void)name;
-	(void)uid;
-	return false;
-}
 
 static void *
 new_lookup(struct role_context *context)
@@ -29,13 +21,6 @@ new_lookup(struct role_context *context)
 	role->service = lookup_service_new(env, context->conf);
 	env->net->close(
 		env->world, context->wake_fd); /* nobody wakes it but through its channels */
-	/* Sources of users are libraries that libc loads at the first question: no code is mapped
-	 * after the filter is on. */
-	for (size_t i = 0; i < context->conf->domain_count; i++)
-		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM) {
-			env->users->list(env->world, stop_listing, NULL);
-			break;
-		}
 	return role;
 }
 
@@ -58,6 +43,17 @@ allow_folder_of(struct role_context *context, struct slice path)
 	arena_done(&arena);
 }
 
+/* Sources of users are libraries that libc loads at the first question: no code is mapped after the
+ * filter is on. May wait. */
+static enum error
+prepare_users(struct role_context *context)
+{
+	for (size_t i = 0; i < context->conf->domain_count; i++)
+		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM)
+			return load_user_sources(context->env, USER_LOOKUP_US);
+	return OK;
+}
+
 static enum error
 lookup_prepare(void *state, struct role_context *context)
 {
@@ -73,7 +69,7 @@ lookup_prepare(void *state, struct role_context *context)
 		allow_folder_of(context, file);
 		last = file;
 	}
-	return OK;
+	return prepare_users(context);
 }
 
 static void

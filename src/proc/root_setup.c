@@ -5,6 +5,7 @@
  */
 #include "mailbox/template.h"
 #include "net/listener.h"
+#include "proc/find_user.h"
 #include "proc/root_private.h"
 
 #include <errno.h>
@@ -48,7 +49,7 @@ find_owner(struct root *root, struct slice name, struct user *ret_user)
 	*ret_user = (struct user){.uid = geteuid(), .gid = getegid()};
 	if (!root->as_root || name.len == 0)
 		return EX_OK;
-	if (!text || env->users->find(env->world, text, ret_user) < 0)
+	if (!text || find_user_offloaded(env, text, ret_user, USER_LOOKUP_US) != OK)
 		return problem(root, EX_CONFIG,
 			"there is no user \"%.*s\": make one (adduser --system --group %.*s) or "
 			"name another",
@@ -68,26 +69,30 @@ open_folder(struct root *root, const char *path, const struct user *owner, mode_
 	struct env *env = root->env;
 	struct stat stat;
 
-	bool made = mkdir(path, mode) == 0;
-	if (!made && errno != EEXIST)
-		return problem(
-			root, EX_CANTCREAT, "can't make the folder %s: %s", path, strerror(errno));
+	int result = env->disk->mkdirat(env->world, AT_FDCWD, path, mode);
+	bool made = result == 0;
+	if (!made && result != -EEXIST)
+		return problem(root, EX_CANTCREAT, "can't make the folder %s: %s", path,
+			strerror(-result));
 	int fd = env->disk->openat(env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return problem(
 			root, EX_NOPERM, "can't open the folder %s: %s", path, strerror(-fd));
-	if (made && root->as_root && fchown(fd, owner->uid, owner->gid) < 0) {
-		close(fd);
+	result = made && root->as_root ? env->disk->fchown(env->world, fd, owner->uid, owner->gid)
+				       : 0;
+	if (result < 0) {
+		env->disk->close(env->world, fd);
 		return problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path,
-			strerror(errno));
+			strerror(-result));
 	}
-	if (fstat(fd, &stat) < 0) {
-		close(fd);
+	result = env->disk->fstat(env->world, fd, &stat);
+	if (result < 0) {
+		env->disk->close(env->world, fd);
 		return problem(
-			root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(errno));
+			root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(-result));
 	}
 	if (root->as_root && stat.st_uid != owner->uid) {
-		close(fd);
+		env->disk->close(env->world, fd);
 		return problem(root, EX_NOPERM,
 			"the folder %s belongs to user %u, not to user %u: chown it, or change the "
 			"configuration",
@@ -198,14 +203,16 @@ set_up_log_file(struct root *root)
 			SLICE_ARGS(path), strerror(-fd));
 	/* Only what was made here is given away: an older file may be somebody's, and root's
 	 * descriptor writes to it anyway. */
-	if (made && root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
-		close(fd);
+	int result =
+		made && root->as_root ? env->disk->fchown(env->world, fd, owner.uid, owner.gid) : 0;
+	if (result < 0) {
+		env->disk->close(env->world, fd);
 		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s",
-			SLICE_ARGS(path), strerror(errno));
+			SLICE_ARGS(path), strerror(-result));
 	}
 	struct stat stat;
-	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
-		close(fd);
+	if (env->disk->fstat(env->world, fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+		env->disk->close(env->world, fd);
 		return problem(root, EX_CANTCREAT, "the log file %.*s is no regular file",
 			SLICE_ARGS(path));
 	}
@@ -232,7 +239,7 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 	if (endpoint_parse(address, &endpoint) != OK)
 		return problem(root, EX_CONFIG, "\"%.*s\" is no address to listen on",
 			SLICE_ARGS(address));
-	if (listener_bind(&endpoint, type, &fd, &why) != OK)
+	if (listener_bind(root->env, &endpoint, type, &fd, &why) != OK)
 		return problem(root, why == EACCES || why == EPERM ? EX_NOPERM : EX_UNAVAILABLE,
 			"can't listen on %.*s: %s%s", SLICE_ARGS(address), strerror(why),
 			why == EADDRINUSE ? " (another server runs there; ss -ltnp tells which)"
@@ -261,15 +268,17 @@ set_up_listeners(struct root *root)
 static int
 set_up_control(struct root *root)
 {
+	struct env *env = root->env;
 	struct slice path = root->conf->control;
 	struct buffer address;
 	char *parent = text_of(root, parent_of(path));
+	int result = parent ? env->disk->mkdirat(env->world, AT_FDCWD, parent, 0750) : 0;
 
-	if (parent && mkdir(parent, 0750) < 0 && errno != EEXIST)
+	if (result < 0 && result != -EEXIST)
 		return problem(root, EX_CANTCREAT,
 			"can't make the folder %s for the control socket: %s", parent,
-			strerror(errno));
-	buffer_init(&address, root->env->memory, 4096);
+			strerror(-result));
+	buffer_init(&address, env->memory, 4096);
 	buffer_append_text(&address, "unix:");
 	buffer_append(&address, path);
 	int code = bind_listener(
@@ -329,7 +338,7 @@ root_take_down(struct root *root)
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
 		env->net->close(env->world, listener->fd);
 		if (listener->role == ROLE_ADMIN && control)
-			unlink(control);
+			env->disk->unlinkat(env->world, AT_FDCWD, control, 0);
 		memory_put(env->memory, listener);
 	}
 	list_for_each_safe (link, next, &root->children)
