@@ -4,6 +4,7 @@
 #include "ipc/ring.h"
 #include "ipc/snapshot.h"
 #include "descriptors.h"
+#include "fault_env.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -724,9 +725,98 @@ START_TEST(log_rings_wrap_and_count_losses)
 }
 END_TEST
 
+static enum error
+ring_attempt(struct env *env)
+{
+	struct ring_producer producer;
+	struct ring_consumer consumer;
+	int fd;
+	enum error error = ring_memory_new(env, 4, &fd);
+
+	if (error != OK)
+		return error;
+	error = ring_producer_open(&producer, env, fd, -1);
+	if (error == OK) {
+		error = ring_consumer_open(&consumer, env, fd, -1);
+		if (error == OK)
+			ring_consumer_close(&consumer);
+		ring_producer_close(&producer);
+	}
+	close(fd);
+	return error;
+}
+
+static enum error
+log_ring_attempt(struct env *env)
+{
+	struct log_writer writer;
+	struct log_reader reader;
+	int fd;
+	enum error error = log_ring_memory_new(env, &fd);
+
+	if (error != OK)
+		return error;
+	error = log_writer_open(&writer, env, fd, -1);
+	if (error == OK) {
+		error = log_reader_open(&reader, env, fd);
+		if (error == OK)
+			log_reader_close(&reader);
+		log_writer_close(&writer);
+	}
+	close(fd);
+	return error;
+}
+
+static enum error
+snapshot_attempt(struct env *env)
+{
+	struct slice names[] = {SLICE_INIT("alice"), SLICE_INIT("bob")};
+	struct snapshot snapshot;
+	int fd;
+	enum error error = snapshot_new(env, names, 2, &fd);
+
+	if (error != OK)
+		return error;
+	error = snapshot_open(&snapshot, env, fd);
+	if (error == OK)
+		snapshot_close(&snapshot);
+	close(fd);
+	return error;
+}
+
+/* Every call fails once: each time an error, and nothing is left behind. */
+static void
+fail_every_call(enum error (*attempt)(struct env *env), unsigned calls, bool cut)
+{
+	struct fault_env faults;
+	int open = descriptors_open();
+
+	fault_env_init(&faults);
+	faults.cut = cut;
+	ck_assert_ok(attempt(&faults.env));
+	ck_assert_uint_eq(faults.calls, calls);
+	for (unsigned n = 1; n <= calls; n++) {
+		fault_env_arm(&faults, n);
+		ck_assert_msg(attempt(&faults.env) != OK, "call %u of %u", n, calls);
+		ck_assert_int_eq(faults.mappings, 0);
+		ck_assert_int_eq(descriptors_open(), open);
+	}
+	fault_env_done(&faults);
+}
+
+START_TEST(shared_memory_fails_clean)
+{
+	fail_every_call(ring_attempt, 7, false);
+	fail_every_call(log_ring_attempt, 6, false);
+	fail_every_call(snapshot_attempt, 6, false);
+	fail_every_call(ring_attempt, 7, true);
+	fail_every_call(snapshot_attempt, 6, true);
+}
+END_TEST
+
 UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked,
 	messages_survive_the_trip, channels_carry_descriptors, senders_wait_for_room,
 	bad_messages_are_refused, an_empty_message_leaves_no_descriptor,
 	what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
 	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed,
-	snapshots_find_their_names, log_rings_wrap_and_count_losses)
+	snapshots_find_their_names, log_rings_wrap_and_count_losses, shared_memory_fails_clean)

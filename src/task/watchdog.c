@@ -1,8 +1,9 @@
 /*
  * An alarm of the loop's own thread looks at what runs. The loop pays two stores a step and reads
- * no clock: the alarm finds out since when the present step lasts from the start of the turn and
- * from its own last look. It is set when a loop with work finds it unset, sets itself again while
- * the loop is busy, and ends when it finds the loop asleep: a process without work is never woken.
+ * no clock: what runs first in a turn runs since the turn's start, and of the others the alarm
+ * knows that they did not run yet at its last look, a fifth of the limit ago. It is set when a loop
+ * with work finds it unset, sets itself again while the loop is busy, and ends when it finds the
+ * loop asleep: a process without work is never woken.
  *
  * The alarm interrupts the very thread that writes the log, so the ring keeps its single writer; a
  * record that is being written just then (env->logging) is waited for until the next look. A look

@@ -39,8 +39,9 @@ watchdog_step(struct watchdog *watchdog, const char *name)
 {
 	if (watchdog->told)
 		watchdog_tell_end(watchdog);
+	watchdog->steps++; /* first: an alarm in between sees a new step, which it cannot blame yet
+			    */
 	watchdog->running = name;
-	watchdog->steps++;
 }
 
 /* At the start of a turn. */
