@@ -126,6 +126,14 @@ root_task(void *arg)
 }
 
 static void
+print_depth(void *arg, const char *name, size_t depth_bytes)
+{
+	(void)arg;
+	fprintf(stderr, "stack depth %-16s %6zu octets\n", name, depth_bytes);
+}
+
+/* Before the end: what waits lies as deep as it does in an idle server. */
+static void
 signals_run(void *arg)
 {
 	struct single *single = arg;
@@ -134,6 +142,7 @@ signals_run(void *arg)
 	while (read(single->signal_fd, &info, sizeof info) < 0 && errno == EAGAIN)
 		if (watch_wait(&single->signals, POLL_READABLE, MONO_NEVER) != OK)
 			return;
+	loop_parked_stacks(single->env.loop, print_depth, NULL);
 	root_stop(single->root);
 }
 
@@ -162,7 +171,7 @@ print_peak(void *arg, const char *name, size_t peak_bytes)
 static void
 run(struct single *single)
 {
-	struct loop_options options = {.paint_stacks = true, .watchdog_us = 50 * US_PER_MS};
+	struct loop_options options = {.paint_stacks = true, .watchdog_us = LOOP_WATCHDOG_US};
 
 	loop_new(&single->env, &options);
 	task_group_init(&single->tasks, single->env.loop);

@@ -44,8 +44,8 @@ struct ring_completion {
 /* Octets of shared memory for a ring with so many blocks. */
 size_t ring_memory_bytes(uint32_t blocks);
 
-/* For root: a sealed memfd (no shrinking, no growing) of that size with its header written. */
-MUST_CHECK enum error ring_memory_new(uint32_t blocks, int *ret_fd);
+/* For root: sealed memory (no shrinking, no growing) of that size with its header written. */
+MUST_CHECK enum error ring_memory_new(struct env *env, uint32_t blocks, int *ret_fd);
 
 struct ring_shared;
 

@@ -344,7 +344,7 @@ log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker
 	sources_end(service, role, worker);
 	source->role = role;
 	source->worker = worker;
-	enum error error = log_reader_open(&source->reader, memory_fd);
+	enum error error = log_reader_open(&source->reader, env, memory_fd);
 	env->net->close(env->world, memory_fd);
 	if (error != OK) {
 		memory_put(env->memory, source);

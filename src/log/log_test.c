@@ -72,7 +72,7 @@ process_start(struct world *world, uint32_t number, enum role role, uint32_t wor
 	struct process *process = &world->processes[number];
 
 	process->env = *world->env;
-	ck_assert_ok(log_ring_memory_new(&process->memory_fd));
+	ck_assert_ok(log_ring_memory_new(world->env, &process->memory_fd));
 	ck_assert_ok(log_writer_open(
 		&process->writer, &process->env, process->memory_fd, world->wake_fd));
 	process->env.log = &process->writer.sink;

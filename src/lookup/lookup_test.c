@@ -133,7 +133,7 @@ expect_table(struct world *world, struct channel *session, const char *domain, u
 		channel_receive(session, loop_deadline(world->loop, 200 * US_PER_S), &message));
 	ck_assert_int_eq(message.kind, IPC_SNAPSHOT);
 	ck_assert_slice_eq(message.snapshot.domain, domain);
-	ck_assert_ok(snapshot_open(&snapshot, message.fds[0]));
+	ck_assert_ok(snapshot_open(&snapshot, world->env, message.fds[0]));
 	ck_assert_uint_eq(snapshot.count, count);
 	ck_assert(!name || snapshot_contains(&snapshot, slice_text(name)));
 	snapshot_close(&snapshot);
@@ -252,7 +252,7 @@ slow_body(void *arg)
 	int open = descriptors_open();
 	while (channel_receive(&slow, loop_deadline(world->loop, 2 * US_PER_S), &message) == OK) {
 		struct snapshot snapshot;
-		ck_assert_ok(snapshot_open(&snapshot, message.fds[0]));
+		ck_assert_ok(snapshot_open(&snapshot, world->env, message.fds[0]));
 		if (slice_equal(message.snapshot.domain, SLICE("example.org"))) {
 			ck_assert_uint_ge(snapshot.count, last); /* in order */
 			last = snapshot.count;

@@ -6,6 +6,7 @@
  */
 #include "proc/child.h"
 #include "ipc/log_ring.h"
+#include "proc/find_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,9 +87,9 @@ find_user(struct child *child, struct slice name)
 		return OK;
 	if (!text)
 		return ERROR_FORMAT;
-	int result = env->users->find(env->world, text, user);
-	if (result < 0)
-		return error_from_errno(-result);
+	enum error error = find_user_offloaded(env, text, user, USER_LOOKUP_US);
+	if (error != OK)
+		return error;
 	if (is_system_deliverer(child->context.name) && user->uid < FIRST_SYSTEM_LOGIN_UID)
 		return ERROR_DENIED;
 	child->sandbox.becomes_user = geteuid() == 0;
@@ -319,8 +320,7 @@ child_main(const struct role_functions *functions)
 		.root_fd = CHILD_ROOT_FD,
 		.sandboxed = true,
 		.exit_code = EX_SOFTWARE};
-	struct loop_options options = {
-		.watchdog_us = functions->role == ROLE_SESSION ? 50 * US_PER_MS : 0};
+	struct loop_options options = {.watchdog_us = LOOP_WATCHDOG_US};
 	struct task_group group;
 
 	if (fcntl(CHILD_ROOT_FD, F_GETFD) < 0) {

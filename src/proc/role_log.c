@@ -3,7 +3,6 @@
 #include "proc/child.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 struct log_role {
 	struct env *env;
@@ -19,7 +18,7 @@ new_log(struct role_context *context)
 	role->env = env;
 	env->net->close(
 		env->world, context->wake_fd); /* what wakes it is the counter of all log rings */
-	int wake_fd = dup(context->log_wake_fd);
+	int wake_fd = env->poll->wake_copy(env->world, context->log_wake_fd);
 	if (wake_fd < 0)
 		abort(); /* at its start: root starts another */
 	role->service = log_service_new(env, context->conf, wake_fd);

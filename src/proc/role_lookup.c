@@ -3,6 +3,7 @@
 #include "lookup/lookup.h"
 #include "base/log_record.h"
 #include "proc/child.h"
+#include "proc/find_user.h"
 
 #include <fcntl.h>
 
@@ -11,15 +12,6 @@ struct lookup_role {
 	struct channel *root;
 	struct lookup_service *service;
 };
-
-static bool
-stop_listing(void *arg, const char *name, uid_t uid)
-{
-	(void)arg;
-	(void)name;
-	(void)uid;
-	return false;
-}
 
 static void
 broken(void *arg, uint32_t instance)
@@ -44,13 +36,6 @@ new_lookup(struct role_context *context)
 	role->service = lookup_service_new(env, context->conf, &root_ops, role);
 	env->net->close(
 		env->world, context->wake_fd); /* nobody wakes it but through its channels */
-	/* Sources of users are libraries that libc loads at the first question: no code is mapped
-	 * after the filter is on. */
-	for (size_t i = 0; i < context->conf->domain_count; i++)
-		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM) {
-			env->users->list(env->world, stop_listing, NULL);
-			break;
-		}
 	return role;
 }
 
@@ -73,6 +58,17 @@ allow_folder_of(struct role_context *context, struct slice path)
 	arena_done(&arena);
 }
 
+/* Sources of users are libraries that libc loads at the first question: no code is mapped after the
+ * filter is on. May wait. */
+static enum error
+prepare_users(struct role_context *context)
+{
+	for (size_t i = 0; i < context->conf->domain_count; i++)
+		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM)
+			return load_user_sources(context->env, USER_LOOKUP_US);
+	return OK;
+}
+
 static enum error
 lookup_prepare(void *state, struct role_context *context)
 {
@@ -88,7 +84,7 @@ lookup_prepare(void *state, struct role_context *context)
 		allow_folder_of(context, file);
 		last = file;
 	}
-	return OK;
+	return prepare_users(context);
 }
 
 static void

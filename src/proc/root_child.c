@@ -3,12 +3,12 @@
  * another, after a pause that doubles with each quick death. What it had acknowledged is on disk or
  * in the memory of the others; nothing here has to be repaired.
  */
+#include "proc/find_user.h"
 #include "proc/root_private.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -126,7 +126,7 @@ child_make_log_ring(struct root_child *child)
 
 	if (child->log_ring_fd >= 0)
 		return OK;
-	enum error error = log_ring_memory_new(&child->log_ring_fd);
+	enum error error = log_ring_memory_new(root->env, &child->log_ring_fd);
 	if (error != OK || !log || !log->connected || log == child)
 		return error;
 	struct ipc_message message = {.kind = IPC_LOG_RING,
@@ -155,19 +155,20 @@ child_bring_up(struct root_child *child)
 	child->wake_fd = env->poll->wake_create(env->world);
 	if (child->wake_fd < 0)
 		return ERROR_NO_DESCRIPTORS;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-		return error_from_errno(errno);
-	int result =
-		root->options->spawner->start(root->options->spawner, child, fds[1], &child->pid);
+	int result = env->net->pair(env->world, SOCK_SEQPACKET, fds);
+	if (result < 0)
+		return error_from_errno(-result);
+	result = root->options->spawner->start(root->options->spawner, child, fds[1], &child->pid);
 	if (result < 0) {
-		close(fds[0]);
+		env->net->close(env->world, fds[0]);
 		return error_from_errno(-result);
 	}
 	child->had_process = true;
 	return channel_open(&child->channel, env->loop, fds[0], ROLE_ROOT, child->role);
 }
 
-/* Without root's rights mail reaches one system user only: the one who started all this. */
+/* May wait. Without root's rights mail reaches one system user only: the one who started all this.
+ */
 static bool
 is_own_login(struct root *root, struct slice login)
 {
@@ -178,7 +179,7 @@ is_own_login(struct root *root, struct slice login)
 	login = slice_sub(login, 0, ROOT_NAME_MAX);
 	memcpy(name, login.ptr, login.len);
 	name[login.len] = 0;
-	return env->users->find(env->world, name, &user) == 0 && user.uid == geteuid();
+	return find_user_offloaded(env, name, &user, USER_LOOKUP_US) == OK && user.uid == geteuid();
 }
 
 /* So many system users' deliverers live at once; the one not asked for longest makes room. False
@@ -208,6 +209,7 @@ make_room_for_deliverer(struct root *root)
 	return true;
 }
 
+/* May wait. */
 static void
 serve_need_deliver(struct root *root, struct root_child *queue, struct slice user)
 {

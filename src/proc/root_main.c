@@ -192,7 +192,7 @@ root_main(const char *conf_file, const char *const programs[3])
 		.programs = programs,
 		.conf_file = conf_file,
 		.exit_code = EX_OSERR};
-	struct loop_options options = {.watchdog_us = 0};
+	struct loop_options options = {.watchdog_us = LOOP_WATCHDOG_US};
 	struct arena arena;
 
 	umask(077);

@@ -5,6 +5,7 @@
  */
 #include "mailbox/template.h"
 #include "net/listener.h"
+#include "proc/find_user.h"
 #include "proc/root_private.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ find_owner(struct root *root, struct slice name, struct user *ret_user)
 	*ret_user = (struct user){.uid = geteuid(), .gid = getegid()};
 	if (!root->as_root || name.len == 0)
 		return EX_OK;
-	if (!text || env->users->find(env->world, text, ret_user) < 0)
+	if (!text || find_user_offloaded(env, text, ret_user, USER_LOOKUP_US) != OK)
 		return problem(root, EX_CONFIG,
 			"there is no user \"%.*s\": make one (adduser --system --group %.*s) or "
 			"name another",
@@ -63,37 +64,46 @@ find_owner(struct root *root, struct slice name, struct user *ret_user)
 	return EX_OK;
 }
 
+static int
+give_away(struct root *root, int fd, const struct user *owner, mode_t mode)
+{
+	struct env *env = root->env;
+	int result = root->as_root ? env->disk->fchown(env->world, fd, owner->uid, owner->gid) : 0;
+
+	return result < 0 ? result : env->disk->fchmod(env->world, fd, mode);
+}
+
 /* Opens a folder, made now if only its last component is missing. */
 static int
 open_folder(struct root *root, const char *path, const struct user *owner, mode_t mode, int *ret_fd)
 {
 	struct env *env = root->env;
 	struct stat stat;
-	int code;
 
-	bool made = mkdir(path, mode) == 0;
-	if (!made && errno != EEXIST)
-		return problem(
-			root, EX_CANTCREAT, "can't make the folder %s: %s", path, strerror(errno));
+	int result = env->disk->mkdirat(env->world, AT_FDCWD, path, mode);
+	bool made = result == 0;
+	if (!made && result != -EEXIST)
+		return problem(root, EX_CANTCREAT, "can't make the folder %s: %s", path,
+			strerror(-result));
 	int fd = env->disk->openat(env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return problem(
 			root, EX_NOPERM, "can't open the folder %s: %s", path, strerror(-fd));
 	/* Root's mask is tight: what is meant for others' use is said so. */
-	if (made && ((root->as_root && fchown(fd, owner->uid, owner->gid) < 0) ||
-			    fchmod(fd, mode) < 0)) {
-		code = problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path,
-			strerror(errno));
-		close(fd);
-		return code;
+	result = made ? give_away(root, fd, owner, mode) : 0;
+	if (result < 0) {
+		env->disk->close(env->world, fd);
+		return problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path,
+			strerror(-result));
 	}
-	if (fstat(fd, &stat) < 0) {
-		close(fd);
+	result = env->disk->fstat(env->world, fd, &stat);
+	if (result < 0) {
+		env->disk->close(env->world, fd);
 		return problem(
-			root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(errno));
+			root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(-result));
 	}
 	if (root->as_root && stat.st_uid != owner->uid) {
-		close(fd);
+		env->disk->close(env->world, fd);
 		return problem(root, EX_NOPERM,
 			"the folder %s belongs to user %u, not to user %u: chown it, or change the "
 			"configuration",
@@ -204,16 +214,15 @@ open_log_file(struct root *root, int *ret_fd)
 			SLICE_ARGS(path), strerror(-fd));
 	/* Only what was made here is given away: an older file may be somebody's, and root's
 	 * descriptor writes to it anyway. */
-	if (made && ((root->as_root && fchown(fd, owner.uid, owner.gid) < 0) ||
-			    fchmod(fd, LOG_FILE_MODE) < 0)) {
-		code = problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s",
-			SLICE_ARGS(path), strerror(errno));
-		close(fd);
-		return code;
+	int result = made ? give_away(root, fd, &owner, LOG_FILE_MODE) : 0;
+	if (result < 0) {
+		env->disk->close(env->world, fd);
+		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s",
+			SLICE_ARGS(path), strerror(-result));
 	}
 	struct stat stat;
-	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
-		close(fd);
+	if (env->disk->fstat(env->world, fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+		env->disk->close(env->world, fd);
 		return problem(root, EX_CANTCREAT, "the log file %.*s is no regular file",
 			SLICE_ARGS(path));
 	}
@@ -275,12 +284,14 @@ set_up_state(struct root *root)
 
 /* Of a Unix socket: so that at the end no successor's is removed. */
 static void
-remember_file(struct root_listener *listener, const struct endpoint *endpoint)
+remember_file(struct env *env, struct root_listener *listener, const struct endpoint *endpoint)
 {
 	const struct sockaddr_un *address = (const struct sockaddr_un *)&endpoint->address;
 	struct stat stat;
 
-	if (address->sun_family != AF_UNIX || lstat(address->sun_path, &stat) < 0)
+	if (address->sun_family != AF_UNIX ||
+		env->disk->fstatat(
+			env->world, AT_FDCWD, address->sun_path, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	memcpy(listener->path, address->sun_path, sizeof address->sun_path);
 	listener->device = stat.st_dev;
@@ -288,13 +299,15 @@ remember_file(struct root_listener *listener, const struct endpoint *endpoint)
 }
 
 static void
-remove_file(const struct root_listener *listener)
+remove_file(struct env *env, const struct root_listener *listener)
 {
 	struct stat stat;
 
-	if (*listener->path && lstat(listener->path, &stat) == 0 &&
+	if (*listener->path &&
+		env->disk->fstatat(
+			env->world, AT_FDCWD, listener->path, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
 		stat.st_dev == listener->device && stat.st_ino == listener->inode)
-		unlink(listener->path);
+		env->disk->unlinkat(env->world, AT_FDCWD, listener->path, 0);
 }
 
 static int
@@ -306,7 +319,7 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 	if (endpoint_parse(address, &endpoint) != OK)
 		return problem(root, EX_CONFIG, "\"%.*s\" is no address to listen on",
 			SLICE_ARGS(address));
-	if (listener_bind(&endpoint, type, &fd, &why) != OK)
+	if (listener_bind(root->env, &endpoint, type, &fd, &why) != OK)
 		return problem(root, why == EACCES || why == EPERM ? EX_NOPERM : EX_UNAVAILABLE,
 			"can't listen on %.*s: %s%s", SLICE_ARGS(address), strerror(why),
 			why == EADDRINUSE ? " (another server runs there; ss -ltnp tells which)"
@@ -314,7 +327,7 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 					  : "");
 	struct root_listener *listener = memory_get(root->env->memory, sizeof *listener);
 	*listener = (struct root_listener){.role = role, .name = name, .fd = fd};
-	remember_file(listener, &endpoint);
+	remember_file(root->env, listener, &endpoint);
 	list_append(&root->listeners, &listener->link);
 	return EX_OK;
 }
@@ -338,18 +351,21 @@ make_control_folder(struct root *root, const char *path)
 {
 	struct env *env = root->env;
 
-	if (mkdir(path, CONTROL_FOLDER_MODE) < 0)
-		return errno == EEXIST ? EX_OK
-				       : problem(root, EX_CANTCREAT,
-						 "can't make the folder %s for the control socket: "
-						 "%s",
-						 path, strerror(errno));
+	int result = env->disk->mkdirat(env->world, AT_FDCWD, path, CONTROL_FOLDER_MODE);
+
+	if (result < 0)
+		return result == -EEXIST ? EX_OK
+					 : problem(root, EX_CANTCREAT,
+						   "can't make the folder %s for the control "
+						   "socket: %s",
+						   path, strerror(-result));
 	int fd = env->disk->openat(
 		env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	int code = EX_OK;
-	if (fd < 0 || fchmod(fd, CONTROL_FOLDER_MODE) < 0)
+	result = fd < 0 ? fd : env->disk->fchmod(env->world, fd, CONTROL_FOLDER_MODE);
+	if (result < 0)
 		code = problem(root, EX_CANTCREAT, "can't set the mode of the folder %s: %s", path,
-			strerror(fd < 0 ? -fd : errno));
+			strerror(-result));
 	if (fd >= 0)
 		env->disk->close(env->world, fd);
 	return code;
@@ -362,8 +378,8 @@ set_up_control(struct root *root)
 	struct slice path = root->conf->control;
 	struct buffer address;
 	char *parent = text_of(root, parent_of(path));
-
 	int code = parent ? make_control_folder(root, parent) : EX_OSERR;
+
 	if (code != EX_OK)
 		return code;
 	buffer_init(&address, root->env->memory, 4096);
@@ -423,7 +439,7 @@ root_take_down(struct root *root)
 	}
 	list_for_each_safe (link, next, &root->listeners) {
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
-		remove_file(listener);
+		remove_file(env, listener);
 		env->net->close(env->world, listener->fd);
 		memory_put(env->memory, listener);
 	}

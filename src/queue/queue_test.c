@@ -130,7 +130,7 @@ service_start(struct world *world)
 	world->service = queue_service_new(world->env, &world->conf, wake_fd, &root_ops, world);
 	queue_service_set_spool(world->service, dup(world->dir_fd));
 	world->session.wake_fd = world->env->poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(world->env, SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&world->session.ring, world->env, memory_fd, writer_wake_fd));
 	queue_service_add_ring(world->service, 0, memory_fd, dup(world->session.wake_fd));

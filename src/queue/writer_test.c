@@ -219,7 +219,7 @@ add_session(struct world *world)
 
 	session->worker = world->session_count++;
 	session->wake_fd = world->env.poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(&world->env, SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&session->ring, &world->env, memory_fd, world->writer_wake_fd));
 	ck_assert_ok(
@@ -420,7 +420,7 @@ START_TEST(a_hostile_ring_is_dropped_and_the_others_go_on)
 	/* A new ring for the same worker works. */
 	int memory_fd;
 	ring_producer_close(&hostile->ring);
-	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(&world.env, SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&hostile->ring, &world.env, memory_fd, world.writer_wake_fd));
 	ck_assert_ok(

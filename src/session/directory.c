@@ -64,7 +64,7 @@ directory_set_snapshot(struct directory *directory, struct slice domain, int sna
 
 	if (decision.kind == ROUTE_NONE || decision.index >= directory->conf->domain_count)
 		return ERROR_NOT_FOUND;
-	enum error error = snapshot_open(&snapshot, snapshot_fd);
+	enum error error = snapshot_open(&snapshot, directory->env, snapshot_fd);
 	if (error != OK)
 		return error;
 	snapshot_close(&directory->snapshots[decision.index]);

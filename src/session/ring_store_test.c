@@ -104,7 +104,7 @@ queue_start(struct world *world)
 
 	queue->world = world;
 	queue->wake_fd = world->env->poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(world->blocks, &memory_fd));
+	ck_assert_ok(ring_memory_new(&world->v->env, world->blocks, &memory_fd));
 	ck_assert_ok(
 		ring_consumer_open(&queue->ring, world->env, memory_fd, world->session_wake_fd));
 	ck_assert_ok(watch_open(&queue->watch, world->loop, queue->wake_fd, POLL_READABLE));
