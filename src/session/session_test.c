@@ -43,7 +43,7 @@ world_start(struct world *world, uint64_t descriptors)
 	int fd, why;
 
 	ck_assert_ok(endpoint_parse(SLICE("127.0.0.1:0"), &world->endpoint));
-	ck_assert_ok(listener_bind(&world->endpoint, SOCK_STREAM, &fd, &why));
+	ck_assert_ok(listener_bind(&world->env, &world->endpoint, SOCK_STREAM, &fd, &why));
 	ck_assert_ok(listener_endpoint(&world->env, fd, &world->endpoint));
 	world->worker = session_worker_new(&world->env, &world->conf, 0,
 		world->env.poll->wake_create(world->env.world), &root_ops, world);
