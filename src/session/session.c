@@ -157,7 +157,7 @@ session_talked_early(void *arg, const struct smtp_server *server)
 
 	log_event(session->worker->env, LOG_INFO, "talked_early", session_field(session, id),
 		LOG_SLICE("client", server->client_address),
-		LOG_STRING("before", server->helo.len > 0 ? "a reply" : "the greeting"));
+		LOG_STRING("before", server->commands > 0 ? "a reply" : "the greeting"));
 }
 
 static void
