@@ -71,7 +71,8 @@ serve(struct life *life)
 							      : life->world->queue_instance;
 		if (message.kind == IPC_LOG_RING && message.log_ring.role == ROLE_ROOT &&
 			!life->world->root_log.shared)
-			ck_assert_ok(log_reader_open(&life->world->root_log, message.fds[0]));
+			ck_assert_ok(log_reader_open(
+				&life->world->root_log, life->world->env, message.fds[0]));
 		ipc_close_fds(life->world->env, &message);
 		if (message.kind == IPC_GO)
 			return -1;
