@@ -119,7 +119,8 @@ static const char *const lookup_calls[] = {
 	"getdents64",
 	"lseek",
 	"memfd_create",
-	/* a thread for the list of users, and what NSS asks there */
+	/* a thread for the list of users with its counter, and what NSS asks there */
+	"eventfd2",
 	"clone",
 	"clone3",
 	"ioctl",
