@@ -15,10 +15,9 @@ SMTP         ?= 127.0.0.1:2525
 FUZZ_SECONDS ?= 60
 TORTURE_ROUNDS ?= 100
 
-MESON  = meson
-PLAIN  = build/plain
-ASAN   = build/asan
-LIBEXEC = libexec/veredus
+MESON = meson
+PLAIN = build/plain
+ASAN  = build/asan
 
 .DEFAULT_GOAL := build
 .PHONY: build asan run test bench fuzz torture install clean format check-style deps deps-test

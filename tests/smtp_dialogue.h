@@ -35,7 +35,7 @@ struct step {
 #define SILENCE {STEP_SILENCE, SLICE_INIT("")} /* until the deadline */
 #define CANCEL  {STEP_CANCEL, SLICE_INIT("")}  /* the task is told to end */
 #define RESET   {STEP_RESET, SLICE_INIT("")}   /* the connection breaks */
-#define PAUSE   {STEP_PAUSE, SLICE_INIT("")}   /* 170 s pass; only in dialogue_run_task */
+#define PAUSE(s) {STEP_PAUSE, {NULL, (s)}}     /* seconds pass; only in dialogue_run_task */
 #define END     {STEP_END, SLICE_INIT("")}     /* the client closes; the last step */
 /* clang-format on */
 
@@ -59,7 +59,8 @@ struct dialogue {
 	bool ignores_replies; /* replies are not compared */
 	uint32_t fail_write_at;
 	size_t write_piece;
-	struct buffer output; /* what the server wrote since the last comparison */
+	bool stops_at_received; /* the server is to stop while the first content is committed */
+	struct buffer output;   /* what the server wrote since the last comparison */
 
 	/* what happened */
 	uint32_t writes;
@@ -70,6 +71,8 @@ struct dialogue {
 	uint16_t last_refusal;
 	struct slice last_line;
 	uint8_t last_line_bytes[256];
+	uint32_t early;    /* talkers told of */
+	mono_us waited_to; /* before the greeting */
 	enum smtp_end end;
 	mono_us now;
 	size_t idle_bytes; /* of the session's account during the last silence */
@@ -115,6 +118,9 @@ dialogue_read(struct stream *stream, void *bytes, size_t len)
 		dialogue->step++;
 		dialogue->at = 0;
 	}
+	/* Whether the client speaks first is looked at before anything is written. */
+	if (dialogue->writes == 0 && dialogue->step->kind == STEP_SERVER)
+		return -EAGAIN;
 	if (dialogue->at == 0)
 		dialogue_compare(dialogue);
 	switch (dialogue->step->kind) {
@@ -161,9 +167,13 @@ dialogue_wait(struct stream *stream, uint32_t what, mono_us deadline)
 	ck_assert_uint_eq(what, POLL_READABLE);
 	ck_assert(deadline != MONO_NEVER);
 	enum step_kind kind = dialogue->step->kind;
+	if (dialogue->writes == 0 && kind == STEP_SERVER) {
+		dialogue->waited_to = deadline;
+		return ERROR_TIMEOUT;
+	}
 	if (kind == STEP_PAUSE) {
+		dialogue->now += (mono_us)dialogue->step->bytes.len * US_PER_S;
 		dialogue->step++;
-		dialogue->now += 170 * US_PER_S;
 		task_yield(dialogue->loop); /* a turn of the loop reads the clock */
 		return deadline > loop_now(dialogue->loop) ? OK : ERROR_TIMEOUT;
 	}
@@ -194,6 +204,9 @@ dialogue_check_recipient(void *arg, const struct smtp_server *server, const stru
 	ck_assert_ptr_eq(server, &dialogue->server);
 	ck_assert(deadline != MONO_NEVER);
 	dialogue->checks++;
+	if (slice_equal_nocase(address->domain, SLICE("folded.test")) ||
+		slice_equal_nocase(address->domain, SLICE("route.test")))
+		return SMTP_REPLY(250, 2, 1, 5, "recipient ok");
 	if (!slice_equal_nocase(address->domain, SLICE("here.test")))
 		return SMTP_REPLY(550, 5, 7, 1, "relaying denied");
 	if (slice_equal_nocase(address->local_part, SLICE("slow")))
@@ -230,14 +243,33 @@ dialogue_refused(void *arg, const struct smtp_server *server, struct slice line,
 	dialogue->last_line = slice_of(dialogue->last_line_bytes, line.len);
 }
 
+/* here.test is a domain of ours, folded.test one whose accounts all exist; route.test is not ours.
+ */
+static inline bool
+dialogue_is_account(void *arg, const struct address *address)
+{
+	(void)arg;
+	return !slice_equal_nocase(address->domain, SLICE("route.test"));
+}
+
+static inline void
+dialogue_talked_early(void *arg, const struct smtp_server *server)
+{
+	struct dialogue *dialogue = arg;
+
+	(void)server;
+	dialogue->early++;
+}
+
 static inline void
 dialogue_received(void *arg, const struct smtp_server *server, const struct envelope *envelope)
 {
 	struct dialogue *dialogue = arg;
 
-	(void)server;
 	ck_assert_uint_ne(envelope->id, 0);
+	ck_assert(server->in_content);
 	dialogue->received++;
+	dialogue->server.stopping |= dialogue->stops_at_received;
 }
 
 static inline void
@@ -250,8 +282,9 @@ dialogue_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 	dialogue->end = end;
 }
 
-static const struct smtp_server_ops dialogue_ops = {dialogue_check_recipient, dialogue_connected,
-	dialogue_refused, dialogue_received, dialogue_closed};
+static const struct smtp_server_ops dialogue_ops = {dialogue_check_recipient, dialogue_is_account,
+	dialogue_connected, dialogue_refused, dialogue_talked_early, dialogue_received,
+	dialogue_closed};
 
 static inline wall_us
 dialogue_wall(void *world)

@@ -51,6 +51,25 @@ virtual_wait(void *world, int poll_fd, struct poll_event *ret_events, int max, i
 	return count;
 }
 
+/* What a thread is given is done before it starts: virtual time stands still meanwhile. */
+static int
+virtual_thread_start(void *world, void (*run)(void *arg), void *arg, uintptr_t *ret_thread)
+{
+	(void)world;
+	run(arg);
+	*ret_thread = 0;
+	return 0;
+}
+
+static void
+virtual_thread_end(void *world, uintptr_t thread)
+{
+	(void)world;
+	(void)thread;
+}
+
+static const struct thread_ops virtual_threads = {
+	virtual_thread_start, virtual_thread_end, virtual_thread_end};
 static const struct clock_ops virtual_clock = {virtual_monotonic, virtual_wall};
 
 /* On the heap, since `poll` tables and `world` point to it; virtual_env_free ends it. */
@@ -71,6 +90,7 @@ virtual_env_new(int64_t patience_us)
 	tables->poll.wait = virtual_wait;
 	tables->v.env.poll = &tables->poll;
 	tables->v.env.clock = &virtual_clock;
+	tables->v.env.threads = &virtual_threads;
 	tables->v.env.world = &tables->v;
 	tables->v.now = VIRTUAL_START_US;
 	tables->v.patience_us = patience_us;

@@ -16,6 +16,8 @@
 
 struct admin_service {
 	struct env *env;
+	const struct admin_root_ops *root;
+	void *root_arg;
 	struct channel queue;
 	bool queue_busy;
 	bool queue_is_slow; /* the last answer did not come in time; what comes late is told by its
@@ -59,6 +61,20 @@ answer_request(struct ipc_message *message)
 	}
 }
 
+/* A queue that died comes again, with a new channel; one that lives and can't be read would never
+ * be asked again. */
+static void
+note_queue_error(struct admin_service *service, enum error error)
+{
+	if (error == OK || error == ERROR_TIMEOUT || error == ERROR_CLOSED ||
+		error == ERROR_CANCELLED)
+		return;
+	log_event(service->env, LOG_ERROR, "queue_channel_broken",
+		LOG_STRING("error", error_text(error)),
+		LOG_STRING("effect", "this process ends, another takes its place"));
+	service->root->unable(service->root_arg);
+}
+
 /*
  * May wait: hands messages from the queue to the client up to the end of the answer. A client that
  * went away, or does not read, gets no more, but the rest must still be taken off the line: the
@@ -79,6 +95,7 @@ relay_answer(struct admin_client *client, uint32_t number, uint32_t client_numbe
 			&service->queue, loop_deadline(loop, ADMIN_ANSWER_US), &message);
 		*ret_queue_broken = error != OK;
 		service->queue_is_slow = error == ERROR_TIMEOUT;
+		note_queue_error(service, error);
 		if (error != OK)
 			return refuse(
 				client, "the queue does not answer now; try again in a moment");
@@ -188,12 +205,15 @@ admin_accept(void *arg)
 }
 
 struct admin_service *
-admin_service_new(struct env *env, const struct conf *conf)
+admin_service_new(
+	struct env *env, const struct conf *conf, const struct admin_root_ops *root, void *root_arg)
 {
 	struct admin_service *service = memory_get(env->memory, sizeof *service);
 
 	(void)conf;
 	service->env = env;
+	service->root = root;
+	service->root_arg = root_arg;
 	service->queue.fd = -1;
 	service->listener_fd = -1;
 	task_event_init(&service->queue_free);
@@ -227,9 +247,7 @@ admin_service_set_queue(struct admin_service *service, int channel_fd)
 	channel_close(&service->queue);
 	enum error error =
 		channel_open(&service->queue, env->loop, channel_fd, ROLE_ADMIN, ROLE_QUEUE);
-	if (error != OK)
-		log_event(env, LOG_ERROR, "queue_channel_broken",
-			LOG_STRING("error", error_text(error)));
+	note_queue_error(service, error);
 }
 
 void

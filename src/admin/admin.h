@@ -10,7 +10,15 @@
 
 struct admin_service;
 
-struct admin_service *admin_service_new(struct env *env, const struct conf *conf);
+/* What admin asks of root; may not wait. */
+struct admin_root_ops {
+	/* The channel to the queue can't be used: this process is to be stopped, and another
+	 * started. */
+	void (*unable)(void *arg);
+};
+
+struct admin_service *admin_service_new(struct env *env, const struct conf *conf,
+	const struct admin_root_ops *root, void *root_arg);
 
 /* The bound control socket (SOCK_SEQPACKET); owned from here on. */
 MUST_CHECK enum error admin_service_set_listener(struct admin_service *service, int listener_fd);

@@ -28,7 +28,16 @@ struct world {
 	uint32_t asked;
 	uint32_t ended;  /* clients */
 	uint32_t served; /* of these, with a whole answer */
+	uint32_t unable; /* how often root was asked for another process */
 };
+
+static void
+unable(void *arg)
+{
+	((struct world *)arg)->unable++;
+}
+
+static const struct admin_root_ops root_ops = {unable};
 
 static int
 listening_socket(struct world *world)
@@ -125,7 +134,7 @@ run_with(task_body *body)
 	log_memory_init(&world->log, &v->env);
 	world->loop = loop_new(&v->env, &(struct loop_options){.watchdog_us = 0});
 	task_group_init(&world->tasks, world->loop);
-	world->service = admin_service_new(&v->env, &world->conf);
+	world->service = admin_service_new(&v->env, &world->conf, &root_ops, world);
 	ck_assert_ok(admin_service_set_listener(world->service, listening_socket(world)));
 	ck_assert_ok(task_start(&world->tasks, "test", body, world));
 	loop_run(world->loop);
@@ -241,6 +250,46 @@ no_queue_body(void *arg)
 START_TEST(without_a_queue_tools_are_refused)
 {
 	run_with(no_queue_body);
+}
+END_TEST
+
+/* A queue that lives and says what it may not: this process would never ask it again, so another
+ * must take its place. One that has died is no reason. */
+static void
+broken_queue_body(void *arg)
+{
+	struct world *world = arg;
+	struct channel tool;
+
+	queue_start(world);
+	world->silent = true;
+	tool_open(world, &tool);
+	struct ipc_message request = {
+		.kind = IPC_QUEUE_LIST, .queue_list = {.max = 10, .request = 1}};
+	ck_assert_ok(channel_send(&tool, &request, MONO_NEVER));
+	for (int i = 0; world->asked < 1 && i < 100; i++)
+		ck_assert_ok(task_sleep(world->loop, loop_deadline(world->loop, US_PER_MS)));
+	ck_assert_int_eq(send(world->queue.fd, "\xff\xff", 2, 0), 2);
+	struct ipc_message answer;
+	ck_assert_ok(channel_receive(&tool, loop_deadline(world->loop, US_PER_S), &answer));
+	ck_assert_int_eq(answer.kind, IPC_REFUSED);
+	ck_assert_uint_eq(world->unable, 1);
+	ck_assert_uint_eq(log_memory_count(&world->log, "queue_channel_broken"), 1);
+	channel_close(&tool);
+	queue_end(world);
+	world->silent = false;
+	queue_start(world);
+	queue_end(world);
+	tool_open(world, &tool);
+	ck_assert_int_eq(ask(world, &tool, 0, 1), -1);
+	ck_assert_uint_eq(world->unable, 1);
+	channel_close(&tool);
+	admin_service_stop(world->service);
+}
+
+START_TEST(a_queue_that_breaks_the_rules_costs_this_process)
+{
+	run_with(broken_queue_body);
 }
 END_TEST
 
@@ -391,5 +440,6 @@ START_TEST(it_ends_with_questions_under_way)
 END_TEST
 
 UNIT_MAIN("admin/admin", each_tool_gets_its_own_answers, without_a_queue_tools_are_refused,
-	a_tool_that_does_not_read_holds_nobody_up, a_tool_may_leave_in_mid_answer,
-	garbage_and_crowds_are_shown_out, it_ends_with_questions_under_way)
+	a_queue_that_breaks_the_rules_costs_this_process, a_tool_that_does_not_read_holds_nobody_up,
+	a_tool_may_leave_in_mid_answer, garbage_and_crowds_are_shown_out,
+	it_ends_with_questions_under_way)

@@ -57,6 +57,7 @@ struct disk_ops {
 	int (*unlinkat)(void *world, int dir_fd, const char *name, int flags);
 	int (*mkdirat)(void *world, int dir_fd, const char *name, mode_t mode);
 	int (*fchown)(void *world, int fd, uid_t uid, gid_t gid);
+	int (*fchmod)(void *world, int fd, mode_t mode);
 	int (*fstat)(void *world, int fd, struct stat *ret_stat);
 	int (*fstatat)(void *world, int dir_fd, const char *name, struct stat *ret_stat, int flags);
 	/* Calls `each` for every entry but "." and "..", until it returns false. */
@@ -79,9 +80,36 @@ struct net_ops {
 	int (*connect)(void *world, const struct sockaddr *peer, socklen_t peer_len,
 		int type); /* a new fd; EINPROGRESS is success */
 	int (*connect_result)(void *world, int fd);
+	/* A new socket of this type (SOCK_STREAM, SOCK_SEQPACKET), bound and listening,
+	 * non-blocking. IPv6 takes IPv4 too, and the file of a Unix socket has mode 0660. */
+	int (*listen)(void *world, const struct sockaddr *address, socklen_t address_len, int type,
+		int backlog);
+	/* Two connected Unix sockets of this type, non-blocking. */
+	int (*pair)(void *world, int type, int ret_fds[2]);
 	int (*local_name)(void *world, int fd, struct sockaddr_storage *ret_name);
 	int (*shutdown_send)(void *world, int fd);
 	int (*close)(void *world, int fd);
+};
+
+#define SHARED_FIXED_SIZE 1u /* it can neither shrink nor grow */
+#define SHARED_CONSTANT   2u /* nor can what it holds change */
+
+/*
+ * Memory without a name that processes share through a descriptor. What goes in before it is mapped
+ * is written by disk->pwritev, its size is told by disk->fstat, and disk->close or net->close ends
+ * the descriptor; mappings outlive it.
+ */
+struct shared_ops {
+	/* A new descriptor of so many zero octets; more when more is written, until it is sealed.
+	 * `name` is for people who look. */
+	int (*create)(void *world, const char *name, size_t bytes);
+	/* For ever, whoever holds it; no more seals after these (SHARED_*). */
+	int (*seal)(void *world, int fd, unsigned seals);
+	/* SHARED_* that hold; an error for what is no memory of this kind. */
+	int (*seals)(void *world, int fd);
+	/* Until unmap with the same size; the descriptor stays the caller's. */
+	int (*map)(void *world, int fd, size_t bytes, bool writable, void **ret_memory);
+	void (*unmap)(void *world, void *memory, size_t bytes);
 };
 
 struct poll_event {
@@ -105,6 +133,7 @@ struct poll_ops {
 		int64_t timeout_us);
 	/* A counter that wakes a poller: signalled, then drained by its owner. */
 	int (*wake_create)(void *world);
+	int (*wake_copy)(void *world, int fd); /* another descriptor of the same counter */
 	void (*wake_signal)(void *world, int fd);
 	void (*wake_drain)(void *world, int fd);
 	/* Blocks the calling thread until the counter is signalled or the time is over (negative:
@@ -126,17 +155,49 @@ struct users_ops {
 	int (*list)(void *world, bool (*each)(void *arg, const char *name, uid_t uid), void *arg);
 };
 
+/*
+ * Threads for what may block for long or needs a deep stack (NSS). Only task/offload and the
+ * queue's writer use one; `run` touches what was handed to it and nothing else.
+ */
+struct thread_ops {
+	int (*start)(void *world, void (*run)(void *arg), void *arg, uintptr_t *ret_thread);
+	/* One of the two, once: blocks until run has returned; or nobody will wait for its end. */
+	void (*join)(void *world, uintptr_t thread);
+	void (*leave)(void *world, uintptr_t thread);
+};
+
+struct alarm {
+	void (*ring)(void *arg);
+	void *arg;
+	uintptr_t handle;
+};
+
+/*
+ * Interrupts the thread that opened it, in the midst of whatever it does: `ring` may call nothing
+ * that is not safe in a signal handler. Set for one time; set again, the earlier time is forgotten.
+ * The struct stays where it is until it is closed, by the same thread.
+ */
+struct alarm_ops {
+	int (*open)(void *world, struct alarm *alarm, void (*ring)(void *arg), void *arg);
+	void (*set)(void *world, struct alarm *alarm, int64_t after_us);
+	void (*close)(void *world, struct alarm *alarm);
+};
+
 struct env {
 	void *world;
 	const struct clock_ops *clock;
 	const struct random_ops *random;
 	const struct disk_ops *disk;
 	const struct net_ops *net;
+	const struct shared_ops *shared;
 	const struct poll_ops *poll;
 	const struct users_ops *users;
+	const struct thread_ops *threads;
+	const struct alarm_ops *alarm;
 	struct memory *memory;
-	struct log_sink *log; /* NULL: records are dropped (unit tests) */
-	struct loop *loop;    /* set by loop_new */
+	struct log_sink *log;  /* NULL: records are dropped (unit tests) */
+	volatile bool logging; /* set while the sink works: an alarm must not call it then */
+	struct loop *loop;     /* set by loop_new */
 };
 
 /* Linux itself; memory account without a limit. */

@@ -5,13 +5,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -165,6 +170,13 @@ linux_fchown(void *world, int fd, uid_t uid, gid_t gid)
 }
 
 static int
+linux_fchmod(void *world, int fd, mode_t mode)
+{
+	(void)world;
+	return RETRY(fchmod(fd, mode));
+}
+
+static int
 linux_fstat(void *world, int fd, struct stat *ret_stat)
 {
 	(void)world;
@@ -289,6 +301,54 @@ linux_connect_result(void *world, int fd)
 }
 
 static int
+set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int
+bind_address(int fd, const struct sockaddr *address, socklen_t address_len)
+{
+	/* Accepted sockets inherit TCP_NODELAY: replies must not wait for the client's
+	 * acknowledgement. */
+	if (address->sa_family != AF_UNIX &&
+		(set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
+			set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0))
+		return -1;
+	if (address->sa_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0)
+		return -1;
+	mode_t old_mask = umask(0117);
+	int result = bind(fd, address, address_len);
+	int error = errno;
+	umask(old_mask);
+	errno = error;
+	return result;
+}
+
+static int
+linux_listen(
+	void *world, const struct sockaddr *address, socklen_t address_len, int type, int backlog)
+{
+	(void)world;
+	int fd = RETRY(socket(address->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	if (fd < 0)
+		return fd;
+	if (bind_address(fd, address, address_len) < 0 || listen(fd, backlog) < 0) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+static int
+linux_pair(void *world, int type, int ret_fds[2])
+{
+	(void)world;
+	return RETRY(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret_fds));
+}
+
+static int
 linux_local_name(void *world, int fd, struct sockaddr_storage *ret_name)
 {
 	socklen_t len = sizeof *ret_name;
@@ -302,6 +362,68 @@ linux_shutdown_send(void *world, int fd)
 {
 	(void)world;
 	return RETRY(shutdown(fd, SHUT_WR));
+}
+
+static int
+linux_shared_create(void *world, const char *name, size_t bytes)
+{
+	(void)world;
+	int fd = RETRY(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	if (fd < 0)
+		return fd;
+	int result = bytes > 0 ? RETRY(ftruncate(fd, (off_t)bytes)) : 0;
+	if (result < 0) {
+		close(fd);
+		return result;
+	}
+	return fd;
+}
+
+static int
+linux_shared_seal(void *world, int fd, unsigned seals)
+{
+	int flags = F_SEAL_SEAL;
+
+	(void)world;
+	if (seals & SHARED_FIXED_SIZE)
+		flags |= F_SEAL_SHRINK | F_SEAL_GROW;
+	if (seals & SHARED_CONSTANT)
+		flags |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	return RETRY(fcntl(fd, F_ADD_SEALS, flags));
+}
+
+static int
+linux_shared_seals(void *world, int fd)
+{
+	const int fixed = F_SEAL_SHRINK | F_SEAL_GROW;
+
+	(void)world;
+	int flags = RETRY(fcntl(fd, F_GET_SEALS));
+	if (flags < 0)
+		return flags;
+	if ((flags & fixed) != fixed)
+		return 0;
+	return flags & F_SEAL_WRITE ? (int)(SHARED_FIXED_SIZE | SHARED_CONSTANT)
+				    : (int)SHARED_FIXED_SIZE;
+}
+
+static int
+linux_shared_map(void *world, int fd, size_t bytes, bool writable, void **ret_memory)
+{
+	(void)world;
+	void *memory =
+		mmap(NULL, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	*ret_memory = memory;
+	return 0;
+}
+
+static void
+linux_shared_unmap(void *world, void *memory, size_t bytes)
+{
+	(void)world;
+	munmap(memory, bytes);
 }
 
 static int
@@ -366,6 +488,13 @@ linux_wake_create(void *world)
 {
 	(void)world;
 	return RETRY(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static int
+linux_wake_copy(void *world, int fd)
+{
+	(void)world;
+	return RETRY(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 static void
@@ -439,6 +568,119 @@ linux_list_users(void *world, bool (*each)(void *arg, const char *name, uid_t ui
 	return error == ENOENT ? 0 : -error;
 }
 
+struct thread_start {
+	void (*run)(void *arg);
+	void *arg;
+};
+
+static void *
+thread_entry(void *start_pointer)
+{
+	struct thread_start start = *(struct thread_start *)start_pointer;
+
+	free(start_pointer);
+	start.run(start.arg);
+	return NULL;
+}
+
+/* Signals stay with the thread that asked for them. */
+static int
+linux_thread_start(void *world, void (*run)(void *arg), void *arg, uintptr_t *ret_thread)
+{
+	enum { STACK_BYTES = 1 << 20 };
+	struct thread_start *start = malloc(sizeof *start);
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+
+	(void)world;
+	if (!start)
+		return -ENOMEM;
+	*start = (struct thread_start){run, arg};
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(&thread, &attributes, thread_entry, start);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (error != 0) {
+		free(start);
+		return -error;
+	}
+	*ret_thread = (uintptr_t)thread;
+	return 0;
+}
+
+static void
+linux_thread_join(void *world, uintptr_t thread)
+{
+	(void)world;
+	pthread_join((pthread_t)thread, NULL);
+}
+
+static void
+linux_thread_leave(void *world, uintptr_t thread)
+{
+	(void)world;
+	pthread_detach((pthread_t)thread);
+}
+
+/* SIGURG since nothing else of ours uses it, since it does no harm where nobody handles it, and
+ * since debuggers let it pass. */
+#define ALARM_SIGNAL SIGURG
+
+static void
+alarm_handler(int number, siginfo_t *info, void *context)
+{
+	int saved_errno = errno;
+
+	(void)number;
+	(void)context;
+	if (info->si_code == SI_TIMER) {
+		struct alarm *alarm = info->si_value.sival_ptr;
+		alarm->ring(alarm->arg);
+	}
+	errno = saved_errno;
+}
+
+static int
+linux_alarm_open(void *world, struct alarm *alarm, void (*ring)(void *arg), void *arg)
+{
+	struct sigaction action = {
+		.sa_sigaction = alarm_handler, .sa_flags = SA_SIGINFO | SA_RESTART};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = ALARM_SIGNAL};
+	timer_t timer;
+
+	(void)world;
+	*alarm = (struct alarm){.ring = ring, .arg = arg};
+	event.sigev_value.sival_ptr = alarm;
+	event._sigev_un._tid = gettid();
+	sigemptyset(&action.sa_mask);
+	if (sigaction(ALARM_SIGNAL, &action, NULL) < 0 ||
+		timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
+		return -errno;
+	alarm->handle = (uintptr_t)timer;
+	return 0;
+}
+
+static void
+linux_alarm_set(void *world, struct alarm *alarm, int64_t after_us)
+{
+	struct itimerspec when = {
+		.it_value = {.tv_sec = after_us / US_PER_S, .tv_nsec = after_us % US_PER_S * 1000}};
+
+	(void)world;
+	timer_settime((timer_t)alarm->handle, 0, &when, NULL);
+}
+
+static void
+linux_alarm_close(void *world, struct alarm *alarm)
+{
+	(void)world;
+	timer_delete((timer_t)alarm->handle);
+}
+
 static const struct clock_ops linux_clock = {linux_monotonic, linux_wall};
 static const struct random_ops linux_random_ops = {linux_random};
 static const struct disk_ops linux_disk = {
@@ -456,6 +698,7 @@ static const struct disk_ops linux_disk = {
 	.unlinkat = linux_unlinkat,
 	.mkdirat = linux_mkdirat,
 	.fchown = linux_fchown,
+	.fchmod = linux_fchmod,
 	.fstat = linux_fstat,
 	.fstatat = linux_fstatat,
 	.list = linux_list,
@@ -470,9 +713,18 @@ static const struct net_ops linux_net = {
 	.send_message = linux_send_message,
 	.connect = linux_connect,
 	.connect_result = linux_connect_result,
+	.listen = linux_listen,
+	.pair = linux_pair,
 	.local_name = linux_local_name,
 	.shutdown_send = linux_shutdown_send,
 	.close = linux_close,
+};
+static const struct shared_ops linux_shared = {
+	.create = linux_shared_create,
+	.seal = linux_shared_seal,
+	.seals = linux_shared_seals,
+	.map = linux_shared_map,
+	.unmap = linux_shared_unmap,
 };
 static const struct poll_ops linux_poll = {
 	.create = linux_poll_create,
@@ -480,11 +732,15 @@ static const struct poll_ops linux_poll = {
 	.remove = linux_poll_remove,
 	.wait = linux_poll_wait,
 	.wake_create = linux_wake_create,
+	.wake_copy = linux_wake_copy,
 	.wake_signal = linux_wake_signal,
 	.wake_drain = linux_wake_drain,
 	.wake_wait = linux_wake_wait,
 	.close = linux_close,
 };
+static const struct thread_ops linux_threads = {
+	linux_thread_start, linux_thread_join, linux_thread_leave};
+static const struct alarm_ops linux_alarm = {linux_alarm_open, linux_alarm_set, linux_alarm_close};
 static const struct users_ops linux_users = {linux_find_user, linux_list_users};
 
 void
@@ -495,8 +751,11 @@ env_init_linux(struct env *env)
 		.random = &linux_random_ops,
 		.disk = &linux_disk,
 		.net = &linux_net,
+		.shared = &linux_shared,
 		.poll = &linux_poll,
 		.users = &linux_users,
+		.threads = &linux_threads,
+		.alarm = &linux_alarm,
 		.memory = memory_new(0),
 	};
 }

@@ -59,7 +59,9 @@ log_write(struct env *env, enum log_level level, const char *event, const struct
 			break;
 		}
 	}
+	env->logging = true;
 	env->log->write(env->log, buffer_slice(&record));
+	env->logging = false;
 }
 
 static bool

@@ -23,6 +23,8 @@ static const char usage[] =
 	"      --rights        what each process of the server may do; no configuration is read\n"
 	"      --json          with --rights: an object for each process\n"
 	"\n"
+	"What is allowed but hardly meant is said as a warning on standard error.\n"
+	"\n"
 	"Exit code: 0 when the server would start with it, 78 when not.\n";
 
 struct check {
@@ -33,7 +35,6 @@ struct check {
 	bool json;
 	struct arena arena;
 	struct conf conf;
-	struct conf_problems problems;
 };
 
 static const char *
@@ -48,6 +49,12 @@ print_result(struct check *check)
 	const struct conf *conf = &check->conf;
 	struct buffer text;
 
+	/* RFC 5321 section 4.5.1 wants somebody there; a server of routes alone may still be meant.
+	 */
+	if (conf->listener_count > 0 && conf_postmaster_domain(conf).len == 0)
+		fprintf(stderr, "veredus check: warning: nobody receives mail for <postmaster>: "
+				"there is no "
+				"\"domain\", and no \"route\" for the hostname\n");
 	if (!check->show) {
 		printf("%s: good: %zu listener%s, %zu domain%s, %zu route%s\n", check->file,
 			conf->listener_count, plural(conf->listener_count), conf->domain_count,
@@ -70,15 +77,9 @@ check_file(struct check *check)
 {
 	env_init_linux(&check->env);
 	arena_init(&check->arena, check->env.memory, CONF_ARENA_MAX);
-	conf_problems_init(&check->problems, check->env.memory);
-	enum error error = conf_load(
-		&check->env, &check->arena, AT_FDCWD, check->file, &check->conf, &check->problems);
 	int code = EX_CONFIG;
-	if (error == OK)
+	if (conf_load_or_say(&check->env, &check->arena, check->file, &check->conf) == OK)
 		code = print_result(check);
-	else
-		tool_print_problems(&check->env, check->file, &check->problems, error);
-	conf_problems_done(&check->problems);
 	arena_done(&check->arena);
 	env_done(&check->env);
 	return code;

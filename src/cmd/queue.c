@@ -191,7 +191,7 @@ find_control(struct queue_list *list)
 		list->control = SLICE(DEFAULT_CONTROL);
 		code = EX_OK;
 	} else {
-		tool_print_problems(&list->env, file, &problems, error);
+		conf_problems_say(&list->env, file, &problems, error);
 	}
 	conf_problems_done(&problems);
 	return code;

@@ -1,6 +1,6 @@
 /*
- * `veredus serve -c FILE`: checks the file, then becomes veredus-core as root. The private programs
- * lie beside this one (a build folder) or in libexec.
+ * `veredus serve -c FILE`: becomes veredus-core as root, which reads and checks the file before it
+ * starts anything. The private programs lie beside this one (a build folder) or in libexec.
  */
 #include "cmd/command.h"
 #include "conf/conf.h"
@@ -79,6 +79,5 @@ cmd_serve(int argc, char **argv)
 		fprintf(stderr, "veredus serve: unexpected \"%s\"\n", argv[optind]);
 		return EX_USAGE;
 	}
-	return serve_exec(
-		conf_file); /* root reads the file itself, and says what is wrong with it */
+	return serve_exec(conf_file);
 }

@@ -126,6 +126,14 @@ root_task(void *arg)
 }
 
 static void
+print_depth(void *arg, const char *name, size_t depth_bytes)
+{
+	(void)arg;
+	fprintf(stderr, "stack depth %-16s %6zu octets\n", name, depth_bytes);
+}
+
+/* Before the end: what waits lies as deep as it does in an idle server. */
+static void
 signals_run(void *arg)
 {
 	struct single *single = arg;
@@ -134,6 +142,7 @@ signals_run(void *arg)
 	while (read(single->signal_fd, &info, sizeof info) < 0 && errno == EAGAIN)
 		if (watch_wait(&single->signals, POLL_READABLE, MONO_NEVER) != OK)
 			return;
+	loop_parked_stacks(single->env.loop, print_depth, NULL);
 	root_stop(single->root);
 }
 
@@ -162,7 +171,7 @@ print_peak(void *arg, const char *name, size_t peak_bytes)
 static void
 run(struct single *single)
 {
-	struct loop_options options = {.paint_stacks = true, .watchdog_us = 50 * US_PER_MS};
+	struct loop_options options = {.paint_stacks = true, .watchdog_us = LOOP_WATCHDOG_US};
 
 	loop_new(&single->env, &options);
 	task_group_init(&single->tasks, single->env.loop);
@@ -181,9 +190,7 @@ int
 main(int argc, char **argv)
 {
 	struct single single = {.spawner = {start_task, cancel_task}, .exit_code = EX_OSERR};
-	struct conf_problems problems;
 	struct arena arena;
-	struct buffer text;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: veredus-single FILE\n");
@@ -193,15 +200,10 @@ main(int argc, char **argv)
 	single.conf_file = argv[1];
 	env_init_linux(&single.env);
 	arena_init(&arena, single.env.memory, CONF_ARENA_MAX);
-	conf_problems_init(&problems, single.env.memory);
-	if (conf_load(&single.env, &arena, AT_FDCWD, argv[1], &single.conf, &problems) != OK) {
-		buffer_init(&text, single.env.memory, 65536);
-		conf_problems_format(&problems, &text);
-		fputs(buffer_text(&text), stderr);
-		single.exit_code = EX_CONFIG;
-	} else {
+	if (conf_load_or_say(&single.env, &arena, argv[1], &single.conf) == OK)
 		run(&single);
-	}
+	else
+		single.exit_code = EX_CONFIG;
 	env_done(&single.env);
 	return single.exit_code;
 }

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#define PROBLEMS_MAX (1u << 20) /* octets: CONF_PROBLEMS_MAX of them, with long paths */
-
 static void __attribute__((format(printf, 2, 0)))
 complain(const char *command, const char *format, va_list arguments)
 {
@@ -84,21 +82,6 @@ tool_print(struct slice text)
 {
 	fwrite(text.ptr, 1, text.len, stdout);
 	fputc('\n', stdout);
-}
-
-void
-tool_print_problems(
-	struct env *env, const char *file, const struct conf_problems *problems, enum error error)
-{
-	struct buffer text;
-
-	buffer_init(&text, env->memory, PROBLEMS_MAX);
-	conf_problems_format(problems, &text);
-	if (buffer_error(&text) == OK && text.len > 0)
-		fwrite(text.ptr, 1, text.len, stderr);
-	else
-		fprintf(stderr, "%s: %s\n", file, error_text(error));
-	buffer_done(&text);
 }
 
 int

@@ -35,10 +35,6 @@ void tool_append_harmless(struct buffer *buffer, struct slice text);
 /* Text and a line end on stdout. */
 void tool_print(struct slice text);
 
-/* What is wrong with a configuration, on stderr; without problems the error itself. */
-void tool_print_problems(
-	struct env *env, const char *file, const struct conf_problems *problems, enum error error);
-
 /* The code, or EX_IOERR (and a complaint) if stdout did not take all. */
 int tool_finish(const char *command, int code);
 

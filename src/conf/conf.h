@@ -4,8 +4,8 @@
  * table of schema.c; the parser, the canonical printer, `veredus check` and the manual page
  * veredus.conf(5) are driven by it.
  *
- * Pure but for conf_load: text in, struct out. Slices of a struct conf lie in the arena that was
- * given; the struct owns nothing.
+ * Pure but for conf_load, conf_load_or_say and conf_problems_say: text in, struct out. Slices of a
+ * struct conf lie in the arena that was given; the struct owns nothing.
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
@@ -43,6 +43,7 @@ enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS
 enum conf_mailbox { CONF_MAILBOX_MAILDIR = 1 };
 enum conf_owner { CONF_OWNER_USER = 1, CONF_OWNER_SYSTEM };
 enum conf_to { CONF_TO_MAILDIR = 1, CONF_TO_DISCARD, CONF_TO_HOLD };
+enum conf_early { CONF_EARLY_REFUSE = 1, CONF_EARLY_LOG, CONF_EARLY_IGNORE };
 enum conf_log_format { CONF_LOG_LINE = 1, CONF_LOG_JSON };
 enum conf_log_to { CONF_LOG_STDERR = 1, CONF_LOG_FILE };
 
@@ -101,11 +102,22 @@ struct conf {
 	uint64_t content_line_limit; /* octets */
 	uint64_t hops_limit;
 	uint64_t session_errors_limit;
+	uint64_t session_refusals_limit;
+	uint64_t session_commands_limit;
+	uint64_t command_line_limit; /* octets */
 	uint64_t sessions_limit;
 	int64_t timeout_command_us;
 	int64_t timeout_data_us;
+	int64_t timeout_begin_us;
+	int64_t timeout_commit_us;
+	int64_t timeout_farewell_us;
+	uint64_t content_rate_min;     /* octets a second */
+	uint64_t content_excess_limit; /* octets */
+	enum conf_early early_talkers;
+	int64_t greeting_wait_us;
 	struct conf_retry retry;
 	uint64_t spool_segment; /* octets; a multiple of 1 MiB */
+	uint64_t spool_reserve; /* octets */
 	struct conf_log log;
 };
 
@@ -156,11 +168,26 @@ MUST_CHECK enum error conf_parse_view(struct env *env, struct arena *arena, unsi
 MUST_CHECK enum error conf_load(struct env *env, struct arena *arena, int dir_fd, const char *path,
 	struct conf *ret_conf, struct conf_problems *problems);
 
+/* What is wrong, on standard error; without problems (no memory for them) the error itself. */
+void conf_problems_say(
+	struct env *env, const char *path, const struct conf_problems *problems, enum error error);
+
+/* For a program that can't go on without its configuration: conf_load, and what is wrong is said.
+ */
+MUST_CHECK enum error
+conf_load_or_say(struct env *env, struct arena *arena, const char *path, struct conf *ret_conf);
+
 /*
  * The configuration as canonical text, every key written out that one of the readers (bits of enum
  * conf_reader) may see. It parses again to the same struct. The error is the buffer's.
  */
 void conf_print(const struct conf *conf, unsigned readers, struct buffer *buffer);
+
+/*
+ * Where mail for <postmaster> without a domain goes (RFC 5321 section 4.5.1): the first domain,
+ * else the hostname if there is a route for it; empty: nobody gets it.
+ */
+struct slice conf_postmaster_domain(const struct conf *conf);
 
 /* The reference of all keys as mdoc(7) source, for veredus.conf(5). The error is the buffer's. */
 void conf_print_manual(struct buffer *buffer);

@@ -3,6 +3,11 @@
 #include "base/file_replace.h"
 #include "conf/problem.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+
+#define PROBLEMS_SHOWN_MAX (1u << 20) /* octets: CONF_PROBLEMS_MAX of them, with long paths */
+
 enum error
 conf_load(struct env *env, struct arena *arena, int dir_fd, const char *path, struct conf *ret_conf,
 	struct conf_problems *problems)
@@ -22,5 +27,33 @@ conf_load(struct env *env, struct arena *arena, int dir_fd, const char *path, st
 		problem_add(problems, (struct conf_place){0}, buffer_slice(&message));
 	}
 	buffer_done(&text);
+	return error;
+}
+
+void
+conf_problems_say(
+	struct env *env, const char *path, const struct conf_problems *problems, enum error error)
+{
+	struct buffer text;
+
+	buffer_init(&text, env->memory, PROBLEMS_SHOWN_MAX);
+	conf_problems_format(problems, &text);
+	if (buffer_error(&text) == OK && text.len > 0)
+		fwrite(text.ptr, 1, text.len, stderr);
+	else
+		fprintf(stderr, "%s: %s\n", path, error_text(error));
+	buffer_done(&text);
+}
+
+enum error
+conf_load_or_say(struct env *env, struct arena *arena, const char *path, struct conf *ret_conf)
+{
+	struct conf_problems problems;
+
+	conf_problems_init(&problems, env->memory);
+	enum error error = conf_load(env, arena, AT_FDCWD, path, ret_conf, &problems);
+	if (error != OK)
+		conf_problems_say(env, path, &problems, error);
+	conf_problems_done(&problems);
 	return error;
 }

@@ -21,17 +21,51 @@ START_TEST(smallest_has_all_defaults)
 	ck_assert_uint_eq(conf->content_line_limit, 16384);
 	ck_assert_uint_eq(conf->hops_limit, 50);
 	ck_assert_uint_eq(conf->session_errors_limit, 10);
+	ck_assert_uint_eq(conf->session_refusals_limit, 100);
+	ck_assert_uint_eq(conf->session_commands_limit, 1000);
+	ck_assert_uint_eq(conf->command_line_limit, 2048);
 	ck_assert_uint_eq(conf->sessions_limit, 1000);
 	ck_assert_int_eq(conf->timeout_command_us, 300 * US_PER_S);
 	ck_assert_int_eq(conf->timeout_data_us, 180 * US_PER_S);
+	ck_assert_int_eq(conf->timeout_begin_us, 60 * US_PER_S);
+	ck_assert_int_eq(conf->timeout_commit_us, 300 * US_PER_S);
+	ck_assert_int_eq(conf->timeout_farewell_us, 10 * US_PER_S);
+	ck_assert_uint_eq(conf->content_rate_min, 64);
+	ck_assert_uint_eq(conf->content_excess_limit, 32u << 20);
+	ck_assert_int_eq(conf->early_talkers, CONF_EARLY_REFUSE);
+	ck_assert_int_eq(conf->greeting_wait_us, 0);
 	ck_assert_int_eq(conf->retry.first_us, 300 * US_PER_S);
 	ck_assert_int_eq(conf->retry.max_us, 4 * 3600 * US_PER_S);
 	ck_assert_int_eq(conf->retry.expire_us, 5 * 86400 * US_PER_S);
 	ck_assert_uint_eq(conf->spool_segment, 67108864);
+	ck_assert_uint_eq(conf->spool_reserve, 33554432);
 	ck_assert_int_eq(conf->log.format, CONF_LOG_LINE);
 	ck_assert_int_eq(conf->log.to, CONF_LOG_STDERR);
 	ck_assert_uint_eq(conf->log.file.len, 0);
 	fixture_free(f);
+}
+END_TEST
+
+/* Where <postmaster> goes: the first domain, else the hostname if it is a route, else nowhere. */
+START_TEST(postmaster_has_a_domain)
+{
+	static const struct {
+		const char *text, *domain;
+	} cases[] = {
+		{"hostname mx.a\nroute mx.a { to discard }\ndomain b.c { accounts any mailbox "
+		 "maildir "
+		 "/m/{user} }\ndomain d.e { accounts any mailbox maildir /m/{user} }\n",
+			"b.c"},
+		{"hostname mx.a\nroute b.c { to hold }\nroute MX.A { to hold }\n", "mx.a"},
+		{"hostname mx.a\nroute b.c { to hold }\n", ""},
+		{"hostname mx.a\n", ""},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct fixture *f = parse_fine(cases[i].text);
+		ck_assert_slice_eq(conf_postmaster_domain(&f->conf), cases[i].domain);
+		fixture_free(f);
+	}
 }
 END_TEST
 
@@ -496,8 +530,8 @@ START_TEST(load_reads_a_file)
 }
 END_TEST
 
-UNIT_MAIN("conf/parse", smallest_has_all_defaults, blocks_fill_their_structs,
-	spaces_comments_and_strings, unknown_words, what_is_missing, braces, ends_of_lines, tokens,
-	duplicates, keys_that_do_not_go_together, problems_are_bounded_and_in_order, garbage,
-	hundred_thousand_domains, too_many_blocks_and_too_much_text, out_of_memory,
-	load_reads_a_file)
+UNIT_MAIN("conf/parse", smallest_has_all_defaults, postmaster_has_a_domain,
+	blocks_fill_their_structs, spaces_comments_and_strings, unknown_words, what_is_missing,
+	braces, ends_of_lines, tokens, duplicates, keys_that_do_not_go_together,
+	problems_are_bounded_and_in_order, garbage, hundred_thousand_domains,
+	too_many_blocks_and_too_much_text, out_of_memory, load_reads_a_file)

@@ -16,9 +16,12 @@ static const char rich[] =
 	"/g/{user} }\n"
 	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1024\nhops_limit "
 	"7\nsession_errors_limit 3\n"
-	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 120s\nretry { first 61s max 24h "
+	"session_refusals_limit 4\nsession_commands_limit 10\ncommand_line_limit 1024\n"
+	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 120s\ntimeout_begin "
+	"60s\ntimeout_commit 61s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
+	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry { first 61s max 24h "
 	"expire 30d }\n"
-	"spool_segment 1024M\nlog { format json to file /var/log/\xc3\xa9 }\n";
+	"spool_segment 1024M\nspool_reserve 1024K\nlog { format json to file /var/log/\xc3\xa9 }\n";
 
 static const char canonical[] =
 	"hostname mail.example.org\nuser mail\nspool \"/var/spool/my mail\"\ncontrol "
@@ -35,9 +38,13 @@ static const char canonical[] =
 	"maildir /g/{user}\n\towner mail\n}\n"
 	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1K\nhops_limit "
 	"7\nsession_errors_limit 3\n"
-	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 2m\nretry {\n\tfirst 61s\n\tmax "
+	"session_refusals_limit 4\nsession_commands_limit 10\ncommand_line_limit 1K\n"
+	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 2m\ntimeout_begin "
+	"1m\ntimeout_commit 61s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
+	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry {\n\tfirst 61s\n\tmax "
 	"1d\n\texpire 30d\n}\n"
-	"spool_segment 1G\nlog {\n\tformat json\n\tto file \"/var/log/\xc3\xa9\"\n}\n";
+	"spool_segment 1G\nspool_reserve 1M\nlog {\n\tformat json\n\tto file "
+	"\"/var/log/\xc3\xa9\"\n}\n";
 
 static void
 print(struct fixture *fixture, const struct conf *conf, unsigned readers)
@@ -96,7 +103,7 @@ START_TEST(views_parse_to_the_same)
 		if (!(readers & (CONF_READER_ROOT | CONF_READER_TOOL)))
 			ck_assert_uint_eq(view.user.len, 0);
 		if (!(readers & (CONF_READER_ROOT | CONF_READER_TOOL | CONF_READER_QUEUE)))
-			ck_assert(view.spool.len == 0 && view.spool_segment == 0 &&
+			ck_assert(view.spool.len == 0 && view.spool_reserve == 0 &&
 				  view.retry.first_us == 0);
 	}
 	fixture_free(f);
@@ -137,14 +144,17 @@ START_TEST(readers_see_their_part)
 		"domain b.example {\n\tmailbox maildir /m/{user}\n\towner veredus\n}\nroute "
 		"c.example {\n\tto discard\n}\n"
 		"message_size_limit 25M\nrecipients_limit 1000\nretry {\n\tfirst 5m\n\tmax "
-		"4h\n\texpire 5d\n}\nspool_segment 64M\n");
+		"4h\n\texpire 5d\n}\nspool_segment 64M\nspool_reserve 32M\n");
 	check_view(f, CONF_READER_SESSION,
 		"hostname a.example\nlisten mx {\n\taddress *:25\n\trole mx\n}\ndomain b.example "
 		"{\n\taccounts file /a\n}\n"
 		"route c.example {\n}\nmessage_size_limit 25M\nrecipients_limit "
 		"1000\ncontent_line_limit 16K\nhops_limit 50\n"
-		"session_errors_limit 10\nsessions_limit 1000\ntimeout_command 5m\ntimeout_data "
-		"3m\n");
+		"session_errors_limit 10\nsession_refusals_limit 100\nsession_commands_limit 1000\n"
+		"command_line_limit 2K\nsessions_limit 1000\ntimeout_command 5m\ntimeout_data 3m\n"
+		"timeout_begin 1m\ntimeout_commit 5m\ntimeout_farewell 10s\ncontent_rate_min 64\n"
+		"content_excess_limit 32M\nearly_talkers refuse\ngreeting_wait 0s\n"
+		"spool_segment 64M\n");
 	print(f, &f->conf, CONF_READERS_ALL);
 	ck_assert(arena_copy(&f->arena, buffer_slice(&f->out), &f->conf.hostname));
 	buffer_clear(&f->out);

@@ -326,6 +326,12 @@ static const struct schema_block log_block = {
 	.item_size = sizeof(struct conf_log),
 };
 
+static const struct schema_choice early_talkers[] = {
+	{"refuse", CONF_EARLY_REFUSE, SCHEMA_NONE, "It gets 554 instead of a greeting."},
+	{"log", CONF_EARLY_LOG, SCHEMA_NONE, "It is greeted, and the log says what it did."},
+	{"ignore", CONF_EARLY_IGNORE, SCHEMA_NONE, "It is greeted like any other."},
+};
+
 static const struct schema_key root_keys[] = {
 	{
 		.word = "hostname",
@@ -431,7 +437,10 @@ static const struct schema_key root_keys[] = {
 		.max = 100000,
 		.fallback = "1000",
 		.help = "Recipients of one message. RFC 5321 asks for 100 at least; clients send "
-			"the rest again.",
+			"the rest again. So they do where the addresses together take more than "
+			"32M, or "
+			"more than \"spool_segment\" has beside a message of "
+			"\"message_size_limit\".",
 		.example = "recipients_limit 1000",
 	},
 	{
@@ -471,6 +480,44 @@ static const struct schema_key root_keys[] = {
 		.example = "session_errors_limit 10",
 	},
 	{
+		.word = "session_refusals_limit",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, session_refusals_limit),
+		.min = 1,
+		.max = 100000,
+		.fallback = "100",
+		.help = "A client that named this many recipients who were refused, since its last "
+			"message that "
+			"was accepted, is sent away with 421: it tries out names.",
+		.example = "session_refusals_limit 100",
+	},
+	{
+		.word = "session_commands_limit",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, session_commands_limit),
+		.min = 10,
+		.max = 1000000,
+		.fallback = "1000",
+		.help = "A client that sent this many commands, and \"recipients_limit\" more, "
+			"since its last "
+			"message that was accepted, is sent away with 421.",
+		.example = "session_commands_limit 1000",
+	},
+	{
+		.word = "command_line_limit",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, command_line_limit),
+		.min = 1000,
+		.max = KIB(8),
+		.fallback = "2K",
+		.help = "The longest command line. RFC 5321 asks for 512 octets, and more for "
+			"extensions.",
+		.example = "command_line_limit 2K",
+	},
+	{
 		.word = "sessions_limit",
 		.type = SCHEMA_NUMBER,
 		.readers = ALWAYS | SESSION,
@@ -479,7 +526,8 @@ static const struct schema_key root_keys[] = {
 		.max = 100000,
 		.fallback = "1000",
 		.help = "Clients that one session process serves at a time. Others wait to be "
-			"accepted.",
+			"accepted. Each needs an open file; where the system allows too few of "
+			"them, fewer are served.",
 		.example = "sessions_limit 1000",
 	},
 	{
@@ -505,6 +553,94 @@ static const struct schema_key root_keys[] = {
 		.example = "timeout_data 3m",
 	},
 	{
+		.word = "timeout_begin",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, timeout_begin_us),
+		.min = 1,
+		.max = HOURS(1),
+		.fallback = "1m",
+		.help = "How long to wait for the queue to take a message on, or a piece of it, "
+			"before the client "
+			"is put off. Clients wait 2 minutes for the reply to DATA.",
+		.example = "timeout_begin 1m",
+	},
+	{
+		.word = "timeout_commit",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, timeout_commit_us),
+		.min = 1,
+		.max = HOURS(1),
+		.fallback = "5m",
+		.help = "How long to wait for a message to be stored before the client is put off. "
+			"Clients wait "
+			"10 minutes for the reply to the content.",
+		.example = "timeout_commit 5m",
+	},
+	{
+		.word = "timeout_farewell",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, timeout_farewell_us),
+		.min = 1,
+		.max = HOURS(1),
+		.fallback = "10s",
+		.help = "How long to wait for the last reply of a session to be taken.",
+		.example = "timeout_farewell 10s",
+	},
+	{
+		.word = "content_rate_min",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, content_rate_min),
+		.min = 0,
+		.max = 1000000,
+		.fallback = "64",
+		.help = "Octets a second that the content of a message must bring: after the first "
+			"minute, each "
+			"minute must bring 60 times as many, or the session ends. With 0 any rate "
+			"will do.",
+		.example = "content_rate_min 64",
+	},
+	{
+		.word = "content_excess_limit",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, content_excess_limit),
+		.min = 0,
+		.max = GIB(1),
+		.fallback = "32M",
+		.help = "How much content beyond \"message_size_limit\" is read, and thrown away, "
+			"so that the "
+			"client can be told at its end; then the connection is cut.",
+		.example = "content_excess_limit 32M",
+	},
+	{
+		.word = "early_talkers",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, early_talkers),
+		CHOICES(early_talkers),
+		.fallback = "refuse",
+		.help = "What to do with a client that speaks before it was greeted, as no mail "
+			"server does.",
+		.example = "early_talkers refuse",
+	},
+	{
+		.word = "greeting_wait",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, greeting_wait_us),
+		.min = 0,
+		.max = 60,
+		.fallback = "0s",
+		.help = "How long the greeting is held back to see who speaks before it; 0s looks "
+			"only at what "
+			"is there already. It delays every client.",
+		.example = "greeting_wait 0s",
+	},
+	{
 		.word = "retry",
 		.type = SCHEMA_BLOCK,
 		.readers = ALWAYS | QUEUE,
@@ -516,7 +652,7 @@ static const struct schema_key root_keys[] = {
 	{
 		.word = "spool_segment",
 		.type = SCHEMA_SIZE,
-		.readers = ALWAYS | QUEUE,
+		.readers = ALWAYS | SESSION | QUEUE,
 		.offset = offsetof(struct conf, spool_segment),
 		.min = MIB(1),
 		.max = GIB(1),
@@ -526,12 +662,25 @@ static const struct schema_key root_keys[] = {
 		.example = "spool_segment 64M",
 	},
 	{
+		.word = "spool_reserve",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, spool_reserve),
+		.min = 0,
+		.max = GIB(1024),
+		.fallback = "32M",
+		.help = "While the file system of the spool has less space than this, new mail is "
+			"put off with "
+			"452; what is in the queue is still delivered.",
+		.example = "spool_reserve 32M",
+	},
+	{
 		.word = "log",
 		.type = SCHEMA_BLOCK,
 		.readers = ALWAYS | LOG,
 		.offset = offsetof(struct conf, log),
 		.block = &log_block,
-		.help = "What is logged where.",
+		.help = "What is logged where. SIGHUP opens the file again after it was renamed.",
 		.example = "log { format json to file /var/log/veredus.log }",
 	},
 };
@@ -605,4 +754,15 @@ schema_fill_owners(struct conf *conf)
 		if (route->to == CONF_TO_MAILDIR && route->owner_user.len == 0)
 			route->owner_user = conf->user;
 	}
+}
+
+struct slice
+conf_postmaster_domain(const struct conf *conf)
+{
+	if (conf->domain_count > 0)
+		return conf->domains[0].name;
+	for (size_t i = 0; i < conf->route_count; i++)
+		if (slice_equal_nocase(conf->routes[i].name, conf->hostname))
+			return conf->hostname;
+	return slice_of(NULL, 0);
 }

@@ -33,7 +33,7 @@ enum schema_type {
 #define SCHEMA_REPEATED 2u /* may stand several times: an array and its number of items */
 
 #define SCHEMA_BLAMED   2  /* keys that a check may name */
-#define SCHEMA_KEYS_MAX 32 /* directives of one block */
+#define SCHEMA_KEYS_MAX 64 /* directives of one block */
 
 /* Names that must differ from each other. A domain is not also a route, so they share one. */
 enum schema_space {

@@ -20,7 +20,7 @@
 #define PORT_MAX        65535
 #define PORT_DIGITS_MAX 5
 /* Larger numbers count as this: over every range, and no overflow with the largest unit. */
-#define NUMBER_CEILING (UINT64_C(1) << 33)
+#define NUMBER_CEILING (UINT64_C(1) << 60)
 
 struct unit {
 	char letter;
@@ -161,7 +161,8 @@ check_number(enum schema_type type, const struct schema_key *key, struct slice t
 	if (type == SCHEMA_DURATION && !unit)
 		return wrong(detail, "the unit is missing");
 	if (unit)
-		number *= unit->factor;
+		number = number > NUMBER_CEILING / unit->factor ? NUMBER_CEILING
+								: number * unit->factor;
 	if (number < key->min || number > key->max)
 		return VALUE_OUT_OF_RANGE;
 	*ret_number = number;
@@ -421,6 +422,9 @@ value_append_number(struct buffer *buffer, enum schema_type type, uint64_t numbe
 		return;
 	}
 	buffer_append_number(buffer, number);
+	if (type == SCHEMA_DURATION)
+		buffer_append_octet(
+			buffer, 's'); /* none is a multiple of the others; 0 is of all */
 }
 
 /* Octets that need no quotes wherever they stand; in templates braces do not either. */

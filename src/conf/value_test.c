@@ -9,7 +9,7 @@ struct limit {
 	const char *max;
 	uint64_t min_value;
 	uint64_t max_value;
-	const char *below; /* refused */
+	const char *below; /* refused; NULL: nothing is */
 	const char *above;
 	const char *range; /* as the message says it */
 	size_t offset;
@@ -29,12 +29,31 @@ static const struct limit limits[] = {
 	{"hops_limit", "1", "1000", 1, 1000, "0", "1001", "1 to 1000", FIELD(hops_limit)},
 	{"session_errors_limit", "1", "1000", 1, 1000, "0", "1001", "1 to 1000",
 		FIELD(session_errors_limit)},
+	{"session_refusals_limit", "1", "100000", 1, 100000, "0", "100001", "1 to 100000",
+		FIELD(session_refusals_limit)},
+	{"session_commands_limit", "10", "1000000", 10, 1000000, "9", "1000001", "10 to 1000000",
+		FIELD(session_commands_limit)},
+	{"command_line_limit", "1000", "8K", 1000, 8192, "999", "8193", "1000 to 8K",
+		FIELD(command_line_limit)},
 	{"sessions_limit", "1", "100000", 1, 100000, "0", "100001", "1 to 100000",
 		FIELD(sessions_limit)},
 	{"timeout_command", "1s", "1h", US(1), US(3600), "0s", "3601s", "1s to 1h",
 		FIELD(timeout_command_us)},
 	{"timeout_data", "1s", "60m", US(1), US(3600), "0s", "61m", "1s to 1h",
 		FIELD(timeout_data_us)},
+	{"timeout_begin", "1s", "1h", US(1), US(3600), "0s", "3601s", "1s to 1h",
+		FIELD(timeout_begin_us)},
+	{"timeout_commit", "1s", "1h", US(1), US(3600), "0s", "3601s", "1s to 1h",
+		FIELD(timeout_commit_us)},
+	{"timeout_farewell", "1s", "1h", US(1), US(3600), "0s", "3601s", "1s to 1h",
+		FIELD(timeout_farewell_us)},
+	{"content_rate_min", "0", "1000000", 0, 1000000, NULL, "1000001", "0 to 1000000",
+		FIELD(content_rate_min)},
+	{"content_excess_limit", "0", "1G", 0, 1073741824, NULL, "1025M", "0 to 1G",
+		FIELD(content_excess_limit)},
+	{"greeting_wait", "0s", "1m", 0, US(60), NULL, "61s", "0s to 1m", FIELD(greeting_wait_us)},
+	{"spool_reserve", "0", "1024G", 0, UINT64_C(1) << 40, NULL, "1025G", "0 to 1024G",
+		FIELD(spool_reserve)},
 	{"spool_segment", "1M\nmessage_size_limit 64K", "1G", 1048576, 1073741824, "1023K", "1025M",
 		"1M to 1G", FIELD(spool_segment)},
 	{"first", "1s", "1d max 2d", US(1), US(86400), "0s", "25h", "1s to 1d",
@@ -94,9 +113,10 @@ START_TEST(limits_at_their_ends)
 	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
 		check_limit(&limits[i], limits[i].min, limits[i].min_value);
 		check_limit(&limits[i], limits[i].max, limits[i].max_value);
-		check_over(&limits[i], limits[i].below);
+		if (limits[i].below)
+			check_over(&limits[i], limits[i].below);
 		check_over(&limits[i], limits[i].above);
-		check_over(&limits[i], limits[i].below[strlen(limits[i].below) - 1] == 's'
+		check_over(&limits[i], slice_find(slice_text(limits[i].range), 0, 's') >= 0
 					       ? "99999999999999999999999s"
 					       : "99999999999999999999999");
 	}

@@ -6,7 +6,7 @@
  */
 #include "ipc/accept_memory.h"
 
-#define ENVELOPE_BYTES_MAX (64u << 20)
+#define MESSAGE_ARENA_MAX (64u << 20)
 
 struct memory_acceptance {
 	struct acceptance acceptance;
@@ -43,6 +43,14 @@ acceptance_free(struct accept_memory *store, struct memory_acceptance *acceptanc
 	store->open--;
 }
 
+static bool
+memory_is_full(const struct accept_store *base)
+{
+	return ((const struct accept_memory *)((const char *)base -
+					       offsetof(struct accept_memory, store)))
+		->faults.is_full;
+}
+
 static enum error
 memory_begin(struct accept_store *base, mono_us deadline, struct acceptance **ret_acceptance)
 {
@@ -51,11 +59,13 @@ memory_begin(struct accept_store *base, mono_us deadline, struct acceptance **re
 	(void)deadline;
 	if (++store->begins == store->faults.begin_at)
 		return store->faults.begin_error;
+	if (store->faults.is_full)
+		return ERROR_NO_SPACE;
 	struct memory_acceptance *acceptance = memory_get(store->memory, sizeof *acceptance);
 	acceptance->acceptance.store = base;
 	acceptance->message = memory_get(store->memory, sizeof *acceptance->message);
 	acceptance->room = memory_get(store->memory, room_bytes(store));
-	arena_init(&acceptance->message->arena, store->memory, ENVELOPE_BYTES_MAX);
+	arena_init(&acceptance->message->arena, store->memory, MESSAGE_ARENA_MAX);
 	buffer_init(&acceptance->message->content, store->memory, store->content_max);
 	store->open++;
 	*ret_acceptance = &acceptance->acceptance;
@@ -185,6 +195,7 @@ memory_commit(struct acceptance *base, const struct envelope *envelope, mono_us 
 }
 
 static const struct accept_store_ops memory_ops = {
+	.is_full = memory_is_full,
 	.begin = memory_begin,
 	.room = memory_room,
 	.fill = memory_fill,

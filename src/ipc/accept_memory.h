@@ -18,6 +18,7 @@ struct accept_memory_faults {
 	uint32_t commit_at; /* the n-th commit ends with commit_outcome, and the message is kept
 			       only if that is ACCEPT_UNKNOWN */
 	enum accept_outcome commit_outcome;
+	bool is_full;      /* there is no space: begin fails with ERROR_NO_SPACE */
 	size_t room_bytes; /* size of each room; 0: ACCEPT_MEMORY_ROOM_BYTES */
 };
 

@@ -26,6 +26,9 @@ struct acceptance {
 };
 
 struct accept_store_ops {
+	/* Whether begin would say ERROR_NO_SPACE now: for the reply to MAIL. Never waits. */
+	bool (*is_full)(const struct accept_store *store);
+
 	/* May wait, for the queue to be there and for space. ERROR_CLOSED: unavailable;
 	 * ERROR_NO_SPACE: the disk is full. */
 	enum error (*begin)(

@@ -15,6 +15,11 @@
 #include "ipc/queue_id.h"
 
 #define ENVELOPE_RECIPIENTS_MAX 100000
+#define ENVELOPE_BYTES_MAX                                                     \
+	(32u << 20) /* of an encoded one: with the largest content it fits the \
+		       ring to the queue, and a batch's memory */
+#define ENVELOPE_RECIPIENT_BYTES(len) (5 + (uint64_t)(len)) /* encoded: tag, length, address */
+#define ENVELOPE_OTHER_BYTES          32768 /* encoded: more than all but the recipients takes */
 #define ENVELOPE_ADDRESS_MAX                                                 \
 	1024 /* octets of one address; RFC 5321 section 4.5.3.1 asks for 256 \
 	      */

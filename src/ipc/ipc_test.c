@@ -4,6 +4,7 @@
 #include "ipc/ring.h"
 #include "ipc/snapshot.h"
 #include "descriptors.h"
+#include "fault_env.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -455,7 +456,7 @@ static void
 rings_init(struct rings *rings, uint32_t blocks)
 {
 	env_init_linux(&rings->env);
-	ck_assert_ok(ring_memory_new(blocks, &rings->memory_fd));
+	ck_assert_ok(ring_memory_new(&rings->env, blocks, &rings->memory_fd));
 	rings->wake_fd = rings->env.poll->wake_create(NULL);
 	ck_assert_ok(ring_producer_open(
 		&rings->producer, &rings->env, rings->memory_fd, rings->wake_fd));
@@ -630,7 +631,7 @@ START_TEST(ring_memory_is_sealed)
 	struct env env;
 
 	env_init_linux(&env);
-	ck_assert_ok(ring_memory_new(4, &fd));
+	ck_assert_ok(ring_memory_new(&env, 4, &fd));
 	ck_assert_int_eq(ftruncate(fd, 4096), -1);
 	close(fd);
 	fd = memfd_create("not a ring", 0);
@@ -652,7 +653,7 @@ START_TEST(snapshots_find_their_names)
 	env_init_linux(&env);
 	for (size_t count = 0; count <= 4; count++) {
 		ck_assert_ok(snapshot_new(&env, names, count, &fd));
-		ck_assert_ok(snapshot_open(&snapshot, fd));
+		ck_assert_ok(snapshot_open(&snapshot, &env, fd));
 		for (size_t i = 0; i < 4; i++)
 			ck_assert_int_eq(snapshot_contains(&snapshot, names[i]), i < count);
 		ck_assert(!snapshot_contains(&snapshot, SLICE("ali")) &&
@@ -664,15 +665,15 @@ START_TEST(snapshots_find_their_names)
 	}
 	fd = memfd_create("unsealed", MFD_ALLOW_SEALING);
 	ck_assert_int_eq(write(fd, "snap\0\0\0\0\x0c\0\0\0", 12), 12);
-	ck_assert_int_eq(snapshot_open(&snapshot, fd), ERROR_FORMAT);
+	ck_assert_int_eq(snapshot_open(&snapshot, &env, fd), ERROR_FORMAT);
 	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
-	ck_assert_ok(snapshot_open(&snapshot, fd));
+	ck_assert_ok(snapshot_open(&snapshot, &env, fd));
 	snapshot_close(&snapshot);
 	close(fd);
 	fd = memfd_create("bad offsets", MFD_ALLOW_SEALING);
 	ck_assert_int_eq(write(fd, "snap\x01\0\0\0\xff\0\0\0\x10\0\0\0", 16), 16);
 	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
-	ck_assert_int_eq(snapshot_open(&snapshot, fd), ERROR_FORMAT);
+	ck_assert_int_eq(snapshot_open(&snapshot, &env, fd), ERROR_FORMAT);
 	close(fd);
 	env_done(&env);
 }
@@ -691,9 +692,9 @@ START_TEST(log_rings_wrap_and_count_losses)
 
 	env_init_linux(&env);
 	int wake_fd = env.poll->wake_create(NULL);
-	ck_assert_ok(log_ring_memory_new(&fd));
+	ck_assert_ok(log_ring_memory_new(&env, &fd));
 	ck_assert_ok(log_writer_open(&writer, &env, fd, wake_fd));
-	ck_assert_ok(log_reader_open(&reader, fd));
+	ck_assert_ok(log_reader_open(&reader, &env, fd));
 	env.log = &writer.sink;
 	buffer_init(&line, env.memory, 4096);
 	for (int round = 0; round < 50; round++) {
@@ -724,9 +725,98 @@ START_TEST(log_rings_wrap_and_count_losses)
 }
 END_TEST
 
+static enum error
+ring_attempt(struct env *env)
+{
+	struct ring_producer producer;
+	struct ring_consumer consumer;
+	int fd;
+	enum error error = ring_memory_new(env, 4, &fd);
+
+	if (error != OK)
+		return error;
+	error = ring_producer_open(&producer, env, fd, -1);
+	if (error == OK) {
+		error = ring_consumer_open(&consumer, env, fd, -1);
+		if (error == OK)
+			ring_consumer_close(&consumer);
+		ring_producer_close(&producer);
+	}
+	close(fd);
+	return error;
+}
+
+static enum error
+log_ring_attempt(struct env *env)
+{
+	struct log_writer writer;
+	struct log_reader reader;
+	int fd;
+	enum error error = log_ring_memory_new(env, &fd);
+
+	if (error != OK)
+		return error;
+	error = log_writer_open(&writer, env, fd, -1);
+	if (error == OK) {
+		error = log_reader_open(&reader, env, fd);
+		if (error == OK)
+			log_reader_close(&reader);
+		log_writer_close(&writer);
+	}
+	close(fd);
+	return error;
+}
+
+static enum error
+snapshot_attempt(struct env *env)
+{
+	struct slice names[] = {SLICE_INIT("alice"), SLICE_INIT("bob")};
+	struct snapshot snapshot;
+	int fd;
+	enum error error = snapshot_new(env, names, 2, &fd);
+
+	if (error != OK)
+		return error;
+	error = snapshot_open(&snapshot, env, fd);
+	if (error == OK)
+		snapshot_close(&snapshot);
+	close(fd);
+	return error;
+}
+
+/* Every call fails once: each time an error, and nothing is left behind. */
+static void
+fail_every_call(enum error (*attempt)(struct env *env), unsigned calls, bool cut)
+{
+	struct fault_env faults;
+	int open = descriptors_open();
+
+	fault_env_init(&faults);
+	faults.cut = cut;
+	ck_assert_ok(attempt(&faults.env));
+	ck_assert_uint_eq(faults.calls, calls);
+	for (unsigned n = 1; n <= calls; n++) {
+		fault_env_arm(&faults, n);
+		ck_assert_msg(attempt(&faults.env) != OK, "call %u of %u", n, calls);
+		ck_assert_int_eq(faults.mappings, 0);
+		ck_assert_int_eq(descriptors_open(), open);
+	}
+	fault_env_done(&faults);
+}
+
+START_TEST(shared_memory_fails_clean)
+{
+	fail_every_call(ring_attempt, 7, false);
+	fail_every_call(log_ring_attempt, 6, false);
+	fail_every_call(snapshot_attempt, 6, false);
+	fail_every_call(ring_attempt, 7, true);
+	fail_every_call(snapshot_attempt, 6, true);
+}
+END_TEST
+
 UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked,
 	messages_survive_the_trip, channels_carry_descriptors, senders_wait_for_room,
 	bad_messages_are_refused, an_empty_message_leaves_no_descriptor,
 	what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
 	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed,
-	snapshots_find_their_names, log_rings_wrap_and_count_losses)
+	snapshots_find_their_names, log_rings_wrap_and_count_losses, shared_memory_fails_clean)

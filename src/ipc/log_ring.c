@@ -2,11 +2,7 @@
  */
 #include "ipc/log_ring.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 struct log_ring_shared {
 	_Alignas(64) _Atomic uint32_t tail; /* writer; counts octets, wraps at 2^32 */
@@ -17,33 +13,34 @@ struct log_ring_shared {
 };
 
 enum error
-log_ring_memory_new(int *ret_fd)
+log_ring_memory_new(struct env *env, int *ret_fd)
 {
-	int fd = memfd_create("veredus-log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = env->shared->create(env->world, "veredus-log", sizeof(struct log_ring_shared));
 
 	if (fd < 0)
-		return error_from_errno(errno);
-	if (ftruncate(fd, sizeof(struct log_ring_shared)) < 0 ||
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		int error = errno;
-		close(fd);
-		return error_from_errno(error);
+		return error_from_errno(-fd);
+	int result = env->shared->seal(env->world, fd, SHARED_FIXED_SIZE);
+	if (result < 0) {
+		env->disk->close(env->world, fd);
+		return error_from_errno(-result);
 	}
 	*ret_fd = fd;
 	return OK;
 }
 
 static enum error
-log_ring_map(int memory_fd, struct log_ring_shared **ret_shared)
+log_ring_map(struct env *env, int memory_fd, struct log_ring_shared **ret_shared)
 {
 	struct stat stat;
+	void *shared;
 
-	if (fstat(memory_fd, &stat) < 0 || (size_t)stat.st_size != sizeof(struct log_ring_shared))
+	if (env->disk->fstat(env->world, memory_fd, &stat) < 0 ||
+		(size_t)stat.st_size != sizeof(struct log_ring_shared))
 		return ERROR_FORMAT;
-	void *shared = mmap(NULL, sizeof(struct log_ring_shared), PROT_READ | PROT_WRITE,
-		MAP_SHARED, memory_fd, 0);
-	if (shared == MAP_FAILED)
-		return error_from_errno(errno);
+	int result = env->shared->map(
+		env->world, memory_fd, sizeof(struct log_ring_shared), true, &shared);
+	if (result < 0)
+		return error_from_errno(-result);
 	*ret_shared = shared;
 	return OK;
 }
@@ -103,7 +100,7 @@ enum error
 log_writer_open(struct log_writer *writer, struct env *env, int memory_fd, int wake_fd)
 {
 	*writer = (struct log_writer){.sink = {log_writer_write}, .env = env, .wake_fd = wake_fd};
-	enum error error = log_ring_map(memory_fd, &writer->shared);
+	enum error error = log_ring_map(env, memory_fd, &writer->shared);
 	if (error == OK)
 		writer->tail = atomic_load(&writer->shared->tail);
 	return error;
@@ -113,15 +110,16 @@ void
 log_writer_close(struct log_writer *writer)
 {
 	if (writer->shared)
-		munmap(writer->shared, sizeof *writer->shared);
+		writer->env->shared->unmap(
+			writer->env->world, writer->shared, sizeof *writer->shared);
 	writer->shared = NULL;
 }
 
 enum error
-log_reader_open(struct log_reader *reader, int memory_fd)
+log_reader_open(struct log_reader *reader, struct env *env, int memory_fd)
 {
-	*reader = (struct log_reader){0};
-	enum error error = log_ring_map(memory_fd, &reader->shared);
+	*reader = (struct log_reader){.env = env};
+	enum error error = log_ring_map(env, memory_fd, &reader->shared);
 	if (error == OK)
 		reader->head =
 			atomic_load(&reader->shared->head); /* our own: a restarted reader goes on
@@ -133,7 +131,8 @@ void
 log_reader_close(struct log_reader *reader)
 {
 	if (reader->shared)
-		munmap(reader->shared, sizeof *reader->shared);
+		reader->env->shared->unmap(
+			reader->env->world, reader->shared, sizeof *reader->shared);
 	reader->shared = NULL;
 }
 

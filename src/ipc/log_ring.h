@@ -10,8 +10,8 @@
 
 #define LOG_RING_BYTES 262144u
 
-/* For root: a sealed memfd. */
-MUST_CHECK enum error log_ring_memory_new(int *ret_fd);
+/* For root: sealed memory. */
+MUST_CHECK enum error log_ring_memory_new(struct env *env, int *ret_fd);
 
 struct log_ring_shared;
 
@@ -28,11 +28,12 @@ log_writer_open(struct log_writer *writer, struct env *env, int memory_fd, int w
 void log_writer_close(struct log_writer *writer);
 
 struct log_reader {
+	struct env *env;
 	struct log_ring_shared *shared;
 	uint32_t head;
 	uint32_t dropped_seen;
 };
-MUST_CHECK enum error log_reader_open(struct log_reader *reader, int memory_fd);
+MUST_CHECK enum error log_reader_open(struct log_reader *reader, struct env *env, int memory_fd);
 void log_reader_close(struct log_reader *reader);
 
 /*

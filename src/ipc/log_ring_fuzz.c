@@ -40,12 +40,12 @@ static void
 world_open(struct world *world)
 {
 	env_init_linux(&world->env);
-	require(log_ring_memory_new(&world->fd) == OK);
+	require(log_ring_memory_new(&world->env, &world->fd) == OK);
 	world->bytes = (size_t)lseek(world->fd, 0, SEEK_END);
 	world->memory = mmap(NULL, world->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, world->fd, 0);
 	require(world->memory != MAP_FAILED);
 	require(log_writer_open(&world->writer, &world->env, world->fd, -1) == OK);
-	require(log_reader_open(&world->reader, world->fd) == OK);
+	require(log_reader_open(&world->reader, &world->env, world->fd) == OK);
 }
 
 static void

@@ -39,9 +39,11 @@
 #define IPC_FIELDS_ring(F, m) F(m, u32, worker, 4096)
 /* A process' log ring, for `log`. */
 #define IPC_FIELDS_log_ring(F, m) F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
+/* Of this process nothing more will come: what its ring still holds is written, then it goes. */
+#define IPC_FIELDS_log_ring_gone(F, m) F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
 /* A bound socket: the name of its `listen` block. */
 #define IPC_FIELDS_listener(F, m) F(m, slice, name, 64)
-/* An open folder (spool, mailbox root); for `log` the log file. */
+/* An open folder (spool, mailbox root); for `log` the log file, at any time another one. */
 #define IPC_FIELDS_folder(F, m) F(m, slice, path, IPC_PATH_MAX)
 /* All that root had for you has come. / I have begun to work. */
 #define IPC_FIELDS_go(F, m)    F(m, u32, workers, 4096)
@@ -53,6 +55,9 @@
 /* This instance of a process (from its PEER message) broke the rules, or does not answer: it is to
  * be ended, and another started. */
 #define IPC_FIELDS_broken(F, m) F(m, u32, instance, UINT32_MAX)
+/* The sender has lost something that it needs: it is to be stopped in good order, and another
+ * started. */
+#define IPC_FIELDS_unable(F, m) F(m, u32, worker, 4096)
 /* There is none: no such user, or it can't be started now. */
 #define IPC_FIELDS_no_deliver(F, m) F(m, slice, user, 320) F(m, slice, reason, IPC_TEXT_MAX)
 /* A table of known addresses (ipc/snapshot.h) for one domain. */
@@ -139,7 +144,7 @@
 	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                     \
 	M(STOP, stop, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                       \
 	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)               \
-	M(BROKEN, broken, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)                           \
+	M(BROKEN, broken, ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_ROOT), 0)   \
 	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                   \
 	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                   \
 	M(SEGMENT, segment, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)                      \
@@ -150,7 +155,9 @@
 	M(QUEUE_LIST, queue_list, IPC_ASKERS, IPC_ANSWERERS, 0)                                   \
 	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                   \
 	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
-	M(REFUSED, refused, IPC_ANSWERERS, IPC_ASKERS, 0)
+	M(REFUSED, refused, IPC_ANSWERERS, IPC_ASKERS, 0)                                         \
+	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
+	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
 
 #define IPC_KIND(KIND, name, senders, receivers, fds) IPC_##KIND,
 enum ipc_kind { IPC_MESSAGES(IPC_KIND) IPC_KINDS };

@@ -24,11 +24,14 @@ check_kind(enum ipc_kind kind)
 			bool may = ipc_may_send(kind, sender, receiver);
 			pairs += may;
 			require(!may || receiver != ROLE_ROOT || kind == IPC_READY ||
-				(sender == ROLE_QUEUE &&
-					(kind == IPC_NEED_DELIVER || kind == IPC_BROKEN)));
+				kind == IPC_UNABLE ||
+				(sender == ROLE_QUEUE && kind == IPC_NEED_DELIVER) ||
+				((sender == ROLE_QUEUE || sender == ROLE_LOOKUP) &&
+					kind == IPC_BROKEN));
 			require(!may || sender != ROLE_TOOL || kind == IPC_QUEUE_LIST);
 			require(!may || sender != ROLE_LOG || kind == IPC_READY);
-			require(!may || sender != ROLE_SESSION || kind == IPC_READY);
+			require(!may || sender != ROLE_SESSION || kind == IPC_READY ||
+				kind == IPC_UNABLE);
 		}
 	require(pairs > 0 && ipc_kind_fds(kind) <= IPC_FDS_MAX);
 }

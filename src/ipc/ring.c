@@ -6,11 +6,6 @@
  */
 #include "ipc/ring.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #define RING_MAGIC      0x676e6972u
 #define RING_PAGE       4096u
 #define RING_BLOCKS_MAX 65536u
@@ -22,6 +17,7 @@ struct ring_shared {
 	_Atomic uint32_t session_sleeps;
 	_Alignas(64) _Atomic uint32_t completion_tail; /* queue */
 	_Atomic uint32_t queue_sleeps;
+	_Atomic uint32_t no_space; /* queue; advice, so any value of a hostile one is harmless */
 	_Alignas(64) struct ring_completion completions[RING_ENTRIES];
 	struct ring_submission submissions[RING_ENTRIES];
 	_Atomic uint32_t next[];
@@ -42,45 +38,51 @@ ring_memory_bytes(uint32_t blocks)
 }
 
 enum error
-ring_memory_new(uint32_t blocks, int *ret_fd)
+ring_memory_new(struct env *env, uint32_t blocks, int *ret_fd)
 {
-	const uint32_t head[2] = {RING_MAGIC, blocks}; /* magic and blocks of struct ring_shared */
-	int fd = memfd_create("veredus-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	uint32_t head[2] = {RING_MAGIC, blocks}; /* magic and blocks of struct ring_shared */
+	const struct iovec piece = {head, sizeof head};
+	int fd = env->shared->create(env->world, "veredus-ring", ring_memory_bytes(blocks));
 
 	if (fd < 0)
-		return error_from_errno(errno);
-	if (ftruncate(fd, (off_t)ring_memory_bytes(blocks)) < 0 ||
-		pwrite(fd, head, sizeof head, 0) != sizeof head ||
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		int error = errno;
-		close(fd);
-		return error_from_errno(error);
-	}
-	*ret_fd = fd;
-	return OK;
+		return error_from_errno(-fd);
+	ssize_t written = env->disk->pwritev(env->world, fd, &piece, 1, 0);
+	enum error error = written < 0                       ? error_from_errno((int)-written)
+			   : written != (ssize_t)sizeof head ? ERROR_NO_MEMORY
+							     : OK;
+	if (error == OK)
+		error = error_from_errno(-env->shared->seal(env->world, fd, SHARED_FIXED_SIZE));
+	if (error != OK)
+		env->disk->close(env->world, fd);
+	else
+		*ret_fd = fd;
+	return error;
 }
 
 /* The whole memory, and how many blocks its size (not its header) says it has. */
 static enum error
-ring_map(int memory_fd, struct ring_shared **ret_shared, size_t *ret_bytes, uint32_t *ret_blocks)
+ring_map(struct env *env, int memory_fd, struct ring_shared **ret_shared, size_t *ret_bytes,
+	uint32_t *ret_blocks)
 {
 	struct stat stat;
+	void *memory;
+	int result = env->disk->fstat(env->world, memory_fd, &stat);
 
-	if (fstat(memory_fd, &stat) < 0)
-		return error_from_errno(errno);
+	if (result < 0)
+		return error_from_errno(-result);
 	size_t bytes = (size_t)stat.st_size;
 	if (bytes < ring_memory_bytes(1) || bytes > ring_memory_bytes(RING_BLOCKS_MAX))
 		return ERROR_FORMAT;
-	struct ring_shared *shared =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
-	if (shared == MAP_FAILED)
-		return error_from_errno(errno);
+	result = env->shared->map(env->world, memory_fd, bytes, true, &memory);
+	if (result < 0)
+		return error_from_errno(-result);
+	struct ring_shared *shared = memory;
 	uint32_t blocks =
 		*(const volatile uint32_t *)&shared
 			 ->blocks; /* once: the other side may write it between two looks */
 	if (shared->magic != RING_MAGIC || blocks > RING_BLOCKS_MAX ||
 		ring_memory_bytes(blocks) != bytes) {
-		munmap(shared, bytes);
+		env->shared->unmap(env->world, shared, bytes);
 		return ERROR_FORMAT;
 	}
 	*ret_shared = shared;
@@ -107,12 +109,13 @@ enum error
 ring_producer_open(struct ring_producer *ring, struct env *env, int memory_fd, int queue_wake_fd)
 {
 	*ring = (struct ring_producer){.env = env, .queue_wake_fd = queue_wake_fd};
-	enum error error = ring_map(memory_fd, &ring->shared, &ring->mapped_bytes, &ring->blocks);
+	enum error error =
+		ring_map(env, memory_fd, &ring->shared, &ring->mapped_bytes, &ring->blocks);
 	if (error != OK)
 		return error;
 	ring->free_blocks = memory_try(env->memory, ring->blocks * sizeof *ring->free_blocks);
 	if (!ring->free_blocks) {
-		munmap(ring->shared, ring->mapped_bytes);
+		env->shared->unmap(env->world, ring->shared, ring->mapped_bytes);
 		ring->shared = NULL;
 		return ERROR_NO_MEMORY;
 	}
@@ -127,7 +130,7 @@ ring_producer_close(struct ring_producer *ring)
 	if (!ring->shared)
 		return;
 	memory_put(ring->env->memory, ring->free_blocks);
-	munmap(ring->shared, ring->mapped_bytes);
+	ring->env->shared->unmap(ring->env->world, ring->shared, ring->mapped_bytes);
 	ring->shared = NULL;
 }
 
@@ -211,19 +214,31 @@ ring_producer_woke(struct ring_producer *ring)
 	atomic_store_explicit(&ring->shared->session_sleeps, 0, memory_order_relaxed);
 }
 
+bool
+ring_producer_no_space(const struct ring_producer *ring)
+{
+	return atomic_load_explicit(&ring->shared->no_space, memory_order_relaxed) != 0;
+}
+
 enum error
 ring_consumer_open(struct ring_consumer *ring, struct env *env, int memory_fd, int session_wake_fd)
 {
 	*ring = (struct ring_consumer){.env = env, .session_wake_fd = session_wake_fd};
-	return ring_map(memory_fd, &ring->shared, &ring->mapped_bytes, &ring->blocks);
+	return ring_map(env, memory_fd, &ring->shared, &ring->mapped_bytes, &ring->blocks);
 }
 
 void
 ring_consumer_close(struct ring_consumer *ring)
 {
 	if (ring->shared)
-		munmap(ring->shared, ring->mapped_bytes);
+		ring->env->shared->unmap(ring->env->world, ring->shared, ring->mapped_bytes);
 	ring->shared = NULL;
+}
+
+void
+ring_consumer_set_no_space(struct ring_consumer *ring, bool no_space)
+{
+	atomic_store_explicit(&ring->shared->no_space, no_space, memory_order_relaxed);
 }
 
 enum error

@@ -44,8 +44,8 @@ struct ring_completion {
 /* Octets of shared memory for a ring with so many blocks. */
 size_t ring_memory_bytes(uint32_t blocks);
 
-/* For root: a sealed memfd (no shrinking, no growing) of that size with its header written. */
-MUST_CHECK enum error ring_memory_new(uint32_t blocks, int *ret_fd);
+/* For root: sealed memory (no shrinking, no growing) of that size with its header written. */
+MUST_CHECK enum error ring_memory_new(struct env *env, uint32_t blocks, int *ret_fd);
 
 struct ring_shared;
 
@@ -89,6 +89,9 @@ ring_take_completion(struct ring_producer *ring, struct ring_completion *ret_com
 bool ring_producer_may_sleep(struct ring_producer *ring);
 void ring_producer_woke(struct ring_producer *ring);
 
+/* Whether the queue says that its disk is full: new messages would be refused. */
+bool ring_producer_no_space(const struct ring_producer *ring);
+
 /* The queue's end. */
 struct ring_consumer {
 	struct env *env;
@@ -104,6 +107,10 @@ struct ring_consumer {
 MUST_CHECK enum error
 ring_consumer_open(struct ring_consumer *ring, struct env *env, int memory_fd, int session_wake_fd);
 void ring_consumer_close(struct ring_consumer *ring);
+
+/* Shows the sessions that the disk is full, or is not any more. Wakes nobody: whoever asks, looks.
+ */
+void ring_consumer_set_no_space(struct ring_consumer *ring, bool no_space);
 
 /*
  * The next submission, copied and checked, and then past it, in two steps: it may have to wait for

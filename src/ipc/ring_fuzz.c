@@ -54,7 +54,7 @@ static void
 world_open(struct world *world)
 {
 	env_init_linux(&world->env);
-	require(ring_memory_new(BLOCKS, &world->fd) == OK);
+	require(ring_memory_new(&world->env, BLOCKS, &world->fd) == OK);
 	world->bytes = ring_memory_bytes(BLOCKS);
 	world->head_bytes = world->bytes - BLOCKS * RING_BLOCK_BYTES;
 	world->memory = mmap(NULL, world->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, world->fd, 0);

@@ -7,38 +7,33 @@
 #include "base/buffer.h"
 
 #include <endian.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define SNAPSHOT_MAGIC 0x70616e73u
 #define SNAPSHOT_HEAD  8
-#define SNAPSHOT_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static enum error
-write_sealed(struct slice bytes, int *ret_fd)
+write_sealed(struct env *env, const struct buffer *bytes, int *ret_fd)
 {
-	int fd = memfd_create("veredus-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	enum error error = OK;
+	int fd = env->shared->create(env->world, "veredus-snapshot", 0);
 
 	if (fd < 0)
-		return error_from_errno(errno);
-	for (size_t at = 0; at < bytes.len;) {
-		ssize_t written = write(fd, bytes.ptr + at, bytes.len - at);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0) {
-			close(fd);
-			return ERROR_NO_MEMORY;
-		}
-		at += (size_t)written;
+		return error_from_errno(-fd);
+	for (size_t at = 0; error == OK && at < bytes->len;) {
+		ssize_t written =
+			env->disk->write(env->world, fd, bytes->ptr + at, bytes->len - at);
+		if (written <= 0)
+			error = ERROR_NO_MEMORY;
+		else
+			at += (size_t)written;
 	}
-	if (fcntl(fd, F_ADD_SEALS, SNAPSHOT_SEALS | F_SEAL_SEAL) < 0) {
-		close(fd);
-		return ERROR_UNSUPPORTED;
-	}
-	*ret_fd = fd;
-	return OK;
+	if (error == OK && env->shared->seal(env->world, fd, SHARED_CONSTANT) < 0)
+		error = ERROR_UNSUPPORTED;
+	if (error != OK)
+		env->disk->close(env->world, fd);
+	else
+		*ret_fd = fd;
+	return error;
 }
 
 enum error
@@ -61,7 +56,7 @@ snapshot_new(struct env *env, const struct slice *names, size_t count, int *ret_
 		buffer_append(&bytes, names[i]);
 	enum error error = at > SNAPSHOT_BYTES_MAX ? ERROR_LIMIT : buffer_error(&bytes);
 	if (error == OK)
-		error = write_sealed(buffer_slice(&bytes), ret_fd);
+		error = write_sealed(env, &bytes, ret_fd);
 	buffer_done(&bytes);
 	return error;
 }
@@ -105,20 +100,23 @@ snapshot_is_sound(const struct snapshot *snapshot)
 }
 
 enum error
-snapshot_open(struct snapshot *ret_snapshot, int fd)
+snapshot_open(struct snapshot *ret_snapshot, struct env *env, int fd)
 {
-	struct snapshot snapshot;
+	struct snapshot snapshot = {.env = env};
 	struct stat stat;
 	uint32_t head[2];
-	int seals = fcntl(fd, F_GET_SEALS);
+	void *memory;
+	int seals = env->shared->seals(env->world, fd);
 
-	if (seals < 0 || (seals & SNAPSHOT_SEALS) != SNAPSHOT_SEALS || fstat(fd, &stat) < 0 ||
-		stat.st_size < SNAPSHOT_HEAD + 4 || stat.st_size > SNAPSHOT_BYTES_MAX)
+	if (seals < 0 || !((unsigned)seals & SHARED_CONSTANT) ||
+		env->disk->fstat(env->world, fd, &stat) < 0 || stat.st_size < SNAPSHOT_HEAD + 4 ||
+		stat.st_size > SNAPSHOT_BYTES_MAX)
 		return ERROR_FORMAT;
 	snapshot.mapped_bytes = (size_t)stat.st_size;
-	snapshot.bytes = mmap(NULL, snapshot.mapped_bytes, PROT_READ, MAP_SHARED, fd, 0);
-	if (snapshot.bytes == MAP_FAILED)
-		return error_from_errno(errno);
+	int result = env->shared->map(env->world, fd, snapshot.mapped_bytes, false, &memory);
+	if (result < 0)
+		return error_from_errno(-result);
+	snapshot.bytes = memory;
 	memcpy(head, snapshot.bytes, sizeof head);
 	snapshot.count = le32toh(head[1]);
 	if (le32toh(head[0]) != SNAPSHOT_MAGIC || !snapshot_is_sound(&snapshot)) {
@@ -133,7 +131,8 @@ void
 snapshot_close(struct snapshot *snapshot)
 {
 	if (snapshot->bytes)
-		munmap((void *)(uintptr_t)snapshot->bytes, snapshot->mapped_bytes);
+		snapshot->env->shared->unmap(snapshot->env->world,
+			(void *)(uintptr_t)snapshot->bytes, snapshot->mapped_bytes);
 	snapshot->bytes = NULL;
 }
 

@@ -12,11 +12,12 @@
 #define SNAPSHOT_NAME_MAX  512
 #define SNAPSHOT_BYTES_MAX (1u << 30)
 
-/* A sealed memfd with these names, which are sorted (slice_compare) and differ. */
+/* Sealed memory with these names, which are sorted (slice_compare) and differ. */
 MUST_CHECK enum error
 snapshot_new(struct env *env, const struct slice *names, size_t count, int *ret_fd);
 
 struct snapshot {
+	struct env *env;
 	const uint8_t *bytes; /* NULL: none */
 	size_t mapped_bytes;
 	uint32_t count;
@@ -24,7 +25,7 @@ struct snapshot {
 
 /* Maps and checks it; the descriptor stays the caller's. ERROR_FORMAT for memory that is no sealed,
  * sound snapshot. */
-MUST_CHECK enum error snapshot_open(struct snapshot *snapshot, int fd);
+MUST_CHECK enum error snapshot_open(struct snapshot *snapshot, struct env *env, int fd);
 void snapshot_close(struct snapshot *snapshot);
 
 bool snapshot_contains(const struct snapshot *snapshot, struct slice name);

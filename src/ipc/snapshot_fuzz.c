@@ -73,7 +73,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = sealed_memory(data, size);
 
 	env_init_linux(&env);
-	if (snapshot_open(&snapshot, fd) == OK) {
+	if (snapshot_open(&snapshot, &env, fd) == OK) {
 		require(!snapshot_contains(&snapshot, slice_of(data, size)));
 		check_sound(&env, &snapshot, slice_of(data, size));
 		snapshot_close(&snapshot);

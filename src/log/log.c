@@ -21,7 +21,7 @@ struct log_source {
 	struct log_reader reader;
 	uint32_t role;
 	uint32_t worker;
-	bool replaced; /* drained once more, then closed */
+	bool last; /* replaced, or its process is gone: drained once more, then closed */
 	bool damaged;
 	unsigned taken;       /* in this turn */
 	uint32_t malformed;   /* not told yet */
@@ -228,7 +228,7 @@ source_settle(struct log_service *service, struct log_source *source)
 			LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker));
 	source->taken = 0;
-	if (source->damaged || (source->replaced && !any))
+	if (source->damaged || (source->last && !any))
 		source_close(service, source);
 	return any;
 }
@@ -304,7 +304,35 @@ log_service_new(struct env *env, const struct conf *conf, int wake_fd)
 void
 log_service_set_file(struct log_service *service, int file_fd)
 {
+	struct env *env = service->env;
+
+	log_flush_lines(service);
+	if (service->log_fd != STDERR_FILENO)
+		env->disk->close(env->world, service->log_fd);
 	service->log_fd = file_fd;
+}
+
+/* Whether there are any. */
+static bool
+sources_end(struct log_service *service, uint32_t role, uint32_t worker)
+{
+	bool any = false;
+
+	list_for_each (link, &service->sources) {
+		struct log_source *source = list_entry(link, struct log_source, link);
+		if (source->role != role || source->worker != worker)
+			continue;
+		source->last = true;
+		any = true;
+	}
+	return any;
+}
+
+void
+log_service_drop_ring(struct log_service *service, uint32_t role, uint32_t worker)
+{
+	if (sources_end(service, role, worker))
+		service->env->poll->wake_signal(service->env->world, service->wake_fd);
 }
 
 void
@@ -313,13 +341,10 @@ log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker
 	struct env *env = service->env;
 	struct log_source *source = memory_get(env->memory, sizeof *source);
 
-	list_for_each (link, &service->sources) {
-		struct log_source *old = list_entry(link, struct log_source, link);
-		old->replaced |= old->role == role && old->worker == worker;
-	}
+	sources_end(service, role, worker);
 	source->role = role;
 	source->worker = worker;
-	enum error error = log_reader_open(&source->reader, memory_fd);
+	enum error error = log_reader_open(&source->reader, env, memory_fd);
 	env->net->close(env->world, memory_fd);
 	if (error != OK) {
 		memory_put(env->memory, source);

@@ -16,12 +16,16 @@ struct log_service;
 struct log_service *log_service_new(struct env *env, const struct conf *conf, int wake_fd);
 
 /* The log file, open for appending; owned from here on. Needed only when the configuration names a
- * file. */
+ * file. A later one takes its place: what was taken before goes to the old one. */
 void log_service_set_file(struct log_service *service, int file_fd);
 
 /* A process' ring; owned from here on. One that it replaces is drained first. */
 void
 log_service_add_ring(struct log_service *service, uint32_t role, uint32_t worker, int memory_fd);
+
+/* The process is gone, and its place with it: what its ring still holds is written, then it is
+ * closed. */
+void log_service_drop_ring(struct log_service *service, uint32_t role, uint32_t worker);
 
 /* Starts draining. */
 MUST_CHECK enum error log_service_go(struct log_service *service);

@@ -72,7 +72,7 @@ process_start(struct world *world, uint32_t number, enum role role, uint32_t wor
 	struct process *process = &world->processes[number];
 
 	process->env = *world->env;
-	ck_assert_ok(log_ring_memory_new(&process->memory_fd));
+	ck_assert_ok(log_ring_memory_new(world->env, &process->memory_fd));
 	ck_assert_ok(log_writer_open(
 		&process->writer, &process->env, process->memory_fd, world->wake_fd));
 	process->env.log = &process->writer.sink;
@@ -313,6 +313,84 @@ START_TEST(each_process_has_its_share)
 }
 END_TEST
 
+/* How many rings are mapped here: each twice, by its writer and by the log. */
+static unsigned
+rings_mapped(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned count = 0;
+
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof line, maps))
+		count += strstr(line, "memfd:veredus-log") != NULL;
+	fclose(maps);
+	return count;
+}
+
+/* The process has written to its last moment, more than one turn takes. */
+static void
+gone_body(void *arg)
+{
+	struct world *world = arg;
+	struct process *gone = process_start(world, 0, ROLE_DELIVER, 7),
+		       *stays = process_start(world, 1, ROLE_DELIVER, 8);
+	struct outputs *outputs = &world->outputs;
+
+	settle(world);
+	ck_assert_uint_eq(rings_mapped(), 4);
+	for (int i = 0; i < 3000; i++)
+		log_event(&gone->env, LOG_INFO, "late", LOG_NUMBER("n", i));
+	log_service_drop_ring(world->service, ROLE_DELIVER, 7);
+	log_service_drop_ring(world->service, ROLE_DELIVER, 9); /* there is none: nothing happens */
+	log_service_drop_ring(world->service, ROLE_SESSION, 8);
+	settle(world);
+	ck_assert_uint_eq(count_of(&outputs->log, " late n="), 3000);
+	ck_assert_uint_eq(rings_mapped(), 3);
+	log_event(&stays->env, LOG_INFO, "stays", LOG_NUMBER("n", 1));
+	settle(world);
+	ck_assert_uint_eq(count_of(&outputs->log, " stays n=1\n"), 1);
+	log_service_stop(world->service);
+	process_end(gone);
+	process_end(stays);
+}
+
+START_TEST(the_ring_of_a_place_that_is_gone_is_written_and_freed)
+{
+	run_with(gone_body, CONF_LOG_LINE);
+}
+END_TEST
+
+/* Nothing is lost between the two, and the old descriptor is closed (run_with counts them). */
+static void
+reopen_body(void *arg)
+{
+	struct world *world = arg;
+	struct process *process = process_start(world, 0, ROLE_SESSION, 0);
+	struct outputs *outputs = &world->outputs;
+
+	log_event(&process->env, LOG_INFO, "before", LOG_NUMBER("n", 1));
+	settle(world);
+	log_event(world->env, LOG_INFO, "own", LOG_NUMBER("n", 1)); /* not written yet */
+	ck_assert_uint_eq(count_of(&outputs->log, " own n=1\n"), 0);
+	int old_fd = world->log_fd, new_fd = memfd_create("log", MFD_CLOEXEC);
+	log_service_set_file(world->service, new_fd);
+	ck_assert_uint_eq(count_of(&outputs->log, " own n=1\n"), 1); /* to the old one */
+	ck_assert_int_eq(fcntl(old_fd, F_GETFD), -1);
+	world->log_fd = new_fd;
+	log_event(&process->env, LOG_INFO, "after", LOG_NUMBER("n", 1));
+	settle(world);
+	ck_assert_uint_eq(count_of(&outputs->log, " after n=1\n"), 1);
+	log_service_stop(world->service);
+	process_end(process);
+}
+
+START_TEST(the_file_may_be_another_at_any_time)
+{
+	run_with(reopen_body, CONF_LOG_LINE);
+}
+END_TEST
+
 static void
 order_body(void *arg)
 {
@@ -346,4 +424,5 @@ END_TEST
 
 UNIT_MAIN("log/log", records_become_lines_and_announcements,
 	a_broken_process_spoils_its_own_records, what_is_lost_is_told, each_process_has_its_share,
-	lines_stand_in_the_order_of_their_times)
+	lines_stand_in_the_order_of_their_times,
+	the_ring_of_a_place_that_is_gone_is_written_and_freed, the_file_may_be_another_at_any_time)

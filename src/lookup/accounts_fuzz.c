@@ -48,7 +48,7 @@ check_names(struct env *env, const struct accounts *accounts)
 			require(ascii_lower(name.ptr[k]) == name.ptr[k]);
 	}
 	require(snapshot_new(env, accounts->names, accounts->count, &fd) == OK);
-	require(snapshot_open(&snapshot, fd) == OK && snapshot.count == accounts->count);
+	require(snapshot_open(&snapshot, env, fd) == OK && snapshot.count == accounts->count);
 	for (size_t i = 0; i < accounts->count; i++)
 		require(snapshot_contains(&snapshot, accounts->names[i]));
 	require(!snapshot_contains(&snapshot, SLICE("")));

@@ -10,6 +10,7 @@
 #include "ipc/channel.h"
 #include "ipc/snapshot.h"
 #include "lookup/accounts.h"
+#include "task/offload.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -54,6 +55,7 @@ struct lookup_session {
 	struct list link;
 	struct lookup_service *service;
 	uint32_t worker;
+	uint32_t instance;
 	uint64_t sent_version;
 	bool replaced;
 	struct channel channel;
@@ -61,6 +63,8 @@ struct lookup_session {
 
 struct lookup_service {
 	struct env *env;
+	const struct lookup_root_ops *root;
+	void *root_arg;
 	struct lookup_table *tables;
 	size_t table_count;
 	uint64_t version; /* of the table that was read last */
@@ -115,7 +119,19 @@ session_catch_up(struct lookup_session *session)
 	return error;
 }
 
-/* A session that can't be reached is gone, or will be started again and get everything then. */
+/* One that lives on with old tables would refuse mail for new accounts. */
+static void
+session_lost(struct lookup_session *session, enum error error)
+{
+	struct lookup_service *service = session->service;
+
+	log_event(service->env, LOG_ERROR, "session_takes_no_tables",
+		LOG_NUMBER("worker", session->worker), LOG_STRING("error", error_text(error)));
+	service->root->broken(service->root_arg, session->instance);
+}
+
+/* A session that has closed its channel is gone, or will be started again and get everything then.
+ */
 static void
 session_run(void *arg)
 {
@@ -129,6 +145,8 @@ session_run(void *arg)
 		else
 			error = task_event_wait(service->env->loop, &service->changed, MONO_NEVER);
 	}
+	if (error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED && !session->replaced)
+		session_lost(session, error);
 	session_drop(session);
 }
 
@@ -164,32 +182,37 @@ table_read_file(
 	return error;
 }
 
-struct user_context {
-	struct accounts *accounts;
+/* On a thread (NSS), with names in memory of its own. */
+struct users_job {
+	struct accounts accounts;
 	enum error error;
 };
 
 static bool
 add_system_user(void *arg, const char *name, uid_t uid)
 {
-	struct user_context *context = arg;
+	struct users_job *job = arg;
 
 	if (uid < LOOKUP_FIRST_UID || uid > LOOKUP_LAST_UID)
 		return true;
-	enum error error = accounts_add(context->accounts, slice_text(name));
+	enum error error = accounts_add(&job->accounts, slice_text(name));
 	if (error != OK &&
 		error != ERROR_FORMAT) /* a login that can be no local part gets no mail */
-		context->error = error;
-	return context->error == OK;
+		job->error = error;
+	return job->error == OK;
 }
 
-static enum error
-table_read_system(struct lookup_service *service, struct accounts *accounts)
+static void
+list_users(struct env *env, void *data)
 {
-	struct user_context context = {accounts, OK};
-	int result = service->env->users->list(service->env->world, add_system_user, &context);
+	struct users_job *job = data;
 
-	return result < 0 ? error_from_errno(-result) : context.error;
+	accounts_init(&job->accounts, env->memory, LOOKUP_TABLE_BYTES);
+	int result = env->users->list(env->world, add_system_user, job);
+	if (result < 0)
+		job->error = error_from_errno(-result);
+	else
+		accounts_finish(&job->accounts);
 }
 
 static uint64_t
@@ -227,16 +250,33 @@ table_publish(
 	return OK;
 }
 
-/* Reads the table anew; the old snapshot stays when that fails. */
+/* May wait. Without a deadline: libc lists users for one thread at a time, so a second list cannot
+ * be begun while the first one goes on. */
+static enum error
+table_read_system(struct lookup_service *service, struct lookup_table *table)
+{
+	struct offload *job = offload_new(service->env, list_users, sizeof(struct users_job));
+	struct users_job *users = offload_data(job);
+	enum error error = offload_run(job, MONO_NEVER);
+
+	if (error == OK)
+		error = users->error;
+	if (error == OK)
+		error = table_publish(service, table, &users->accounts);
+	offload_free(&job);
+	return error;
+}
+
+/* May wait. Reads the table anew; the old snapshot stays when that fails. */
 static enum error
 table_read(struct lookup_service *service, struct lookup_table *table)
 {
 	struct accounts accounts;
 
+	if (table->domain->accounts != CONF_ACCOUNTS_FILE)
+		return table_read_system(service, table);
 	accounts_init(&accounts, service->env->memory, LOOKUP_TABLE_BYTES);
-	enum error error = table->domain->accounts == CONF_ACCOUNTS_FILE
-				   ? table_read_file(service, table, &accounts)
-				   : table_read_system(service, &accounts);
+	enum error error = table_read_file(service, table, &accounts);
 	if (error == OK) {
 		accounts_finish(&accounts);
 		error = table_publish(service, table, &accounts);
@@ -280,6 +320,7 @@ table_changed(struct lookup_service *service, struct lookup_table *table)
 	return true;
 }
 
+/* May wait. */
 static void
 table_refresh(struct lookup_service *service, struct lookup_table *table)
 {
@@ -293,7 +334,7 @@ table_refresh(struct lookup_service *service, struct lookup_table *table)
 	table->failed =
 		error != OK &&
 		error != ERROR_LIMIT; /* a file that is too large stays so until it changes */
-	if (error == OK) {
+	if (error == OK || error == ERROR_CANCELLED) {
 		table->reported = false;
 		return;
 	}
@@ -306,6 +347,7 @@ table_refresh(struct lookup_service *service, struct lookup_table *table)
 	table->reported = true;
 }
 
+/* May wait. */
 static void
 refresh_all(struct lookup_service *service)
 {
@@ -325,11 +367,14 @@ lookup_run(void *arg)
 }
 
 struct lookup_service *
-lookup_service_new(struct env *env, const struct conf *conf)
+lookup_service_new(struct env *env, const struct conf *conf, const struct lookup_root_ops *root,
+	void *root_arg)
 {
 	struct lookup_service *service = memory_get(env->memory, sizeof *service);
 
 	service->env = env;
+	service->root = root;
+	service->root_arg = root_arg;
 	env_random(env, &service->digest_key, sizeof service->digest_key);
 	list_init(&service->sessions);
 	task_event_init(&service->changed);
@@ -350,7 +395,8 @@ lookup_service_new(struct env *env, const struct conf *conf)
 }
 
 void
-lookup_service_add_session(struct lookup_service *service, uint32_t worker, int channel_fd)
+lookup_service_add_session(
+	struct lookup_service *service, uint32_t worker, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct lookup_session *session = memory_get(env->memory, sizeof *session);
@@ -362,13 +408,16 @@ lookup_service_add_session(struct lookup_service *service, uint32_t worker, int 
 	task_event_signal(&service->changed);
 	session->service = service;
 	session->worker = worker;
+	session->instance = instance;
 	list_append(&service->sessions, &session->link);
 	enum error error =
 		channel_open(&session->channel, env->loop, channel_fd, ROLE_LOOKUP, ROLE_SESSION);
 	if (error == OK)
 		error = task_start(&service->tasks, "lookup session", session_run, session);
-	if (error != OK)
-		session_drop(session);
+	if (error == OK)
+		return;
+	session_lost(session, error);
+	session_drop(session);
 }
 
 enum error

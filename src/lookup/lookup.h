@@ -11,11 +11,20 @@
 
 struct lookup_service;
 
-struct lookup_service *lookup_service_new(struct env *env, const struct conf *conf);
+/* What lookup asks of root; may not wait. */
+struct lookup_root_ops {
+	/* This instance of a session worker does not take its tables: it is to be ended and started
+	 * again. */
+	void (*broken)(void *arg, uint32_t instance);
+};
+
+struct lookup_service *lookup_service_new(struct env *env, const struct conf *conf,
+	const struct lookup_root_ops *root, void *root_arg);
 
 /* A channel to a session worker, which gets all snapshots at once; a later one for the same worker
  * replaces it. Owned from here on. */
-void lookup_service_add_session(struct lookup_service *service, uint32_t worker, int channel_fd);
+void lookup_service_add_session(
+	struct lookup_service *service, uint32_t worker, uint32_t instance, int channel_fd);
 
 /* Reads all tables and starts watching them. */
 MUST_CHECK enum error lookup_service_go(struct lookup_service *service);

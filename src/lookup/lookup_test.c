@@ -26,7 +26,20 @@ struct world {
 	struct lookup_service *service;
 	const char *users_listed[4]; /* up to NULL */
 	int users_error;
+	uint32_t broken; /* the last instance that root was told of */
+	unsigned complaints;
 };
+
+static void
+broken(void *arg, uint32_t instance)
+{
+	struct world *world = arg;
+
+	world->broken = instance;
+	world->complaints++;
+}
+
+static const struct lookup_root_ops root_ops = {broken};
 
 static struct world *
 world_of(struct env *env)
@@ -83,7 +96,7 @@ run_with(task_body *body)
 	world->conf = (struct conf){.domains = world->domains, .domain_count = 3};
 	world->loop = loop_new(&v->env, &(struct loop_options){.watchdog_us = 0});
 	task_group_init(&world->tasks, world->loop);
-	world->service = lookup_service_new(&v->env, &world->conf);
+	world->service = lookup_service_new(&v->env, &world->conf, &root_ops, world);
 	ck_assert_ok(task_start(&world->tasks, "test", body, world));
 	loop_run(world->loop);
 	lookup_service_free(&world->service);
@@ -104,7 +117,7 @@ connect_session(struct world *world, uint32_t worker, struct channel *session)
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 	ck_assert_ok(channel_open(session, world->loop, fds[1], ROLE_SESSION, ROLE_LOOKUP));
-	lookup_service_add_session(world->service, worker, fds[0]);
+	lookup_service_add_session(world->service, worker, 100 + worker, fds[0]);
 }
 
 /* May wait: the next table, which must be this domain's and hold so many names, `name` among them
@@ -120,7 +133,7 @@ expect_table(struct world *world, struct channel *session, const char *domain, u
 		channel_receive(session, loop_deadline(world->loop, 200 * US_PER_S), &message));
 	ck_assert_int_eq(message.kind, IPC_SNAPSHOT);
 	ck_assert_slice_eq(message.snapshot.domain, domain);
-	ck_assert_ok(snapshot_open(&snapshot, message.fds[0]));
+	ck_assert_ok(snapshot_open(&snapshot, world->env, message.fds[0]));
 	ck_assert_uint_eq(snapshot.count, count);
 	ck_assert(!name || snapshot_contains(&snapshot, slice_text(name)));
 	snapshot_close(&snapshot);
@@ -239,7 +252,7 @@ slow_body(void *arg)
 	int open = descriptors_open();
 	while (channel_receive(&slow, loop_deadline(world->loop, 2 * US_PER_S), &message) == OK) {
 		struct snapshot snapshot;
-		ck_assert_ok(snapshot_open(&snapshot, message.fds[0]));
+		ck_assert_ok(snapshot_open(&snapshot, world->env, message.fds[0]));
 		if (slice_equal(message.snapshot.domain, SLICE("example.org"))) {
 			ck_assert_uint_ge(snapshot.count, last); /* in order */
 			last = snapshot.count;
@@ -250,6 +263,10 @@ slow_body(void *arg)
 	}
 	ck_assert_uint_ge(taken, 2);
 	ck_assert_int_le(descriptors_open(), open);
+	/* It did not keep up, and lives: root has to end it, since its tables are old now. */
+	ck_assert_uint_eq(world->complaints, 1);
+	ck_assert_uint_eq(world->broken, 100);
+	ck_assert_uint_eq(log_memory_count(&world->log, "session_takes_no_tables"), 1);
 	lookup_service_stop(world->service);
 	channel_close(&slow);
 	channel_close(&quick);

@@ -1,83 +1,49 @@
 /*
- * Binding. IPv6 sockets also take IPv4, so that `*:25` is one socket. No
+ * Binding. IPv6 sockets also take IPv4 (env's listen), so that `*:25` is one socket. No
  * SO_REUSEPORT: connections would wait unseen in the share of a worker that died.
  */
 #include "net/listener.h"
 
 #include <errno.h>
-#include <sys/stat.h>
+#include <fcntl.h>
 #include <sys/un.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <unistd.h>
-
-static int
-set_option(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof value);
-}
 
 /* A socket file that nobody listens on is the remains of a crash. */
 static void
-remove_dead_socket(const struct endpoint *endpoint)
+remove_dead_socket(struct env *env, const struct endpoint *endpoint)
 {
 	const struct sockaddr_un *address = (const struct sockaddr_un *)&endpoint->address;
 	struct stat stat;
 
-	if (lstat(address->sun_path, &stat) < 0 || !S_ISSOCK(stat.st_mode))
+	if (env->disk->fstatat(
+		    env->world, AT_FDCWD, address->sun_path, &stat, AT_SYMLINK_NOFOLLOW) < 0 ||
+		!S_ISSOCK(stat.st_mode))
 		return;
 	for (int type = SOCK_STREAM; type <= SOCK_SEQPACKET; type += SOCK_SEQPACKET - SOCK_STREAM) {
-		int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (fd < 0)
-			return;
-		int result = connect(fd, (const struct sockaddr *)address, endpoint->len);
-		bool refused = result < 0 && (errno == ECONNREFUSED || errno == EPROTOTYPE);
-		close(fd);
-		if (!refused)
+		int fd = env->net->connect(
+			env->world, (const struct sockaddr *)address, endpoint->len, type);
+		if (fd >= 0)
+			env->net->close(env->world, fd);
+		if (fd != -ECONNREFUSED && fd != -EPROTOTYPE)
 			return;
 	}
-	unlink(address->sun_path);
-}
-
-static int
-listener_prepare(int fd, const struct endpoint *endpoint)
-{
-	mode_t old_mask;
-
-	switch (endpoint->address.ss_family) {
-	case AF_UNIX:
-		old_mask = umask(0117);
-		remove_dead_socket(endpoint);
-		int result = bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->len);
-		umask(old_mask);
-		return result;
-	case AF_INET6:
-		if (set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0)
-			return -1;
-		__attribute__((fallthrough));
-	default:
-		/* Accepted sockets inherit it: replies must not wait for the client's
-		 * acknowledgement. */
-		if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 ||
-			set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0)
-			return -1;
-		return bind(fd, (const struct sockaddr *)&endpoint->address, endpoint->len);
-	}
+	env->disk->unlinkat(env->world, AT_FDCWD, address->sun_path, 0);
 }
 
 enum error
-listener_bind(const struct endpoint *endpoint, int socket_type, int *ret_fd, int *ret_errno)
+listener_bind(struct env *env, const struct endpoint *endpoint, int socket_type, int *ret_fd,
+	int *ret_errno)
 {
-	int fd = socket(endpoint->address.ss_family, socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && listener_prepare(fd, endpoint) == 0 && listen(fd, LISTENER_BACKLOG) == 0) {
-		*ret_fd = fd;
-		return OK;
+	if (endpoint->address.ss_family == AF_UNIX)
+		remove_dead_socket(env, endpoint);
+	int fd = env->net->listen(env->world, (const struct sockaddr *)&endpoint->address,
+		endpoint->len, socket_type, LISTENER_BACKLOG);
+	if (fd < 0) {
+		*ret_errno = -fd;
+		return error_from_errno(-fd);
 	}
-	*ret_errno = errno;
-	if (fd >= 0)
-		close(fd);
-	return error_from_errno(*ret_errno);
+	*ret_fd = fd;
+	return OK;
 }
 
 enum error

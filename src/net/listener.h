@@ -12,8 +12,8 @@
  * in its place is removed first. For libc's view of errors: -errno in *ret_errno too, so that the
  * caller can say why.
  */
-MUST_CHECK enum error
-listener_bind(const struct endpoint *endpoint, int socket_type, int *ret_fd, int *ret_errno);
+MUST_CHECK enum error listener_bind(struct env *env, const struct endpoint *endpoint,
+	int socket_type, int *ret_fd, int *ret_errno);
 
 /* The address that the socket really has (after port 0). */
 MUST_CHECK enum error listener_endpoint(struct env *env, int fd, struct endpoint *ret_endpoint);

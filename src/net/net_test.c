@@ -1,9 +1,12 @@
 #include "net/endpoint.h"
 #include "net/line_reader.h"
 #include "net/listener.h"
+#include "descriptors.h"
+#include "fault_env.h"
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 static void
@@ -280,10 +283,10 @@ START_TEST(streams_over_loopback)
 	w.loop = loop_new(&w.env, &options);
 	task_group_init(&w.group, w.loop);
 	ck_assert_ok(endpoint_parse(SLICE("127.0.0.1:0"), &wanted));
-	ck_assert_ok(listener_bind(&wanted, SOCK_STREAM, &w.listener, &why));
+	ck_assert_ok(listener_bind(&w.env, &wanted, SOCK_STREAM, &w.listener, &why));
 	ck_assert_ok(listener_endpoint(&w.env, w.listener, &w.endpoint));
 	ck_assert_uint_ne(endpoint_port(&w.endpoint), 0);
-	ck_assert_int_eq(listener_bind(&w.endpoint, SOCK_STREAM, &why, &why), ERROR_IO);
+	ck_assert_int_eq(listener_bind(&w.env, &w.endpoint, SOCK_STREAM, &why, &why), ERROR_IO);
 	ck_assert_int_eq(why, EADDRINUSE);
 	ck_assert_ok(task_start(&w.group, "server", echo_server, &w));
 	ck_assert_ok(task_start(&w.group, "client", echo_client, &w));
@@ -295,6 +298,60 @@ START_TEST(streams_over_loopback)
 }
 END_TEST
 
+static void
+leave_dead_socket(struct env *env, const struct endpoint *endpoint)
+{
+	int fd = env->net->listen(NULL, (const struct sockaddr *)&endpoint->address, endpoint->len,
+		SOCK_SEQPACKET, 1);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd); /* the file stays */
+}
+
+/* A dead socket's file is replaced, a living one's and what is no socket are not. When the n-th
+ * call fails there is no listener, no descriptor is left, and nothing that lives was removed. */
+START_TEST(a_unix_listener_replaces_the_dead_alone)
+{
+	struct fault_env faults;
+	struct endpoint endpoint;
+	char path[128], text[160];
+	int fd = -1, other = -1, why = 0;
+
+	fault_env_init(&faults);
+	snprintf(path, sizeof path, "/tmp/veredus-listener-%d", getpid());
+	snprintf(text, sizeof text, "unix:%s", path);
+	unlink(path);
+	ck_assert_ok(endpoint_parse(slice_text(text), &endpoint));
+	int open = descriptors_open();
+	leave_dead_socket(&faults.real, &endpoint);
+	ck_assert_ok(listener_bind(&faults.env, &endpoint, SOCK_SEQPACKET, &fd, &why));
+	struct stat stat;
+	ck_assert_int_eq(lstat(path, &stat), 0);
+	ck_assert_int_eq(stat.st_mode & 0777, 0660);
+	unsigned calls = faults.calls;
+	ck_assert_uint_ge(calls, 4); /* look, try, remove, listen */
+	ck_assert_int_ne(listener_bind(&faults.env, &endpoint, SOCK_SEQPACKET, &other, &why), OK);
+	ck_assert_int_eq(why, EADDRINUSE);
+	close(fd);
+	for (unsigned n = 1; n <= calls; n++) {
+		fault_env_arm(&faults, n);
+		ck_assert_int_ne(
+			listener_bind(&faults.env, &endpoint, SOCK_SEQPACKET, &fd, &why), OK);
+		ck_assert_int_eq(why, n == calls ? EMFILE : EADDRINUSE);
+		ck_assert_int_eq(descriptors_open(), open);
+		if (n == calls)
+			leave_dead_socket(&faults.real, &endpoint);
+	}
+	unlink(path);
+	fd = creat(path, 0600);
+	close(fd);
+	fault_env_arm(&faults, 0);
+	ck_assert_int_ne(listener_bind(&faults.env, &endpoint, SOCK_SEQPACKET, &fd, &why), OK);
+	ck_assert_int_eq(unlink(path), 0); /* still there */
+	fault_env_done(&faults);
+}
+END_TEST
+
 UNIT_MAIN("net", endpoints_parse_and_print, networks_contain, lines_come_whole_from_any_pieces,
 	a_line_of_exactly_the_maximum_is_whole, an_endless_line_needs_no_endless_memory,
-	taking_and_putting_back, streams_over_loopback)
+	taking_and_putting_back, streams_over_loopback, a_unix_listener_replaces_the_dead_alone)

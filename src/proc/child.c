@@ -6,6 +6,7 @@
  */
 #include "proc/child.h"
 #include "ipc/log_ring.h"
+#include "proc/find_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 
 #define CONF_VIEW_MAX          CONF_TEXT_MAX
 #define FIRST_SYSTEM_LOGIN_UID 1000 /* mail is never delivered as a daemon's account */
+#define LOST_GRACE_US          (5 * US_PER_S)
 
 struct child {
 	struct child_task *task;
@@ -85,9 +87,9 @@ find_user(struct child *child, struct slice name)
 		return OK;
 	if (!text)
 		return ERROR_FORMAT;
-	int result = env->users->find(env->world, text, user);
-	if (result < 0)
-		return error_from_errno(-result);
+	enum error error = find_user_offloaded(env, text, user, USER_LOOKUP_US);
+	if (error != OK)
+		return error;
 	if (is_system_deliverer(child->context.name) && user->uid < FIRST_SYSTEM_LOGIN_UID)
 		return ERROR_DENIED;
 	child->sandbox.becomes_user = geteuid() == 0;
@@ -192,6 +194,17 @@ give_up_rights(struct child *child)
 	return error;
 }
 
+void
+child_ask_end(const struct role_context *context)
+{
+	struct ipc_message unable = {.kind = IPC_UNABLE, .unable = {.worker = context->worker}};
+	enum error error = channel_try_send(context->root, &unable);
+
+	if (error != OK)
+		log_event(context->env, LOG_ERROR, "root_not_told",
+			LOG_STRING("error", error_text(error)));
+}
+
 static enum error
 begin_work(struct child *child)
 {
@@ -246,9 +259,16 @@ child_live(struct child *child)
 		error = begin_work(child);
 	if (error == OK)
 		error = work(child, &grace_us);
-	/* Root is gone, or cannot be understood any more: end at once, as after a power cut. */
-	if (error != OK && child->task->sandboxed)
-		return EX_UNAVAILABLE;
+	if (child->working && error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED) {
+		/* Root lives, but what it says can't be taken (there was no descriptor left for
+		 * what came with it): the next process gets it. */
+		log_event(child->env, LOG_ERROR, "root_not_understood",
+			LOG_STRING("error", error_text(error)),
+			LOG_STRING("effect", "this process ends, another takes its place"));
+		grace_us = LOST_GRACE_US;
+	} else if (error != OK && child->task->sandboxed) {
+		return EX_UNAVAILABLE; /* root is gone: at once, as after a power cut */
+	}
 	if (child->working)
 		child->functions->stop(child->state, grace_us);
 	child->functions->free(&child->state);
@@ -300,8 +320,7 @@ child_main(const struct role_functions *functions)
 		.root_fd = CHILD_ROOT_FD,
 		.sandboxed = true,
 		.exit_code = EX_SOFTWARE};
-	struct loop_options options = {
-		.watchdog_us = functions->role == ROLE_SESSION ? 50 * US_PER_MS : 0};
+	struct loop_options options = {.watchdog_us = LOOP_WATCHDOG_US};
 	struct task_group group;
 
 	if (fcntl(CHILD_ROOT_FD, F_GETFD) < 0) {

@@ -39,6 +39,9 @@ struct role_functions {
 	void (*free)(void **state);
 };
 
+/* Asks root to end this process in good order and to start another. */
+void child_ask_end(const struct role_context *context);
+
 extern const struct role_functions role_session, role_queue, role_deliver, role_lookup, role_admin,
 	role_log;
 

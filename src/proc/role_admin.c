@@ -5,8 +5,17 @@
 
 struct admin_role {
 	struct env *env;
+	struct role_context *context;
 	struct admin_service *service;
 };
+
+static void
+admin_unable(void *context)
+{
+	child_ask_end(context);
+}
+
+static const struct admin_root_ops root_ops = {admin_unable};
 
 static void *
 new_admin(struct role_context *context)
@@ -14,7 +23,8 @@ new_admin(struct role_context *context)
 	struct admin_role *role = memory_get(context->env->memory, sizeof *role);
 
 	role->env = context->env;
-	role->service = admin_service_new(context->env, context->conf);
+	role->context = context;
+	role->service = admin_service_new(context->env, context->conf, &root_ops, context);
 	context->env->net->close(context->env->world,
 		context->wake_fd); /* nobody wakes it but through its channels */
 	return role;
@@ -30,9 +40,11 @@ admin_message(void *state, struct ipc_message *message)
 		error = admin_service_set_listener(role->service, message->fds[0]);
 	else if (message->kind == IPC_PEER)
 		admin_service_set_queue(role->service, message->fds[0]);
-	if (error != OK)
-		log_event(role->env, LOG_ERROR, "control_socket_unusable",
-			LOG_STRING("error", error_text(error)));
+	if (error == OK)
+		return;
+	log_event(role->env, LOG_ERROR, "control_socket_unusable",
+		LOG_STRING("error", error_text(error)));
+	admin_unable(role->context);
 }
 
 static enum error

@@ -3,7 +3,6 @@
 #include "proc/child.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 struct log_role {
 	struct env *env;
@@ -19,7 +18,7 @@ new_log(struct role_context *context)
 	role->env = env;
 	env->net->close(
 		env->world, context->wake_fd); /* what wakes it is the counter of all log rings */
-	int wake_fd = dup(context->log_wake_fd);
+	int wake_fd = env->poll->wake_copy(env->world, context->log_wake_fd);
 	if (wake_fd < 0)
 		abort(); /* at its start: root starts another */
 	role->service = log_service_new(env, context->conf, wake_fd);
@@ -36,6 +35,9 @@ log_message(void *state, struct ipc_message *message)
 	else if (message->kind == IPC_LOG_RING)
 		log_service_add_ring(role->service, message->log_ring.role,
 			message->log_ring.worker, message->fds[0]);
+	else if (message->kind == IPC_LOG_RING_GONE)
+		log_service_drop_ring(
+			role->service, message->log_ring_gone.role, message->log_ring_gone.worker);
 	else
 		ipc_close_fds(role->env, message);
 }

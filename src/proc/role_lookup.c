@@ -1,23 +1,29 @@
 /* lookup: channels to sessions. The folders of the account files are opened for Landlock alone:
  * files in them are replaced by rename. */
 #include "lookup/lookup.h"
+#include "base/log_record.h"
 #include "proc/child.h"
+#include "proc/find_user.h"
 
 #include <fcntl.h>
 
 struct lookup_role {
 	struct env *env;
+	struct channel *root;
 	struct lookup_service *service;
 };
 
-static bool
-stop_listing(void *arg, const char *name, uid_t uid)
+static void
+broken(void *arg, uint32_t instance)
 {
-	(void)arg;
-	(void)name;
-	(void)uid;
-	return false;
+	struct lookup_role *role = arg;
+	struct ipc_message message = {.kind = IPC_BROKEN, .broken = {.instance = instance}};
+
+	if (channel_try_send(role->root, &message) != OK)
+		log_event(role->env, LOG_ERROR, "root_not_told", LOG_NUMBER("instance", instance));
 }
+
+static const struct lookup_root_ops root_ops = {broken};
 
 static void *
 new_lookup(struct role_context *context)
@@ -26,16 +32,10 @@ new_lookup(struct role_context *context)
 	struct lookup_role *role = memory_get(env->memory, sizeof *role);
 
 	role->env = env;
-	role->service = lookup_service_new(env, context->conf);
+	role->root = context->root;
+	role->service = lookup_service_new(env, context->conf, &root_ops, role);
 	env->net->close(
 		env->world, context->wake_fd); /* nobody wakes it but through its channels */
-	/* Sources of users are libraries that libc loads at the first question: no code is mapped
-	 * after the filter is on. */
-	for (size_t i = 0; i < context->conf->domain_count; i++)
-		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM) {
-			env->users->list(env->world, stop_listing, NULL);
-			break;
-		}
 	return role;
 }
 
@@ -58,6 +58,17 @@ allow_folder_of(struct role_context *context, struct slice path)
 	arena_done(&arena);
 }
 
+/* Sources of users are libraries that libc loads at the first question: no code is mapped after the
+ * filter is on. May wait. */
+static enum error
+prepare_users(struct role_context *context)
+{
+	for (size_t i = 0; i < context->conf->domain_count; i++)
+		if (context->conf->domains[i].accounts == CONF_ACCOUNTS_SYSTEM)
+			return load_user_sources(context->env, USER_LOOKUP_US);
+	return OK;
+}
+
 static enum error
 lookup_prepare(void *state, struct role_context *context)
 {
@@ -73,7 +84,7 @@ lookup_prepare(void *state, struct role_context *context)
 		allow_folder_of(context, file);
 		last = file;
 	}
-	return OK;
+	return prepare_users(context);
 }
 
 static void
@@ -82,7 +93,8 @@ lookup_message(void *state, struct ipc_message *message)
 	struct lookup_role *role = state;
 
 	if (message->kind == IPC_PEER)
-		lookup_service_add_session(role->service, message->peer.worker, message->fds[0]);
+		lookup_service_add_session(role->service, message->peer.worker,
+			message->peer.instance, message->fds[0]);
 }
 
 static enum error

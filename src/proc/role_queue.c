@@ -58,7 +58,7 @@ queue_peer(struct queue_role *role, struct ipc_message *message)
 			role->service, message->peer.name, message->peer.instance, message->fds[0]);
 		return;
 	default:
-		queue_service_set_admin(role->service, message->fds[0]);
+		queue_service_set_admin(role->service, message->peer.instance, message->fds[0]);
 	}
 }
 

@@ -2,10 +2,26 @@
 #include "proc/child.h"
 #include "session/session.h"
 
+#include <sys/resource.h>
+
+static void
+worker_unable(void *context)
+{
+	child_ask_end(context);
+}
+
+static const struct session_root_ops root_ops = {worker_unable};
+
 static void *
 new_session(struct role_context *context)
 {
-	return session_worker_new(context->env, context->conf, context->worker, context->wake_fd);
+	struct session_worker *worker = session_worker_new(
+		context->env, context->conf, context->worker, context->wake_fd, &root_ops, context);
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		session_worker_set_descriptors(worker, files.rlim_cur);
+	return worker;
 }
 
 static void

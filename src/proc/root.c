@@ -183,7 +183,7 @@ root_open_log(struct root *root)
 	struct env *env = root->env;
 
 	root->log_wake_fd = env->poll->wake_create(env->world);
-	if (root->log_wake_fd < 0 || log_ring_memory_new(&root->log_ring_fd) != OK ||
+	if (root->log_wake_fd < 0 || log_ring_memory_new(env, &root->log_ring_fd) != OK ||
 		log_writer_open(&root->log, env, root->log_ring_fd, root->log_wake_fd) != OK) {
 		fprintf(stderr, "veredus: no memory for the log\n");
 		return EX_OSERR;

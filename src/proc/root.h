@@ -41,6 +41,9 @@ int root_run(struct env *env, const struct conf *conf, const struct root_options
 /* Asks a running root to end in good order; for signal handling. */
 void root_stop(struct root *root);
 
+/* Asks a running root to open the log file again (after it was renamed), if there is one. */
+void root_reopen_log(struct root *root);
+
 enum role root_child_role(const struct root_child *child);
 uint32_t root_child_worker(const struct root_child *child);
 pid_t root_child_pid(const struct root_child *child);

@@ -3,12 +3,12 @@
  * another, after a pause that doubles with each quick death. What it had acknowledged is on disk or
  * in the memory of the others; nothing here has to be repaired.
  */
+#include "proc/find_user.h"
 #include "proc/root_private.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -17,6 +17,9 @@
 #define BACK_OFF_MAX_US    (10 * US_PER_S)
 #define BACK_OFF_FORGET_US (30 * US_PER_S) /* a child that lived so long starts again at once */
 #define EXIT_WAIT_US       (2 * US_PER_S)  /* from a closed channel to the end of the process */
+#define OWN_END_GRACE_US   (5 * US_PER_S)  /* for a process that asked for its end */
+#define OWN_END_KILL_US    (7 * US_PER_S)
+#define MESSAGES_A_TURN    16 /* of one child: one that talks all the time keeps nobody waiting */
 
 struct root_child *
 root_add_child(struct root *root, enum role role, uint32_t worker, struct slice name,
@@ -34,11 +37,29 @@ root_add_child(struct root *root, enum role role, uint32_t worker, struct slice 
 	child->run_as = run_as;
 	child->restarts = restarts;
 	child->channel.fd = -1;
+	child->end_by = MONO_NEVER;
 	child->wake_fd = -1;
 	child->log_ring_fd = -1;
 	task_event_init(&child->exited);
 	list_append(&root->children, &child->link);
 	return child;
+}
+
+uint32_t
+root_new_deliverer_number(struct root *root)
+{
+	bool taken = true;
+
+	for (uint32_t tries = 0; taken && tries < WORKER_NUMBERS; tries++) {
+		root->last_deliverer = (root->last_deliverer + 1) % WORKER_NUMBERS;
+		taken = false;
+		list_for_each (link, &root->children) {
+			struct root_child *child = list_entry(link, struct root_child, link);
+			taken |= child->role == ROLE_DELIVER &&
+				 child->worker == root->last_deliverer;
+		}
+	}
+	return root->last_deliverer;
 }
 
 struct root_child *
@@ -105,7 +126,7 @@ child_make_log_ring(struct root_child *child)
 
 	if (child->log_ring_fd >= 0)
 		return OK;
-	enum error error = log_ring_memory_new(&child->log_ring_fd);
+	enum error error = log_ring_memory_new(root->env, &child->log_ring_fd);
 	if (error != OK || !log || !log->connected || log == child)
 		return error;
 	struct ipc_message message = {.kind = IPC_LOG_RING,
@@ -123,7 +144,9 @@ child_bring_up(struct root_child *child)
 	struct env *env = root->env;
 	int fds[2];
 
-	child->ready = child->connected = false;
+	child->ready = child->connected = child->had_process = false;
+	child->exit_status = 0;
+	child->end_by = MONO_NEVER;
 	child->started_at = env_monotonic(env);
 	child->instance = ++root->instances;
 	enum error error = child_make_log_ring(child);
@@ -132,18 +155,20 @@ child_bring_up(struct root_child *child)
 	child->wake_fd = env->poll->wake_create(env->world);
 	if (child->wake_fd < 0)
 		return ERROR_NO_DESCRIPTORS;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-		return error_from_errno(errno);
-	int result =
-		root->options->spawner->start(root->options->spawner, child, fds[1], &child->pid);
+	int result = env->net->pair(env->world, SOCK_SEQPACKET, fds);
+	if (result < 0)
+		return error_from_errno(-result);
+	result = root->options->spawner->start(root->options->spawner, child, fds[1], &child->pid);
 	if (result < 0) {
-		close(fds[0]);
+		env->net->close(env->world, fds[0]);
 		return error_from_errno(-result);
 	}
+	child->had_process = true;
 	return channel_open(&child->channel, env->loop, fds[0], ROLE_ROOT, child->role);
 }
 
-/* Without root's rights mail reaches one system user only: the one who started all this. */
+/* May wait. Without root's rights mail reaches one system user only: the one who started all this.
+ */
 static bool
 is_own_login(struct root *root, struct slice login)
 {
@@ -154,28 +179,37 @@ is_own_login(struct root *root, struct slice login)
 	login = slice_sub(login, 0, ROOT_NAME_MAX);
 	memcpy(name, login.ptr, login.len);
 	name[login.len] = 0;
-	return env->users->find(env->world, name, &user) == 0 && user.uid == geteuid();
+	return find_user_offloaded(env, name, &user, USER_LOOKUP_US) == OK && user.uid == geteuid();
 }
 
-/* So many system users' deliverers live at once; the one not asked for longest makes room. */
-static void
+/* So many system users' deliverers live at once; the one not asked for longest makes room. False
+ * when too many have yet to go. */
+static bool
 make_room_for_deliverer(struct root *root)
 {
 	struct root_child *oldest = NULL;
-	unsigned count = 0;
+	unsigned count = 0, leaving = 0;
 
 	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
-		if (child->restarts || child->told_to_stop)
+		if (child->restarts)
 			continue;
+		if (child->told_to_stop) {
+			leaving++;
+			continue;
+		}
 		count++;
 		if (!oldest || child->asked < oldest->asked)
 			oldest = child;
 	}
+	if (leaving >= SYSTEM_DELIVERERS_LEAVING_MAX)
+		return false;
 	if (count >= SYSTEM_DELIVERERS_MAX)
 		root_tell_stop(oldest, 0);
+	return true;
 }
 
+/* May wait. */
 static void
 serve_need_deliver(struct root *root, struct root_child *queue, struct slice user)
 {
@@ -195,12 +229,13 @@ serve_need_deliver(struct root *root, struct root_child *queue, struct slice use
 	if (!root->as_root && !is_own_login(root, login)) {
 		refusal.no_deliver.reason =
 			SLICE("not running as root: mail can be delivered as the caller only");
+	} else if (!make_room_for_deliverer(root)) {
+		refusal.no_deliver.reason = SLICE("too many deliverers begin and end now");
 	} else {
-		make_room_for_deliverer(root);
-		child = root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests & 4095),
-			user, slice_of(NULL, 0), false);
+		child = root_add_child(root, ROLE_DELIVER, root_new_deliverer_number(root), user,
+			slice_of(NULL, 0), false);
 		child->run_as = slice_from(child->name, sizeof "system:" - 1);
-		child->asked = root->requests;
+		child->asked = ++root->requests;
 		error = root_start_child(child);
 		if (error == OK)
 			return;
@@ -213,19 +248,101 @@ serve_need_deliver(struct root *root, struct root_child *queue, struct slice use
 			LOG_STRING("error", error_text(error)));
 }
 
+/* Who may have whom ended: the counterparts that it works with. */
+static bool
+may_end(enum role by, enum role whom)
+{
+	switch (by) {
+	case ROLE_QUEUE:
+		return whom == ROLE_SESSION || whom == ROLE_DELIVER || whom == ROLE_ADMIN;
+	case ROLE_LOOKUP:
+		return whom == ROLE_SESSION;
+	default:
+		return false;
+	}
+}
+
 static void
-end_broken(struct root *root, uint32_t instance)
+log_end(const struct root_child *child, enum role by, const char *why)
+{
+	log_event(child->root->env, LOG_ERROR, "process_ended",
+		LOG_STRING("role", role_name(child->role)), LOG_NUMBER("worker", child->worker),
+		LOG_SLICE("name", child->name), LOG_STRING("by", role_name(by)),
+		LOG_STRING("why", why));
+}
+
+static enum error
+end_broken(struct root *root, enum role by, uint32_t instance)
 {
 	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->instance != instance || child->pid == 0 || child->told_to_stop)
 			continue;
-		log_event(root->env, LOG_ERROR, "process_ended",
-			LOG_STRING("role", role_name(child->role)),
-			LOG_NUMBER("worker", child->worker), LOG_SLICE("name", child->name),
-			LOG_STRING("why", "the queue can't work with it"));
+		if (!may_end(by, child->role))
+			return ERROR_FORMAT;
+		log_end(child, by, "its counterpart can't work with it");
 		root->options->spawner->kill(root->options->spawner, child);
 	}
+	return OK;
+}
+
+/* A process that has lost something finishes what it can; then another starts with everything. */
+static enum error
+end_by_own_wish(struct root_child *child)
+{
+	struct ipc_message stop = {
+		.kind = IPC_STOP, .stop = {.grace_ms = (uint32_t)(OWN_END_GRACE_US / US_PER_MS)}};
+
+	if (child->told_to_stop || child->end_by != MONO_NEVER)
+		return OK;
+	log_end(child, child->role, "it lacks something that it needs");
+	child->end_by = loop_deadline(child->root->env->loop, OWN_END_KILL_US);
+	return channel_try_send(&child->channel, &stop);
+}
+
+static enum error
+hear_ready(struct root_child *child)
+{
+	if (child->ready)
+		return ERROR_FORMAT;
+	child->ready = true;
+	child->asked_again = false;
+	task_event_signal(&child->root->changed);
+	return child->restarts ? OK : root_connect_child(child);
+}
+
+static enum error
+child_hear(struct root_child *child, const struct ipc_message *message)
+{
+	switch (message->kind) {
+	case IPC_READY:
+		return hear_ready(child);
+	case IPC_UNABLE:
+		return end_by_own_wish(child);
+	case IPC_BROKEN:
+		return end_broken(child->root, child->role, message->broken.instance);
+	case IPC_NEED_DELIVER:
+		serve_need_deliver(child->root, child, message->need_deliver.user);
+		return OK;
+	default:
+		return ERROR_FORMAT;
+	}
+}
+
+/* May wait: the next message, and what follows from it. */
+static enum error
+child_hear_next(struct root_child *child)
+{
+	struct loop *loop = child->root->env->loop;
+	struct ipc_message message;
+
+	if (loop_now(loop) >= child->end_by)
+		return ERROR_TIMEOUT;
+	enum error error = channel_receive(&child->channel, child->end_by, &message);
+	if (error == OK)
+		error = child_hear(child, &message);
+	channel_relax(&child->channel);
+	return error;
 }
 
 /* May wait: what the child says, until its channel ends. */
@@ -233,27 +350,26 @@ static void
 child_listen(struct root_child *child)
 {
 	struct root *root = child->root;
-	struct ipc_message message;
-	enum error error;
+	enum error error = OK;
 
-	while ((error = channel_receive(&child->channel, MONO_NEVER, &message)) == OK) {
-		if (message.kind == IPC_READY) {
-			child->ready = true;
-			child->asked_again = false;
-			task_event_signal(&root->changed);
-			if (!child->restarts && root_connect_child(child) != OK)
-				break;
-		} else if (message.kind == IPC_BROKEN) {
-			end_broken(root, message.broken.instance);
-		} else if (message.kind == IPC_NEED_DELIVER) {
-			serve_need_deliver(root, child, message.need_deliver.user);
-		}
-		channel_relax(&child->channel);
+	for (unsigned heard = 1; error == OK; heard++) {
+		error = child_hear_next(child);
+		if (heard % MESSAGES_A_TURN != 0)
+			continue;
+		task_yield(root->env->loop);
+		if (error == OK && task_is_cancelled(root->env->loop))
+			error = ERROR_CANCELLED;
 	}
+	if (error == ERROR_CLOSED)
+		return;
 	if (error == ERROR_FORMAT)
 		log_event(root->env, LOG_ERROR, "process_broke_the_rules",
 			LOG_STRING("role", role_name(child->role)),
 			LOG_NUMBER("worker", child->worker));
+	else if (error == ERROR_TIMEOUT)
+		log_end(child, ROLE_ROOT, "it did not end in time");
+	if (child->pid != 0)
+		root->options->spawner->kill(root->options->spawner, child);
 }
 
 /* May wait: the process has closed its channel, or broke it; a moment later it must be gone. */
@@ -388,7 +504,8 @@ child_run(void *arg)
 		bool was_ready = child->ready;
 		child_take_apart(child);
 		if (!child->told_to_stop && !root->stopping) {
-			child_report_death(child);
+			if (child->had_process)
+				child_report_death(child);
 			root->start_failed |= !root->started && !was_ready && child->restarts;
 			if (child->restarts || child->asked_again)
 				child_pause(child);
@@ -399,6 +516,7 @@ child_run(void *arg)
 		return;
 	if (!child->told_to_stop)
 		child_refuse_deliveries(child);
+	root_disconnect_log(child);
 	root_free_child(child);
 }
 

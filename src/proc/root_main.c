@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #define ENVIRONMENT_KEPT_MAX 8
+#define OPEN_FILES_WANTED    65536
 
 struct core {
 	struct env env;
@@ -126,7 +128,9 @@ signals_run(void *arg)
 			return;
 		if (info.ssi_signo == SIGCHLD)
 			reap(core);
-		else if (info.ssi_signo != SIGHUP)
+		else if (info.ssi_signo == SIGHUP)
+			root_reopen_log(core->root);
+		else
 			root_stop(core->root);
 	}
 }
@@ -150,6 +154,19 @@ root_task(void *arg)
 	loop_stop(core->env.loop);
 }
 
+/* As many open files as the system lets us have, within reason: sessions and tables need one each,
+ * and many shells start programs with room for 1024. The children inherit it. */
+static void
+raise_open_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= OPEN_FILES_WANTED)
+		return;
+	files.rlim_cur = files.rlim_max < OPEN_FILES_WANTED ? files.rlim_max : OPEN_FILES_WANTED;
+	setrlimit(RLIMIT_NOFILE, &files); /* refused: sessions are limited by what there is */
+}
+
 static enum error
 watch_signals(struct core *core)
 {
@@ -168,25 +185,6 @@ watch_signals(struct core *core)
 	return watch_open(&core->signals, core->env.loop, core->signal_fd, POLL_READABLE);
 }
 
-static enum error
-load_configuration(struct core *core, struct arena *arena)
-{
-	struct conf_problems problems;
-	struct buffer text;
-
-	conf_problems_init(&problems, core->env.memory);
-	enum error error =
-		conf_load(&core->env, arena, AT_FDCWD, core->conf_file, &core->conf, &problems);
-	if (error != OK) {
-		buffer_init(&text, core->env.memory, 65536);
-		conf_problems_format(&problems, &text);
-		fprintf(stderr, "%s", buffer_text(&text));
-		buffer_done(&text);
-	}
-	conf_problems_done(&problems);
-	return error;
-}
-
 int
 root_main(const char *conf_file, const char *const programs[3])
 {
@@ -194,13 +192,14 @@ root_main(const char *conf_file, const char *const programs[3])
 		.programs = programs,
 		.conf_file = conf_file,
 		.exit_code = EX_OSERR};
-	struct loop_options options = {.watchdog_us = 0};
+	struct loop_options options = {.watchdog_us = LOOP_WATCHDOG_US};
 	struct arena arena;
 
 	umask(077);
+	raise_open_files();
 	env_init_linux(&core.env);
 	arena_init(&arena, core.env.memory, CONF_ARENA_MAX);
-	if (load_configuration(&core, &arena) == OK) {
+	if (conf_load_or_say(&core.env, &arena, conf_file, &core.conf) == OK) {
 		loop_new(&core.env, &options);
 		task_group_init(&core.tasks, core.env.loop);
 		if (watch_signals(&core) == OK &&

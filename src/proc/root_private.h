@@ -9,11 +9,15 @@
 #include "ipc/log_ring.h"
 #include "proc/root.h"
 
+#include <sys/un.h>
+
 #define RING_BLOCKS                                                                               \
 	4096 /* 64 MiB a session worker, used as they are touched; half of it is more blocks than \
 		it has sessions by default */
-#define ROOT_NAME_MAX         320
-#define SYSTEM_DELIVERERS_MAX 64
+#define ROOT_NAME_MAX                 320
+#define SYSTEM_DELIVERERS_MAX         64
+#define SYSTEM_DELIVERERS_LEAVING_MAX 16   /* beside them: those on their way out */
+#define WORKER_NUMBERS                4096 /* of a role */
 
 /* An open folder or socket that children get. */
 struct root_folder {
@@ -29,6 +33,10 @@ struct root_listener {
 	enum role role;
 	struct slice name;
 	int fd;
+	/* A Unix socket's file, which goes at the end if it is still this one; "": none. */
+	char path[sizeof(struct sockaddr_un)];
+	dev_t device;
+	ino_t inode;
 };
 
 struct root_child {
@@ -44,7 +52,9 @@ struct root_child {
 	bool connected; /* its channel works and it had START: others may be connected to it */
 	bool ready;
 	bool told_to_stop;
+	bool had_process; /* in its present life; else there is no exit status */
 	int exit_status;
+	mono_us end_by;  /* of a process that asked for its end; MONO_NEVER */
 	int log_ring_fd; /* as long as the child's place exists */
 	int wake_fd;     /* of the present process; -1 */
 	mono_us started_at;
@@ -71,6 +81,7 @@ struct root {
 	struct task_event changed; /* a child became ready or ended, or root shall stop */
 	uint32_t workers;
 	uint64_t requests;
+	uint32_t last_deliverer; /* number */
 	uint32_t instances;
 	bool as_root;
 	bool stopping;
@@ -85,6 +96,8 @@ MUST_CHECK enum error root_start_child(struct root_child *child);
 /* STOP; its end is seen by root->changed. */
 void root_tell_stop(struct root_child *child, int64_t grace_us);
 void root_free_child(struct root_child *child);
+/* A number that no deliverer has: their log rings are told apart by it. */
+uint32_t root_new_deliverer_number(struct root *root);
 struct root_child *root_find_child(struct root *root, enum role role, struct slice name);
 
 /* root_wire.c */
@@ -93,6 +106,11 @@ struct root_child *root_find_child(struct root *root, enum role role, struct sli
 MUST_CHECK enum error root_wire_child(struct root_child *child);
 /* The connections alone, with all living counterparts. */
 MUST_CHECK enum error root_connect_child(struct root_child *child);
+
+/* What `log` needs of a child that will not come again. */
+void root_disconnect_log(struct root_child *child);
+/* The log file, anew; for `log` if it lives. */
+MUST_CHECK enum error root_send_log_file(struct root *root, struct root_child *log);
 
 /* root_setup.c */
 /* Folders, sockets and the list of children, from the configuration. Exit code; 0 is good. */

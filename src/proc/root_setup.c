@@ -5,6 +5,7 @@
  */
 #include "mailbox/template.h"
 #include "net/listener.h"
+#include "proc/find_user.h"
 #include "proc/root_private.h"
 
 #include <errno.h>
@@ -17,7 +18,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define WORKERS_MAX 64
+#define WORKERS_MAX         64
+#define LOG_FILE_MODE       0640
+#define CONTROL_FOLDER_MODE 0750
 
 static int __attribute__((format(printf, 3, 4)))
 problem(const struct root *root, int exit_code, const char *format, ...)
@@ -48,7 +51,7 @@ find_owner(struct root *root, struct slice name, struct user *ret_user)
 	*ret_user = (struct user){.uid = geteuid(), .gid = getegid()};
 	if (!root->as_root || name.len == 0)
 		return EX_OK;
-	if (!text || env->users->find(env->world, text, ret_user) < 0)
+	if (!text || find_user_offloaded(env, text, ret_user, USER_LOOKUP_US) != OK)
 		return problem(root, EX_CONFIG,
 			"there is no user \"%.*s\": make one (adduser --system --group %.*s) or "
 			"name another",
@@ -61,6 +64,15 @@ find_owner(struct root *root, struct slice name, struct user *ret_user)
 	return EX_OK;
 }
 
+static int
+give_away(struct root *root, int fd, const struct user *owner, mode_t mode)
+{
+	struct env *env = root->env;
+	int result = root->as_root ? env->disk->fchown(env->world, fd, owner->uid, owner->gid) : 0;
+
+	return result < 0 ? result : env->disk->fchmod(env->world, fd, mode);
+}
+
 /* Opens a folder, made now if only its last component is missing. */
 static int
 open_folder(struct root *root, const char *path, const struct user *owner, mode_t mode, int *ret_fd)
@@ -68,26 +80,30 @@ open_folder(struct root *root, const char *path, const struct user *owner, mode_
 	struct env *env = root->env;
 	struct stat stat;
 
-	bool made = mkdir(path, mode) == 0;
-	if (!made && errno != EEXIST)
-		return problem(
-			root, EX_CANTCREAT, "can't make the folder %s: %s", path, strerror(errno));
+	int result = env->disk->mkdirat(env->world, AT_FDCWD, path, mode);
+	bool made = result == 0;
+	if (!made && result != -EEXIST)
+		return problem(root, EX_CANTCREAT, "can't make the folder %s: %s", path,
+			strerror(-result));
 	int fd = env->disk->openat(env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return problem(
 			root, EX_NOPERM, "can't open the folder %s: %s", path, strerror(-fd));
-	if (made && root->as_root && fchown(fd, owner->uid, owner->gid) < 0) {
-		close(fd);
+	/* Root's mask is tight: what is meant for others' use is said so. */
+	result = made ? give_away(root, fd, owner, mode) : 0;
+	if (result < 0) {
+		env->disk->close(env->world, fd);
 		return problem(root, EX_NOPERM, "can't give the folder %s to its user: %s", path,
-			strerror(errno));
+			strerror(-result));
 	}
-	if (fstat(fd, &stat) < 0) {
-		close(fd);
+	result = env->disk->fstat(env->world, fd, &stat);
+	if (result < 0) {
+		env->disk->close(env->world, fd);
 		return problem(
-			root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(errno));
+			root, EX_OSERR, "can't look at the folder %s: %s", path, strerror(-result));
 	}
 	if (root->as_root && stat.st_uid != owner->uid) {
-		close(fd);
+		env->disk->close(env->world, fd);
 		return problem(root, EX_NOPERM,
 			"the folder %s belongs to user %u, not to user %u: chown it, or change the "
 			"configuration",
@@ -149,7 +165,7 @@ set_up_owner(struct root *root, struct slice owner, struct slice template)
 		return problem(root, EX_CONFIG, "the mailbox template \"%.*s\" can't be used: %s",
 			SLICE_ARGS(template), what);
 	if (!root_find_child(root, ROLE_DELIVER, owner))
-		root_add_child(root, ROLE_DELIVER, (uint32_t)(++root->requests), owner,
+		root_add_child(root, ROLE_DELIVER, root_new_deliverer_number(root), owner,
 			root->as_root ? owner : slice_of(NULL, 0), true);
 	return set_up_folder(
 		root, ROLE_DELIVER, owner, mailbox_template_root(template), owner, 0750);
@@ -175,7 +191,7 @@ set_up_mailboxes(struct root *root)
 /* Root opens it, so that it may lie in a folder where the log process can make nothing, /var/log
  * for one. */
 static int
-set_up_log_file(struct root *root)
+open_log_file(struct root *root, int *ret_fd)
 {
 	struct env *env = root->env;
 	struct slice path = root->conf->log.file;
@@ -187,9 +203,9 @@ set_up_log_file(struct root *root)
 		return code;
 	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY |
 		    O_NONBLOCK; /* a FIFO there must not stop the start */
-	int fd =
-		text ? env->disk->openat(env->world, AT_FDCWD, text, flags | O_CREAT | O_EXCL, 0640)
-		     : -ENOMEM;
+	int fd = text ? env->disk->openat(
+				env->world, AT_FDCWD, text, flags | O_CREAT | O_EXCL, LOG_FILE_MODE)
+		      : -ENOMEM;
 	bool made = fd >= 0;
 	if (fd == -EEXIST)
 		fd = env->disk->openat(env->world, AT_FDCWD, text, flags, 0);
@@ -198,19 +214,62 @@ set_up_log_file(struct root *root)
 			SLICE_ARGS(path), strerror(-fd));
 	/* Only what was made here is given away: an older file may be somebody's, and root's
 	 * descriptor writes to it anyway. */
-	if (made && root->as_root && fchown(fd, owner.uid, owner.gid) < 0) {
-		close(fd);
+	int result = made ? give_away(root, fd, &owner, LOG_FILE_MODE) : 0;
+	if (result < 0) {
+		env->disk->close(env->world, fd);
 		return problem(root, EX_NOPERM, "can't give the log file %.*s to its user: %s",
-			SLICE_ARGS(path), strerror(errno));
+			SLICE_ARGS(path), strerror(-result));
 	}
 	struct stat stat;
-	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
-		close(fd);
+	if (env->disk->fstat(env->world, fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+		env->disk->close(env->world, fd);
 		return problem(root, EX_CANTCREAT, "the log file %.*s is no regular file",
 			SLICE_ARGS(path));
 	}
-	add_folder(root, ROLE_LOG, slice_of(NULL, 0), path, fd);
+	*ret_fd = fd;
 	return EX_OK;
+}
+
+static int
+set_up_log_file(struct root *root)
+{
+	int fd;
+	int code = open_log_file(root, &fd);
+
+	if (code == EX_OK)
+		add_folder(root, ROLE_LOG, slice_of(NULL, 0), root->conf->log.file, fd);
+	return code;
+}
+
+/* The old descriptor's file may have been renamed, or be somebody's copy by now; nothing is written
+ * to it once `log` has the new one. */
+void
+root_reopen_log(struct root *root)
+{
+	struct env *env = root->env;
+	struct root_child *log = root_find_child(root, ROLE_LOG, SLICE(""));
+	enum error error = OK;
+	int fd;
+
+	if (root->conf->log.to != CONF_LOG_FILE)
+		return;
+	if (open_log_file(root, &fd) != EX_OK) {
+		log_event(env, LOG_ERROR, "log_not_reopened",
+			LOG_SLICE("file", root->conf->log.file),
+			LOG_STRING("effect", "the old file stays in use"));
+		return;
+	}
+	list_for_each (link, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		if (folder->role != ROLE_LOG)
+			continue;
+		env->disk->close(env->world, folder->fd);
+		folder->fd = fd;
+	}
+	if (log && log->connected)
+		error = root_send_log_file(root, log);
+	log_event(env, error == OK ? LOG_INFO : LOG_ERROR, "log_reopened",
+		LOG_SLICE("file", root->conf->log.file), LOG_STRING("result", error_text(error)));
 }
 
 static int
@@ -223,6 +282,34 @@ set_up_state(struct root *root)
 	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;
 }
 
+/* Of a Unix socket: so that at the end no successor's is removed. */
+static void
+remember_file(struct env *env, struct root_listener *listener, const struct endpoint *endpoint)
+{
+	const struct sockaddr_un *address = (const struct sockaddr_un *)&endpoint->address;
+	struct stat stat;
+
+	if (address->sun_family != AF_UNIX ||
+		env->disk->fstatat(
+			env->world, AT_FDCWD, address->sun_path, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	memcpy(listener->path, address->sun_path, sizeof address->sun_path);
+	listener->device = stat.st_dev;
+	listener->inode = stat.st_ino;
+}
+
+static void
+remove_file(struct env *env, const struct root_listener *listener)
+{
+	struct stat stat;
+
+	if (*listener->path &&
+		env->disk->fstatat(
+			env->world, AT_FDCWD, listener->path, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+		stat.st_dev == listener->device && stat.st_ino == listener->inode)
+		env->disk->unlinkat(env->world, AT_FDCWD, listener->path, 0);
+}
+
 static int
 bind_listener(struct root *root, enum role role, struct slice name, struct slice address, int type)
 {
@@ -232,7 +319,7 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 	if (endpoint_parse(address, &endpoint) != OK)
 		return problem(root, EX_CONFIG, "\"%.*s\" is no address to listen on",
 			SLICE_ARGS(address));
-	if (listener_bind(&endpoint, type, &fd, &why) != OK)
+	if (listener_bind(root->env, &endpoint, type, &fd, &why) != OK)
 		return problem(root, why == EACCES || why == EPERM ? EX_NOPERM : EX_UNAVAILABLE,
 			"can't listen on %.*s: %s%s", SLICE_ARGS(address), strerror(why),
 			why == EADDRINUSE ? " (another server runs there; ss -ltnp tells which)"
@@ -240,6 +327,7 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 					  : "");
 	struct root_listener *listener = memory_get(root->env->memory, sizeof *listener);
 	*listener = (struct root_listener){.role = role, .name = name, .fd = fd};
+	remember_file(root->env, listener, &endpoint);
 	list_append(&root->listeners, &listener->link);
 	return EX_OK;
 }
@@ -257,6 +345,32 @@ set_up_listeners(struct root *root)
 	return code;
 }
 
+/* Makes the folder unless it is there. */
+static int
+make_control_folder(struct root *root, const char *path)
+{
+	struct env *env = root->env;
+
+	int result = env->disk->mkdirat(env->world, AT_FDCWD, path, CONTROL_FOLDER_MODE);
+
+	if (result < 0)
+		return result == -EEXIST ? EX_OK
+					 : problem(root, EX_CANTCREAT,
+						   "can't make the folder %s for the control "
+						   "socket: %s",
+						   path, strerror(-result));
+	int fd = env->disk->openat(
+		env->world, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	int code = EX_OK;
+	result = fd < 0 ? fd : env->disk->fchmod(env->world, fd, CONTROL_FOLDER_MODE);
+	if (result < 0)
+		code = problem(root, EX_CANTCREAT, "can't set the mode of the folder %s: %s", path,
+			strerror(-result));
+	if (fd >= 0)
+		env->disk->close(env->world, fd);
+	return code;
+}
+
 /* In a folder that only its users enter: the socket's own mode is no protection everywhere. */
 static int
 set_up_control(struct root *root)
@@ -264,15 +378,14 @@ set_up_control(struct root *root)
 	struct slice path = root->conf->control;
 	struct buffer address;
 	char *parent = text_of(root, parent_of(path));
+	int code = parent ? make_control_folder(root, parent) : EX_OSERR;
 
-	if (parent && mkdir(parent, 0750) < 0 && errno != EEXIST)
-		return problem(root, EX_CANTCREAT,
-			"can't make the folder %s for the control socket: %s", parent,
-			strerror(errno));
+	if (code != EX_OK)
+		return code;
 	buffer_init(&address, root->env->memory, 4096);
 	buffer_append_text(&address, "unix:");
 	buffer_append(&address, path);
-	int code = bind_listener(
+	code = bind_listener(
 		root, ROLE_ADMIN, SLICE("control"), buffer_slice(&address), SOCK_SEQPACKET);
 	buffer_done(&address);
 	return code;
@@ -318,7 +431,6 @@ void
 root_take_down(struct root *root)
 {
 	struct env *env = root->env;
-	char *control = text_of(root, root->conf->control);
 
 	list_for_each_safe (link, next, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
@@ -327,9 +439,8 @@ root_take_down(struct root *root)
 	}
 	list_for_each_safe (link, next, &root->listeners) {
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
+		remove_file(env, listener);
 		env->net->close(env->world, listener->fd);
-		if (listener->role == ROLE_ADMIN && control)
-			unlink(control);
 		memory_put(env->memory, listener);
 	}
 	list_for_each_safe (link, next, &root->children)

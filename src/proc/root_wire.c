@@ -5,12 +5,6 @@
 #include "ipc/ring.h"
 #include "proc/root_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 struct pair {
 	enum role a;
 	enum role b;
@@ -32,16 +26,16 @@ tell(struct root_child *child, const struct ipc_message *message)
 	return channel_try_send(&child->channel, message);
 }
 
-/* What a role may see of the configuration, as a memfd. */
+/* What a role may see of the configuration, as sealed memory. */
 static enum error
 conf_view_new(struct root *root, enum role role, int *ret_fd)
 {
 	struct env *env = root->env;
 	struct buffer text;
-	int fd = memfd_create("veredus-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = env->shared->create(env->world, "veredus-configuration", 0);
 
 	if (fd < 0)
-		return error_from_errno(errno);
+		return error_from_errno(-fd);
 	buffer_init(&text, env->memory, CONF_TEXT_MAX);
 	conf_print(root->conf, process_conf_readers(role), &text);
 	enum error error = buffer_error(&text);
@@ -49,12 +43,11 @@ conf_view_new(struct root *root, enum role role, int *ret_fd)
 	if (error == OK && text.len > 0 &&
 		env->disk->pwritev(env->world, fd, &piece, 1, 0) != (ssize_t)text.len)
 		error = ERROR_NO_MEMORY;
-	if (error == OK && fcntl(fd, F_ADD_SEALS,
-				   F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		error = error_from_errno(errno);
+	if (error == OK)
+		error = error_from_errno(-env->shared->seal(env->world, fd, SHARED_CONSTANT));
 	buffer_done(&text);
 	if (error != OK)
-		close(fd);
+		env->disk->close(env->world, fd);
 	else
 		*ret_fd = fd;
 	return error;
@@ -73,7 +66,7 @@ send_start(struct root_child *child)
 	if (error != OK)
 		return error;
 	error = tell(child, &message);
-	close(message.fds[0]);
+	root->env->disk->close(root->env->world, message.fds[0]);
 	return error;
 }
 
@@ -105,30 +98,33 @@ send_ring(struct root_child *to, const struct root_child *session, int memory_fd
 static enum error
 connect_ring(struct root_child *session, struct root_child *queue)
 {
+	struct env *env = session->root->env;
 	int memory_fd;
-	enum error error = ring_memory_new(RING_BLOCKS, &memory_fd);
+	enum error error = ring_memory_new(env, RING_BLOCKS, &memory_fd);
 
 	if (error != OK)
 		return error;
 	error = send_ring(queue, session, memory_fd, session->wake_fd);
 	if (error == OK)
 		error = send_ring(session, session, memory_fd, queue->wake_fd);
-	close(memory_fd);
+	env->disk->close(env->world, memory_fd);
 	return error;
 }
 
 static enum error
 connect_pair(const struct pair *pair, struct root_child *a, struct root_child *b)
 {
+	struct env *env = a->root->env;
 	int fds[2];
+	int result = env->net->pair(env->world, SOCK_SEQPACKET, fds);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-		return error_from_errno(errno);
+	if (result < 0)
+		return error_from_errno(-result);
 	enum error error = send_peer(a, b, fds[0]);
 	if (error == OK)
 		error = send_peer(b, a, fds[1]);
-	close(fds[0]);
-	close(fds[1]);
+	env->net->close(env->world, fds[0]);
+	env->net->close(env->world, fds[1]);
 	if (error == OK && pair->ring)
 		error = connect_ring(a, b);
 	return error;
@@ -181,6 +177,36 @@ connect_log(struct root_child *child)
 	return error;
 }
 
+void
+root_disconnect_log(struct root_child *child)
+{
+	struct root *root = child->root;
+	struct root_child *log = root_find_child(root, ROLE_LOG, SLICE(""));
+	struct ipc_message message = {.kind = IPC_LOG_RING_GONE,
+		.log_ring_gone = {.role = child->role, .worker = child->worker}};
+
+	/* One that is not there now will not get this ring at all. */
+	if (child->log_ring_fd < 0 || !log || !log->connected)
+		return;
+	enum error error = tell(log, &message);
+	if (error != OK && error != ERROR_CLOSED)
+		log_event(root->env, LOG_WARNING, "log_not_told",
+			LOG_STRING("role", role_name(child->role)),
+			LOG_NUMBER("worker", child->worker),
+			LOG_STRING("error", error_text(error)));
+}
+
+static enum error
+send_folder(struct root_child *child, const struct root_folder *folder)
+{
+	struct ipc_message message = {.kind = IPC_FOLDER,
+		.folder = {.path = folder->path},
+		.fds = {folder->fd},
+		.fd_count = 1};
+
+	return tell(child, &message);
+}
+
 static enum error
 send_folders(struct root_child *child)
 {
@@ -192,13 +218,20 @@ send_folders(struct root_child *child)
 		if (error != OK || folder->role != child->role ||
 			!slice_equal(folder->name, child->name))
 			continue;
-		struct ipc_message message = {.kind = IPC_FOLDER,
-			.folder = {.path = folder->path},
-			.fds = {folder->fd},
-			.fd_count = 1};
-		error = tell(child, &message);
+		error = send_folder(child, folder);
 	}
 	return error;
+}
+
+enum error
+root_send_log_file(struct root *root, struct root_child *log)
+{
+	list_for_each (link, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		if (folder->role == ROLE_LOG)
+			return send_folder(log, folder);
+	}
+	return OK;
 }
 
 static enum error

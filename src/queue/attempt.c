@@ -76,7 +76,7 @@ queue_read_envelope(struct queue_service *service, const struct queued *queued, 
 	enum error error = queue_segment_fd(service, queued->message.segment, &fd);
 	if (error != OK)
 		return error;
-	buffer_init(&payload, service->env->memory, QUEUE_ENVELOPE_MAX);
+	buffer_init(&payload, service->env->memory, ENVELOPE_BYTES_MAX);
 	error = spool_read_record(service->env, fd, &queued->message, &payload);
 	if (error == OK && !arena_copy(arena, buffer_slice(&payload), &copy))
 		error = ERROR_NO_MEMORY;

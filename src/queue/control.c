@@ -103,6 +103,9 @@ control_run(void *arg)
 		struct ipc_queue_list request = message.queue_list;
 		error = answer_list(link, &request);
 	}
+	/* It lives, and would find no queue behind its channel until there is another. */
+	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
+		link->service->root->broken(link->service->root_arg, link->instance);
 	channel_close(&link->channel);
 	memory_put(env->memory, link);
 }

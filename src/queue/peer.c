@@ -11,8 +11,6 @@
 #include "queue/queue_private.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 
 #define COPY_PIECE 65536
 
@@ -136,16 +134,16 @@ copy_content(struct queue_service *service, const struct spool_reference *conten
 static enum error
 make_copy(struct queue_service *service, const struct spool_reference *content, int *ret_memfd)
 {
-	int memfd = memfd_create("veredus-content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct env *env = service->env;
+	int memfd = env->shared->create(env->world, "veredus-content", 0);
 
 	if (memfd < 0)
-		return error_from_errno(errno);
+		return error_from_errno(-memfd);
 	enum error error = copy_content(service, content, memfd);
-	if (error == OK && fcntl(memfd, F_ADD_SEALS,
-				   F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	if (error == OK && env->shared->seal(env->world, memfd, SHARED_CONSTANT) < 0)
 		error = ERROR_UNSUPPORTED;
 	if (error != OK) {
-		service->env->disk->close(service->env->world, memfd);
+		env->disk->close(env->world, memfd);
 		return error;
 	}
 	*ret_memfd = memfd;
@@ -480,6 +478,7 @@ queue_service_add_deliver(
 			LOG_STRING("error", error_text(error)));
 		channel_close(&channel->channel);
 		memory_put(env->memory, channel);
+		service->root->broken(service->root_arg, instance);
 		return;
 	}
 	peer->channel = channel;

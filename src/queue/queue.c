@@ -6,15 +6,18 @@
 #include "queue/queue_private.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define RESULTS_WAIT_US \
 	(20 * US_PER_MS) /* rule W4: what a crash may forget, and the next try finds done */
-#define INTAKE_A_TURN    64
-#define INTAKE_RETRY_US  (500 * US_PER_MS)
-#define LOCK_WAIT_US     (10 * US_PER_S)
-#define LOCK_RETRY_US    (20 * US_PER_MS)
-#define JOURNAL_BYTES    (16u << 20)
-#define FILL_BYTES_PER_S (100u << 20)
+#define INTAKE_A_TURN     64
+#define INTAKE_RETRY_US   (500 * US_PER_MS)
+#define LOCK_WAIT_US      (10 * US_PER_S)
+#define LOCK_RETRY_US     (20 * US_PER_MS)
+#define OPEN_RETRY_US     US_PER_S /* of a spool that could not be opened for lack of space */
+#define OPEN_RETRY_MAX_US (30 * US_PER_S)
+#define JOURNAL_BYTES     (16u << 20)
+#define FILL_BYTES_PER_S  (100u << 20)
 
 /* Domains first, then routes, as in the configuration. */
 static void
@@ -57,7 +60,8 @@ writer_has_troubles(const struct writer *writer)
 	const struct writer_troubles *t = &writer->troubles;
 
 	return (atomic_load(&t->failed_commits) | atomic_load(&t->damaged_rings) |
-		       atomic_load(&t->refused_messages) | atomic_load(&t->lost_results)) != 0;
+		       atomic_load(&t->refused_messages) | atomic_load(&t->lost_results)) != 0 ||
+	       atomic_load(&t->space_changed);
 }
 
 static void
@@ -149,9 +153,12 @@ session_link_run(void *arg)
 	struct session_link *link = arg;
 	struct queue_service *service = link->service;
 	struct ipc_message message;
+	enum error error;
 
-	while (channel_receive(&link->channel, MONO_NEVER, &message) == OK)
+	while ((error = channel_receive(&link->channel, MONO_NEVER, &message)) == OK)
 		ipc_close_fds(service->env, &message);
+	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
+		service->root->broken(service->root_arg, link->instance);
 	if (service->sessions[link->worker] == link) {
 		service->sessions[link->worker] = NULL;
 		writer_detach(&service->writer, link->worker);
@@ -182,6 +189,7 @@ queue_service_add_session(
 	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "session"),
 		LOG_STRING("error", error_text(error)));
 	session_link_free(link);
+	service->root->broken(service->root_arg, instance); /* it would wait for a queue for ever */
 }
 
 void
@@ -201,12 +209,13 @@ queue_service_add_ring(
 }
 
 void
-queue_service_set_admin(struct queue_service *service, int channel_fd)
+queue_service_set_admin(struct queue_service *service, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
 	struct admin_link *link = memory_get(env->memory, sizeof *link);
 
 	link->service = service;
+	link->instance = instance;
 	enum error error =
 		channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_ADMIN);
 	if (error == OK)
@@ -217,6 +226,7 @@ queue_service_set_admin(struct queue_service *service, int channel_fd)
 		LOG_STRING("error", error_text(error)));
 	channel_close(&link->channel);
 	memory_put(env->memory, link);
+	service->root->broken(service->root_arg, instance);
 }
 
 static enum error
@@ -260,9 +270,25 @@ end_broken_sessions(struct queue_service *service)
 }
 
 static void
+report_space(struct queue_service *service)
+{
+	struct env *env = service->env;
+
+	if (!atomic_exchange(&service->writer.troubles.space_changed, false))
+		return;
+	bool has_space = writer_has_space(&service->writer);
+	log_event(env, has_space ? LOG_INFO : LOG_WARNING,
+		has_space ? "space_again" : "space_missing",
+		LOG_NUMBER("free", env->disk->free_bytes(env->world, service->spool_fd)),
+		LOG_NUMBER("reserve", (int64_t)service->conf->spool_reserve),
+		LOG_STRING("effect", has_space ? "new mail is taken" : "new mail gets 452"));
+}
+
+static void
 report_troubles(struct queue_service *service)
 {
 	end_broken_sessions(service);
+	report_space(service);
 
 	struct writer_troubles *t = &service->writer.troubles;
 	uint32_t commits = atomic_exchange(&t->failed_commits, 0);
@@ -406,8 +432,12 @@ open_spool(struct queue_service *service)
 	}
 	if (error != OK) {
 		log_event(env, LOG_ERROR, "spool_unusable", LOG_STRING("error", error_text(error)),
-			LOG_STRING("hint", error == ERROR_EXISTS ? "another veredus uses this spool"
-								 : "see docs/spool.md"));
+			LOG_STRING("hint",
+				error == ERROR_EXISTS ? "another veredus uses this spool"
+				: error == ERROR_NO_SPACE
+					? "it is tried again when there is space; until then "
+					  "nothing is taken or delivered"
+					: "see docs/spool.md"));
 		return error;
 	}
 	log_event(env, LOG_INFO, "spool_open", LOG_NUMBER("messages", service->message_count),
@@ -415,16 +445,15 @@ open_spool(struct queue_service *service)
 	return OK;
 }
 
-enum error
-queue_service_go(struct queue_service *service)
+/* With the spool open. */
+static enum error
+start_work(struct queue_service *service)
 {
 	struct loop *loop = service->env->loop;
 
-	if (service->spool_fd < 0)
-		return ERROR_NOT_FOUND;
-	enum error error = open_spool(service);
-	if (error == OK)
-		error = watch_open(&service->wake, loop, service->wake_fd, POLL_READABLE);
+	writer_watch_space(&service->writer, service->spool_fd, service->conf->spool_reserve,
+		service->conf->spool_segment);
+	enum error error = watch_open(&service->wake, loop, service->wake_fd, POLL_READABLE);
 	if (error == OK)
 		error = writer_start(&service->writer, service->spool);
 	if (error == OK)
@@ -434,6 +463,49 @@ queue_service_go(struct queue_service *service)
 	if (error == OK)
 		error = task_start(&service->tasks, "results", results_run, service);
 	return error;
+}
+
+/*
+ * May wait. The disk was too full for recovery to write a new journal. Recovery reads all of the
+ * spool, so it is not tried again before there is room for that.
+ */
+static void
+await_space_run(void *arg)
+{
+	struct queue_service *service = arg;
+	struct env *env = service->env;
+	int64_t wait_us = OPEN_RETRY_US;
+
+	for (;;) {
+		if (task_sleep(env->loop, loop_deadline(env->loop, wait_us)) != OK)
+			return;
+		if (env->disk->free_bytes(env->world, service->spool_fd) < (int64_t)JOURNAL_BYTES)
+			continue;
+		enum error error = open_spool(service);
+		if (error == OK && start_work(service) != OK)
+			abort(); /* no memory for a handful of tasks: root starts another queue */
+		if (error == OK)
+			return;
+		/* A quota, for one, is not in the number of free bytes. */
+		wait_us = wait_us < OPEN_RETRY_MAX_US ? wait_us * 2 : OPEN_RETRY_MAX_US;
+	}
+}
+
+enum error
+queue_service_go(struct queue_service *service)
+{
+	if (service->spool_fd < 0)
+		return ERROR_NOT_FOUND;
+	enum error error = open_spool(service);
+	if (error == OK)
+		return start_work(service);
+	if (error != ERROR_NO_SPACE)
+		return error;
+	/* The server runs, says 452 and looks for space, so that nobody has to start it again. */
+	writer_watch_space(&service->writer, service->spool_fd, service->conf->spool_reserve,
+		service->conf->spool_segment);
+	writer_miss_space(&service->writer);
+	return task_start(&service->tasks, "await space", await_space_run, service);
 }
 
 void

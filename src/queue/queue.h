@@ -39,7 +39,7 @@ void queue_service_add_deliver(
 void
 queue_service_no_deliver(struct queue_service *service, struct slice user, struct slice reason);
 
-void queue_service_set_admin(struct queue_service *service, int channel_fd);
+void queue_service_set_admin(struct queue_service *service, uint32_t instance, int channel_fd);
 
 /* May wait, for a predecessor to let the spool go. Opens it (recovery; blocks) and begins to work.
  */

@@ -14,9 +14,8 @@
 #include "route/route.h"
 #include "schedule/schedule.h"
 
-#define QUEUE_ENVELOPE_MAX   (16u << 20) /* octets of one encoded envelope */
-#define QUEUE_ATTEMPTS_MAX   4096        /* messages tried at the same time */
-#define QUEUE_DELIVERIES_MAX 4096        /* recipients under way at the same time */
+#define QUEUE_ATTEMPTS_MAX   4096 /* messages tried at the same time */
+#define QUEUE_DELIVERIES_MAX 4096 /* recipients under way at the same time */
 #define QUEUE_FRESH_MAX                                                          \
 	4096 /* messages whose envelope is kept from intake to the first attempt \
 	      */
@@ -156,6 +155,7 @@ struct session_link {
 
 struct admin_link {
 	struct queue_service *service;
+	uint32_t instance;
 	struct channel channel;
 };
 

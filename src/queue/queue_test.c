@@ -12,6 +12,7 @@
 #include "queue/session_test.h"
 #include "virtual_env.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -130,7 +131,7 @@ service_start(struct world *world)
 	world->service = queue_service_new(world->env, &world->conf, wake_fd, &root_ops, world);
 	queue_service_set_spool(world->service, dup(world->dir_fd));
 	world->session.wake_fd = world->env->poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(world->env, SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&world->session.ring, world->env, memory_fd, writer_wake_fd));
 	queue_service_add_ring(world->service, 0, memory_fd, dup(world->session.wake_fd));
@@ -401,7 +402,7 @@ list_queue(struct world *world, uint32_t max, struct listed *listed)
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 	ck_assert_ok(channel_open(&channel, world->loop, fds[1], ROLE_ADMIN, ROLE_QUEUE));
-	queue_service_set_admin(world->service, fds[0]);
+	queue_service_set_admin(world->service, 77, fds[0]);
 	do {
 		struct ipc_message ask = {
 			.kind = IPC_QUEUE_LIST, .queue_list = {.from_id = from_id, .max = max}};
@@ -725,6 +726,79 @@ START_TEST(a_system_user_gets_a_sealed_copy)
 }
 END_TEST
 
+/* Of the three calls that make a copy: memory, its content, its seal. */
+enum copy_call { COPY_CREATE, COPY_WRITE, COPY_SEAL, COPY_CALLS };
+
+static struct {
+	struct env real;
+	enum copy_call fails; /* COPY_CALLS: none */
+	int fd;
+} copy_faults;
+
+static int
+copy_create(void *world, const char *name, size_t bytes)
+{
+	if (copy_faults.fails == COPY_CREATE)
+		return -EMFILE;
+	copy_faults.fd = copy_faults.real.shared->create(world, name, bytes);
+	return copy_faults.fd;
+}
+
+static ssize_t
+copy_write(void *world, int fd, const struct iovec *pieces, int count, off_t offset)
+{
+	if (copy_faults.fails == COPY_WRITE && fd == copy_faults.fd)
+		return -ENOSPC;
+	return copy_faults.real.disk->pwritev(world, fd, pieces, count, offset);
+}
+
+static int
+copy_seal(void *world, int fd, unsigned seals)
+{
+	return copy_faults.fails == COPY_SEAL ? -EPERM
+					      : copy_faults.real.shared->seal(world, fd, seals);
+}
+
+/* A copy that cannot be made is a reason to try again later, and leaves no descriptor. */
+static void
+copy_fails_body(void *arg)
+{
+	struct world *world = arg;
+	struct disk_ops disk = *world->env->disk;
+	struct shared_ops shared = *world->env->shared;
+
+	copy_faults.real = *world->env;
+	disk.pwritev = copy_write;
+	shared.create = copy_create;
+	shared.seal = copy_seal;
+	struct deliverer *deliverer = deliverer_start(world, "system:anna");
+	world->env->disk = &disk;
+	world->env->shared = &shared;
+	for (uint32_t i = 0; i < COPY_CALLS; i++) {
+		copy_faults.fails = (enum copy_call)i;
+		SEND(world, "anna@system.example");
+		pass_time(world, US_PER_S);
+		ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), i + 1);
+		ck_assert_uint_eq(world->seen_count, i);
+		copy_faults.fails = COPY_CALLS;
+		pass_time(world, FIRST_US * 12 / 10);
+		wait_for_seen(world, i + 1);
+		ck_assert(world->seen[i].content_good);
+	}
+	pass_time(world, US_PER_S);
+	ck_assert_uint_eq(queue_length(world), 0);
+	world->env->disk = copy_faults.real.disk;
+	world->env->shared = copy_faults.real.shared;
+	service_stop(world);
+	deliverer_end(deliverer);
+}
+
+START_TEST(a_copy_that_fails_is_tried_again)
+{
+	run_with(copy_fails_body);
+}
+END_TEST
+
 /* Nothing under way counts as tried: the next start delivers it at once. */
 static void
 stop_body(void *arg)
@@ -864,5 +938,5 @@ UNIT_MAIN("queue/queue", a_backlog_goes_through_without_pauses,
 	discard_ends_and_hold_holds, what_a_dead_deliverer_had_is_tried_again,
 	a_second_deliverer_takes_nothing_from_the_first,
 	a_deliverer_that_breaks_the_rules_is_dropped, a_system_user_gets_a_sealed_copy,
-	the_end_of_the_queue_is_no_failure, the_list_pages_through_the_queue,
-	what_finds_no_room_is_not_deferred)
+	a_copy_that_fails_is_tried_again, the_end_of_the_queue_is_no_failure,
+	the_list_pages_through_the_queue, what_finds_no_room_is_not_deferred)

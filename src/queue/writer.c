@@ -12,10 +12,9 @@
 
 #include <sys/mman.h>
 
-#define TURN_MESSAGES_MAX  256
-#define TURN_PIECES_MAX    2048        /* of one message: its size limit in ring blocks */
-#define TURN_BYTES_MAX     (64u << 20) /* envelopes of one turn */
-#define ENVELOPE_BYTES_MAX (16u << 20)
+#define TURN_MESSAGES_MAX 256
+#define TURN_PIECES_MAX   2048         /* of one message: its size limit in ring blocks */
+#define TURN_BYTES_MAX    (128u << 20) /* envelopes of one turn, or the largest one alone */
 #define MESSAGE_BYTES_MIN                                                      \
 	16384 /* of a turn's memory: vectors and the like, beside the envelope \
 	       */
@@ -23,6 +22,10 @@
 #define BLOCKED_US \
 	(2 * US_PER_MS) /* until the other thread has made room, or memory is there again */
 #define RESULTS_RETRY_US US_PER_S /* of results whose flush failed */
+#define SPACE_LOOK_US                                                              \
+	(5 * US_PER_S) /* between looks at the free space, and when there is none: \
+			*/
+#define SPACE_MISSED_US US_PER_S
 
 struct writer_ring {
 	struct ring_consumer ring;
@@ -70,6 +73,7 @@ writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, 
 	writer->env.log = NULL;
 	writer->env.loop = NULL;
 	writer->wake_fd = wake_fd;
+	writer->space.dir_fd = -1;
 	handoff_init(&writer->committed, &writer->env, sizeof(struct committed_message), 1024,
 		schedule_wake_fd);
 	handoff_init(&writer->results, &writer->env, sizeof(struct queued_result), 1024, wake_fd);
@@ -110,6 +114,83 @@ writer_done(struct writer *writer)
 }
 
 static void
+ring_show_space(struct writer *writer, struct writer_ring *ring)
+{
+	if (ring->open)
+		ring_consumer_set_no_space(&ring->ring, !writer_has_space(writer));
+}
+
+static void
+space_set(struct writer *writer, bool is_missing)
+{
+	if (atomic_exchange(&writer->space.is_missing, is_missing) == is_missing)
+		return;
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
+		ring_show_space(writer, &writer->rings->active[i]);
+	atomic_store(&writer->troubles.space_changed, true);
+	writer->env.poll->wake_signal(writer->env.world, writer->committed.wake_fd);
+}
+
+/* A write has failed: what could not be made then must fit before the next is tried. */
+static void
+space_missed(struct writer *writer)
+{
+	struct writer_space *space = &writer->space;
+
+	if (space->dir_fd < 0)
+		return;
+	space->wanted = space->reserve +
+			(space->piece > space->reserve / 4 ? space->piece : space->reserve / 4);
+	space->look_at = env_monotonic(&writer->env) + SPACE_MISSED_US;
+	space_set(writer, true);
+}
+
+/* Costs a system call, so not at every turn. When the system does not tell, nothing changes. */
+static void
+space_look(struct writer *writer)
+{
+	struct writer_space *space = &writer->space;
+	mono_us now = env_monotonic(&writer->env);
+
+	if (space->dir_fd < 0 || now < space->look_at)
+		return;
+	int64_t room = writer->env.disk->free_bytes(writer->env.world, space->dir_fd);
+	if (room >= 0 && (uint64_t)room < space->reserve) {
+		if (writer_has_space(writer))
+			space->wanted = space->reserve + space->reserve / 4;
+		space_set(writer, true);
+	} else if (room >= 0 && (uint64_t)room >= space->wanted) {
+		space_set(writer, false);
+	}
+	space->look_at = now + (writer_has_space(writer) ? SPACE_LOOK_US : SPACE_MISSED_US);
+}
+
+void
+writer_watch_space(struct writer *writer, int dir_fd, uint64_t reserve, uint64_t piece)
+{
+	writer->space.dir_fd = dir_fd;
+	writer->space.reserve = reserve;
+	writer->space.piece = piece;
+	space_look(writer);
+}
+
+void
+writer_miss_space(struct writer *writer)
+{
+	space_missed(writer);
+	pthread_mutex_lock(&writer->rings->mutex);
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
+		ring_show_space(writer, &writer->rings->pending[i]);
+	pthread_mutex_unlock(&writer->rings->mutex);
+}
+
+bool
+writer_has_space(const struct writer *writer)
+{
+	return !atomic_load(&writer->space.is_missing);
+}
+
+static void
 rings_take_changes(struct writer *writer)
 {
 	struct writer_rings *rings = writer->rings;
@@ -120,6 +201,7 @@ rings_take_changes(struct writer *writer)
 			continue;
 		ring_close(writer, &rings->active[i]);
 		rings->active[i] = rings->pending[i];
+		ring_show_space(writer, &rings->active[i]);
 		rings->pending[i] = (struct writer_ring){.open = false};
 		rings->replace[i] = false;
 	}
@@ -135,6 +217,7 @@ rings_change(struct writer *writer, uint32_t worker, const struct writer_ring *r
 	pthread_mutex_lock(&rings->mutex);
 	ring_close(writer, &rings->pending[worker]);
 	rings->pending[worker] = *ring;
+	ring_show_space(writer, &rings->pending[worker]);
 	rings->replace[worker] = true;
 	rings->changed = true;
 	pthread_mutex_unlock(&rings->mutex);
@@ -436,6 +519,8 @@ writer_commit(struct writer *writer)
 
 	if (commit.messages != OK || commit.results != OK)
 		note_failed_commit(writer, &commit);
+	if (commit.messages == ERROR_NO_SPACE || commit.results == ERROR_NO_SPACE)
+		space_missed(writer);
 	writer->turn->results_unsettled = commit.results != OK;
 	writer->turn->retry_at = env_monotonic(&writer->env) + RESULTS_RETRY_US;
 	return commit.messages;
@@ -454,6 +539,7 @@ static bool
 writer_turn(struct writer *writer)
 {
 	rings_take_changes(writer);
+	space_look(writer);
 	gather(writer);
 	if (writer->turn->count > 0)
 		answer(writer, writer_commit(writer));
@@ -497,6 +583,10 @@ static void
 writer_rest(struct writer *writer)
 {
 	int64_t timeout_us = writer->turn->results_unsettled ? RESULTS_RETRY_US : -1;
+	int64_t look_us = writer_has_space(writer) ? SPACE_LOOK_US : SPACE_MISSED_US;
+
+	if (writer->space.dir_fd >= 0 && (timeout_us < 0 || timeout_us > look_us))
+		timeout_us = look_us;
 
 	if (spool_prepare(writer->spool))
 		timeout_us = PREPARE_EVERY_US;

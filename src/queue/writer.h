@@ -37,6 +37,23 @@ struct writer_troubles {
 	_Atomic uint32_t refused_messages;
 	_Atomic uint64_t broken_workers; /* a bit each: their rings are dropped */
 	_Atomic uint32_t lost_results;
+	_Atomic bool space_changed; /* what writer_has_space says */
+};
+
+/*
+ * Whether the spool's file system has room, looked at now and then, also while nothing else
+ * happens, and shown to all sessions through their rings: mail that could not be stored is refused
+ * before its content is sent. There is none when less than the reserve is free, or when a write has
+ * failed for lack of space; there is again when a quarter of the reserve more is free, and, after a
+ * failed write, room for what could not be made.
+ */
+struct writer_space {
+	_Atomic bool is_missing;
+	int dir_fd; /* on the spool's file system; -1: nothing is watched */
+	uint64_t reserve;
+	uint64_t piece;  /* what the spool takes at a time */
+	uint64_t wanted; /* free for there to be space again */
+	mono_us look_at;
 };
 
 struct writer {
@@ -47,6 +64,7 @@ struct writer {
 	struct writer_troubles troubles;
 	struct writer_rings *rings;
 	struct writer_turn *turn;
+	struct writer_space space;
 	int wake_fd; /* the thread's: sessions and the schedule signal it */
 	pthread_t thread;
 	bool running;
@@ -60,6 +78,15 @@ struct writer {
  */
 void writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, int wake_fd);
 void writer_done(struct writer *writer);
+
+/* Before the thread starts: the folder stays the caller's. */
+void writer_watch_space(struct writer *writer, int dir_fd, uint64_t reserve, uint64_t piece);
+
+/* Before the thread starts: the spool could not be opened for lack of space. */
+void writer_miss_space(struct writer *writer);
+
+/* From any thread. */
+bool writer_has_space(const struct writer *writer);
 
 /* Starts the thread; from here on the spool is its alone. */
 MUST_CHECK enum error writer_start(struct writer *writer, struct spool *spool);

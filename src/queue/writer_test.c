@@ -29,7 +29,8 @@ struct gate {
 	size_t watched; /* a write with a piece of so many octets is that of the message looked for
 			 */
 	bool written, flushed;
-	_Atomic bool full; /* no file grows any more */
+	_Atomic bool full;    /* no file grows any more */
+	_Atomic int64_t room; /* what is said to be free; negative: Linux's answer */
 	_Atomic int flush_error;
 };
 
@@ -46,6 +47,7 @@ struct world {
 	struct spool *spool;
 	struct session sessions[3];
 	uint32_t session_count;
+	uint64_t reserve; /* of free space; 0: not watched */
 };
 
 static bool
@@ -90,6 +92,15 @@ gate_fdatasync(void *arg, int fd)
 	return error != 0 ? error : gate->disk->fdatasync(NULL, fd);
 }
 
+static int64_t
+gate_free_bytes(void *arg, int fd)
+{
+	struct gate *gate = arg;
+	int64_t room = atomic_load(&gate->room);
+
+	return room >= 0 ? room : gate->disk->free_bytes(NULL, fd);
+}
+
 static void
 gate_set(struct gate *gate, bool shut)
 {
@@ -130,6 +141,9 @@ world_start(struct world *world, const struct spool_visitor *visitor)
 	writer_init(&world->writer, &world->writer_env, world->schedule_wake_fd, wake_fd);
 	ck_assert_ok(
 		spool_open(&world->writer.env, world->dir_fd, &options, visitor, &world->spool));
+	if (world->reserve > 0)
+		writer_watch_space(
+			&world->writer, world->dir_fd, world->reserve, options.segment_bytes);
 	ck_assert_ok(writer_start(&world->writer, world->spool));
 }
 
@@ -151,16 +165,19 @@ world_stop(struct world *world)
 }
 
 static void
-world_init(struct world *world)
+world_init_reserve(struct world *world, uint64_t reserve, int64_t room)
 {
 	static const struct spool_visitor nothing = {no_message, no_damage, NULL};
 
 	memset(world, 0, sizeof *world);
+	world->reserve = reserve;
 	env_init_linux(&world->env);
 	world->gate.disk = world->env.disk;
 	world->disk = *world->env.disk;
 	world->disk.pwritev = gate_pwritev;
 	world->disk.fdatasync = gate_fdatasync;
+	world->disk.free_bytes = gate_free_bytes;
+	world->gate.room = room;
 	world->env.disk = &world->disk;
 	world->env.world = &world->gate;
 	pthread_mutex_init(&world->gate.mutex, NULL);
@@ -169,6 +186,12 @@ world_init(struct world *world)
 	ck_assert_ptr_nonnull(mkdtemp(world->folder));
 	world->dir_fd = open(world->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	world_start(world, &nothing);
+}
+
+static void
+world_init(struct world *world)
+{
+	world_init_reserve(world, 0, -1);
 }
 
 static bool
@@ -196,7 +219,7 @@ add_session(struct world *world)
 
 	session->worker = world->session_count++;
 	session->wake_fd = world->env.poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(&world->env, SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&session->ring, &world->env, memory_fd, world->writer_wake_fd));
 	ck_assert_ok(
@@ -397,7 +420,7 @@ START_TEST(a_hostile_ring_is_dropped_and_the_others_go_on)
 	/* A new ring for the same worker works. */
 	int memory_fd;
 	ring_producer_close(&hostile->ring);
-	ck_assert_ok(ring_memory_new(SESSION_BLOCKS, &memory_fd));
+	ck_assert_ok(ring_memory_new(&world.env, SESSION_BLOCKS, &memory_fd));
 	ck_assert_ok(
 		ring_producer_open(&hostile->ring, &world.env, memory_fd, world.writer_wake_fd));
 	ck_assert_ok(
@@ -700,6 +723,81 @@ START_TEST(many_large_envelopes_are_all_taken)
 }
 END_TEST
 
+#define MIB(n) ((int64_t)(n) << 20)
+
+/* Asleep all the while: nobody sends anything. */
+static void
+await_space(const struct session *session, bool is_there)
+{
+	for (int i = 0; i < 8000; i++) {
+		if (ring_producer_no_space(&session->ring) == !is_there)
+			return;
+		usleep(1000);
+	}
+	ck_abort_msg("the session is not told that there is %s space", is_there ? "" : "no");
+}
+
+/* Below the reserve sessions are told, a new one at once; a little more is not enough to take it
+ * back; messages that come all the same are stored. */
+START_TEST(space_is_watched_while_nothing_happens)
+{
+	struct world world;
+
+	world_init_reserve(&world, MIB(8), MIB(8) - 1);
+	struct session *session = add_session(&world);
+	ck_assert(ring_producer_no_space(&session->ring)); /* shown before anything can be sent */
+	ck_assert(atomic_load(&world.writer.troubles.space_changed));
+	submit(session, 0, 10);
+	ring_publish(&session->ring);
+	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
+	atomic_store(&world.gate.room, MIB(10) - 1);
+	usleep(1200000);
+	ck_assert(ring_producer_no_space(&session->ring));
+	ck_assert(!writer_has_space(&world.writer));
+	atomic_store(&world.gate.room, MIB(10));
+	await_space(session, true);
+	ck_assert(writer_has_space(&world.writer));
+	ck_assert(!ring_producer_no_space(&add_session(&world)->ring));
+	atomic_store(&world.gate.room, MIB(8)); /* the reserve and no less */
+	usleep(100000);
+	ck_assert(writer_has_space(&world.writer));
+	atomic_store(&world.gate.room, 0);
+	await_space(session, false);
+	world_done(&world);
+}
+END_TEST
+
+/* A failed write says it, whatever is said to be free, until what the spool takes at a time is
+ * free. */
+START_TEST(a_failed_write_is_no_space_too)
+{
+	struct world world;
+	uint32_t status = RING_DURABLE;
+
+	world_init_reserve(&world, 1, MIB(4));
+	struct session *session = add_session(&world);
+	struct ring_submission same = submit_once(session, 60000);
+	ring_publish(&session->ring);
+	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
+	ck_assert(!ring_producer_no_space(&session->ring));
+	atomic_store(&world.gate.full, true);
+	for (int i = 0; i < 500 && status == RING_DURABLE; i++) {
+		status = submit_again(session, &same);
+		while (handoff_first(&world.writer.committed))
+			handoff_free(&world.writer.committed);
+	}
+	ck_assert_uint_eq(status, RING_NO_SPACE);
+	ck_assert(ring_producer_no_space(&session->ring)); /* the answer came after it */
+	atomic_store(&world.gate.full, false);
+	usleep(1200000);
+	ck_assert(ring_producer_no_space(&session->ring)); /* 4 MiB, and one octet in reserve */
+	atomic_store(&world.gate.room, MIB(4) + 1);
+	await_space(session, true);
+	ck_assert_uint_eq(submit_again(session, &same), RING_DURABLE);
+	world_done(&world);
+}
+END_TEST
+
 START_TEST(nothing_stays_open)
 {
 	struct world world;
@@ -723,4 +821,4 @@ UNIT_MAIN("queue/writer", an_answer_comes_after_the_flush_and_not_before,
 	a_peer_that_writes_all_the_time_harms_itself, failures_of_the_disk_are_told_and_pass,
 	results_are_stored, results_survive_a_failed_flush,
 	a_stalled_schedule_stops_intake_without_spinning, many_large_envelopes_are_all_taken,
-	nothing_stays_open)
+	space_is_watched_while_nothing_happens, a_failed_write_is_no_space_too, nothing_stays_open)

@@ -64,7 +64,7 @@ directory_set_snapshot(struct directory *directory, struct slice domain, int sna
 
 	if (decision.kind == ROUTE_NONE || decision.index >= directory->conf->domain_count)
 		return ERROR_NOT_FOUND;
-	enum error error = snapshot_open(&snapshot, snapshot_fd);
+	enum error error = snapshot_open(&snapshot, directory->env, snapshot_fd);
 	if (error != OK)
 		return error;
 	snapshot_close(&directory->snapshots[decision.index]);
@@ -103,4 +103,12 @@ directory_ask(const struct directory *directory, const struct address *address)
 	if (decision.index >= directory->conf->domain_count)
 		return DIRECTORY_KNOWN; /* a route: every local part */
 	return ask_accounts(directory, decision.index, address);
+}
+
+bool
+directory_is_account(const struct directory *directory, const struct address *address)
+{
+	struct route_decision decision = route_decide_domain(&directory->table, address->domain);
+
+	return decision.kind != ROUTE_NONE && decision.index < directory->conf->domain_count;
 }

@@ -28,4 +28,8 @@ enum directory_answer {
 enum directory_answer
 directory_ask(const struct directory *directory, const struct address *address);
 
+/* Whether the local part is an account of one of our domains: its case does not matter. Local parts
+ * of a route mean what its destination makes of them. */
+bool directory_is_account(const struct directory *directory, const struct address *address);
+
 #endif

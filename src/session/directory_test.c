@@ -107,6 +107,25 @@ START_TEST(accounts_come_from_the_table)
 }
 END_TEST
 
+START_TEST(only_domains_have_accounts)
+{
+	static const struct {
+		const char *text;
+		bool is_account;
+	} cases[] = {{"a@example.org", true}, {"a@Any.Example", true}, {"a@system.example", true},
+		{"a@discard.example", false}, {"a@foreign.example", false}};
+	struct fixture f;
+
+	fixture_init(&f);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct address address;
+		ck_assert_int_eq(address_parse(slice_text(cases[i].text), &address), ADDRESS_OK);
+		ck_assert_int_eq(directory_is_account(f.directory, &address), cases[i].is_account);
+	}
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(bad_tables_change_nothing)
 {
 	static const struct slice names[] = {SLICE_INIT("anna")};
@@ -129,4 +148,4 @@ START_TEST(bad_tables_change_nothing)
 END_TEST
 
 UNIT_MAIN("session/directory", domains_and_routes_are_ours_and_no_others,
-	accounts_come_from_the_table, bad_tables_change_nothing)
+	accounts_come_from_the_table, only_domains_have_accounts, bad_tables_change_nothing)

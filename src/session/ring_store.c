@@ -10,8 +10,7 @@
 
 #include <stdlib.h>
 
-#define NO_BLOCK           UINT32_MAX
-#define ENVELOPE_BYTES_MAX (16u << 20)
+#define NO_BLOCK UINT32_MAX
 
 struct ring_acceptance;
 
@@ -52,6 +51,8 @@ struct ring_store {
 	struct ring_acceptance
 		*large; /* the one that may take the last blocks; NULL: the next that wants to */
 	struct loop_hook hook;
+	void (*broken)(void *arg); /* NULL: nobody asks */
+	void *broken_arg;
 };
 
 static struct ring_acceptance *
@@ -119,6 +120,14 @@ store_wait_for_link(struct ring_store *store, mono_us deadline)
 	return OK;
 }
 
+static bool
+ring_is_full(const struct accept_store *accept)
+{
+	const struct ring_store *store = (const struct ring_store *)accept;
+
+	return store->link && ring_producer_no_space(&store->link->ring);
+}
+
 static enum error
 ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **ret_acceptance)
 {
@@ -132,6 +141,8 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 	}
 	if (error != OK)
 		return error;
+	if (ring_is_full(accept))
+		return ERROR_NO_SPACE;
 	struct ring_acceptance *a = memory_try(store->env->memory, sizeof *a);
 	if (!a)
 		return ERROR_NO_MEMORY;
@@ -395,7 +406,7 @@ ring_abort(struct acceptance *acceptance)
 }
 
 static const struct accept_store_ops ring_accept_ops = {
-	ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
+	ring_is_full, ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
 
 /* A queue that breaks the ring's rules is as good as dead. */
 static void
@@ -421,7 +432,16 @@ store_take_answers(struct ring_store *store)
 		log_event(store->env, LOG_ERROR, "queue_broke_the_rules",
 			LOG_STRING("effect", "no mail is taken until there is another"));
 		ring_store_disconnect(store);
+		if (store->broken)
+			store->broken(store->broken_arg);
 	}
+}
+
+void
+ring_store_on_broken(struct ring_store *store, void (*broken)(void *arg), void *arg)
+{
+	store->broken = broken;
+	store->broken_arg = arg;
 }
 
 static void

@@ -29,6 +29,10 @@ struct accept_store *ring_store_accept(struct ring_store *store);
 MUST_CHECK enum error
 ring_store_connect(struct ring_store *store, int memory_fd, int queue_wake_fd);
 
+/* Called when the queue broke the ring's rules: the ring is dropped, and no other will come by
+ * itself. May not wait. */
+void ring_store_on_broken(struct ring_store *store, void (*broken)(void *arg), void *arg);
+
 /* The queue is gone. */
 void ring_store_disconnect(struct ring_store *store);
 

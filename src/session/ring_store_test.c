@@ -104,7 +104,7 @@ queue_start(struct world *world)
 
 	queue->world = world;
 	queue->wake_fd = world->env->poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(world->blocks, &memory_fd));
+	ck_assert_ok(ring_memory_new(&world->v->env, world->blocks, &memory_fd));
 	ck_assert_ok(
 		ring_consumer_open(&queue->ring, world->env, memory_fd, world->session_wake_fd));
 	ck_assert_ok(watch_open(&queue->watch, world->loop, queue->wake_fd, POLL_READABLE));
@@ -696,6 +696,42 @@ START_TEST(a_cancelled_commit_is_unknown)
 }
 END_TEST
 
+/* The queue says that its disk is full: nothing is begun, what was begun goes on, and the word of a
+ * queue that is gone means nothing. */
+static void
+full_body(void *arg)
+{
+	struct world *world = arg;
+	const struct accept_store_ops *ops = world->accept->ops;
+	struct acceptance *begun, *refused;
+
+	ck_assert(!ops->is_full(world->accept));
+	ck_assert_ok(ops->begin(world->accept, after(world, FOREVER), &begun));
+	ring_consumer_set_no_space(&world->queue->ring, true);
+	ck_assert(ops->is_full(world->accept));
+	ck_assert_int_eq(
+		ops->begin(world->accept, after(world, FOREVER), &refused), ERROR_NO_SPACE);
+	uint8_t *room;
+	size_t len;
+	ck_assert_ok(ops->room(begun, after(world, FOREVER), &room, &len));
+	ops->abort(begun);
+	ring_consumer_set_no_space(&world->queue->ring, false);
+	ck_assert(!ops->is_full(world->accept));
+	whole_trip(world, 1, 100, SIZE_MAX);
+	ring_consumer_set_no_space(&world->queue->ring, true);
+	queue_die(world);
+	ck_assert(!ops->is_full(world->accept));
+	queue_start(world);
+	whole_trip(world, 2, 100, SIZE_MAX);
+	queue_die(world);
+}
+
+START_TEST(a_full_disk_is_told_before_a_message_begins)
+{
+	run_with(full_body, BLOCKS);
+}
+END_TEST
+
 START_TEST(memory_that_is_no_ring_is_refused)
 {
 	int before = descriptors_open();
@@ -719,4 +755,4 @@ UNIT_MAIN("session/ring_store", content_and_envelope_arrive_whole, answers_becom
 	a_ring_may_die_under_whoever_waits_for_blocks, what_was_handed_over_is_unknown_at_once,
 	without_a_queue_it_holds_ten_seconds, late_answers_free_what_was_given_up,
 	a_queue_that_breaks_the_rules_is_dropped, a_cancelled_commit_is_unknown,
-	memory_that_is_no_ring_is_refused)
+	a_full_disk_is_told_before_a_message_begins, memory_that_is_no_ring_is_refused)

@@ -19,6 +19,13 @@
 #define TABLES_WAIT_US     (5 * US_PER_S)
 #define ADDRESS_TEXT_BYTES 64
 
+/*
+ * What a worker holds beside its listeners and a descriptor a session: standard descriptors,
+ * poller, channels and rings, the old ones still there when the new ones come, and what one message
+ * brings. A message that does not fit would be lost, and with it a table or a ring.
+ */
+#define DESCRIPTORS_RESERVED 32
+
 struct session_listener {
 	struct list link;
 	struct session_worker *worker;
@@ -32,7 +39,12 @@ struct session_listener {
 struct session_worker {
 	struct env *env;
 	const struct conf *conf;
+	const struct session_root_ops *root;
+	void *root_arg;
 	uint32_t number;
+	uint64_t descriptors_max;
+	uint64_t sessions_max;
+	bool unable; /* root was asked to end this worker */
 	struct directory *directory;
 	struct ring_store *store;
 	struct line_pool *lines;
@@ -40,6 +52,7 @@ struct session_worker {
 	struct task_group acceptors;
 	struct task_group peers;
 	struct task_group sessions;
+	struct list open; /* the sessions */
 	struct task_event session_ended;
 	uint64_t session_count;
 	uint64_t next_session;
@@ -56,7 +69,9 @@ struct session_peer {
 };
 
 struct session {
+	struct list link;
 	struct session_worker *worker;
+	struct task *task; /* NULL until it runs */
 	uint64_t number;
 	struct socket_stream socket;
 	struct line_reader reader;
@@ -104,6 +119,12 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 	}
 }
 
+static bool
+session_is_account(void *arg, const struct address *address)
+{
+	return directory_is_account(((struct session *)arg)->worker->directory, address);
+}
+
 static void
 session_connected(void *arg, const struct smtp_server *server)
 {
@@ -126,6 +147,17 @@ session_refused(void *arg, const struct smtp_server *server, struct slice line,
 	log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
 		LOG_SLICE("client", server->client_address), LOG_NUMBER("code", reply->code),
 		LOG_SLICE("reply", reply->text), LOG_SLICE("command", line));
+}
+
+static void
+session_talked_early(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_INFO, "talked_early", session_field(session, id),
+		LOG_SLICE("client", server->client_address),
+		LOG_STRING("before", server->commands > 0 ? "a reply" : "the greeting"));
 }
 
 static void
@@ -154,8 +186,10 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 
 static const struct smtp_server_ops session_ops = {
 	.check_recipient = session_check_recipient,
+	.is_account = session_is_account,
 	.connected = session_connected,
 	.refused = session_refused,
+	.talked_early = session_talked_early,
 	.received = session_received,
 	.closed = session_closed,
 };
@@ -166,8 +200,10 @@ session_run(void *arg)
 	struct session *session = arg;
 	struct session_worker *worker = session->worker;
 
+	session->task = task_self(worker->env->loop);
 	smtp_server_run(&session->server);
 	line_reader_done(&session->reader);
+	list_remove(&session->link);
 	memory_put(worker->env->memory, session);
 	worker->session_count--;
 	task_event_signal(&worker->session_ended);
@@ -185,6 +221,22 @@ session_set_client(struct session *session, const struct sockaddr_storage *peer)
 	session->client_port = endpoint_port(&endpoint);
 }
 
+/* A client for whom there is no session learns that it may come again, if the socket takes it. */
+static void
+turn_away(struct session_listener *listener, int fd, enum error error)
+{
+	static const char reply[] =
+		"421 4.3.2 no resources for another session, come back later\r\n";
+	struct session_worker *worker = listener->worker;
+	struct env *env = worker->env;
+
+	if (fd >= 0)
+		env->net->send(env->world, fd, reply, sizeof reply - 1);
+	log_event(env, LOG_ERROR, "session_not_started", LOG_SLICE("listener", listener->name),
+		LOG_STRING("error", error_text(error)),
+		LOG_NUMBER("sessions", worker->session_count));
+}
+
 static void
 session_start(struct session_listener *listener, int fd, const struct sockaddr_storage *peer)
 {
@@ -193,6 +245,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	struct session *session = memory_try(env->memory, sizeof *session);
 
 	if (!session) {
+		turn_away(listener, fd, ERROR_NO_MEMORY);
 		env->net->close(env->world, fd);
 		return;
 	}
@@ -201,6 +254,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	session_set_client(session, peer);
 	enum error error = socket_stream_open(&session->socket, env->loop, fd);
 	if (error != OK) {
+		turn_away(listener, -1, error); /* it is closed already */
 		memory_put(env->memory, session);
 		return;
 	}
@@ -217,10 +271,12 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	};
 	error = task_start(&worker->sessions, "session", session_run, session);
 	if (error != OK) {
+		turn_away(listener, fd, error);
 		stream_close(&session->socket.stream);
 		memory_put(env->memory, session);
 		return;
 	}
+	list_append(&worker->open, &session->link);
 	worker->session_count++;
 }
 
@@ -268,7 +324,7 @@ listener_run(void *arg)
 	unsigned accepted = 0;
 
 	while (error == OK) {
-		if (worker->session_count >= worker->conf->sessions_limit) {
+		if (worker->session_count >= worker->sessions_max) {
 			error = listener_rest(listener, &worker->session_ended, 0);
 			continue;
 		}
@@ -282,6 +338,36 @@ listener_run(void *arg)
 		if (++accepted % ACCEPTS_A_TURN == 0)
 			task_yield(env->loop);
 	}
+}
+
+/*
+ * Half of what a worker needs is worse than nothing: new accounts would be unknown, or no mail
+ * taken, for as long as it lives. Root ends it in good order and starts one that gets everything.
+ */
+static void
+worker_unable(struct session_worker *worker, const char *what, enum error error)
+{
+	if (worker->unable)
+		return;
+	worker->unable = true;
+	log_event(worker->env, LOG_ERROR, "worker_unable", LOG_STRING("lost", what),
+		LOG_STRING("error", error_text(error)),
+		LOG_STRING("effect", "this worker ends, another takes its place"));
+	worker->root->unable(worker->root_arg);
+}
+
+static void
+ring_broken(void *arg)
+{
+	worker_unable(arg, "the ring to the queue", ERROR_DAMAGED);
+}
+
+/* A counterpart that died comes again, and root brings a new channel; that is not asked for when
+ * this side can't read what comes. */
+static bool
+peer_is_gone(enum error error)
+{
+	return error == ERROR_CLOSED || error == ERROR_CANCELLED;
 }
 
 static void
@@ -298,9 +384,12 @@ queue_watch_run(void *arg)
 	struct session_peer *peer = arg;
 	struct session_worker *worker = peer->worker;
 	struct ipc_message message;
+	enum error error;
 
-	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK)
+	while ((error = channel_receive(&peer->channel, MONO_NEVER, &message)) == OK)
 		ipc_close_fds(worker->env, &message);
+	if (!peer_is_gone(error))
+		worker_unable(worker, "the channel to the queue", error);
 	if (worker->queue == peer) {
 		ring_store_disconnect(worker->store);
 		worker->queue = NULL;
@@ -315,8 +404,9 @@ lookup_run(void *arg)
 	struct session_worker *worker = peer->worker;
 	struct env *env = worker->env;
 	struct ipc_message message;
+	enum error error;
 
-	while (channel_receive(&peer->channel, MONO_NEVER, &message) == OK) {
+	while ((error = channel_receive(&peer->channel, MONO_NEVER, &message)) == OK) {
 		enum error taken = directory_set_snapshot(
 			worker->directory, message.snapshot.domain, message.fds[0]);
 		task_event_signal(&worker->table_came);
@@ -324,9 +414,13 @@ lookup_run(void *arg)
 			log_event(env, LOG_ERROR, "snapshot_refused",
 				LOG_SLICE("domain", message.snapshot.domain),
 				LOG_STRING("error", error_text(taken)));
+		if (taken != OK && taken != ERROR_FORMAT) /* no memory: a new process has its own */
+			worker_unable(worker, "a table of recipients", taken);
 		ipc_close_fds(env, &message);
 		channel_relax(&peer->channel);
 	}
+	if (!peer_is_gone(error))
+		worker_unable(worker, "the channel to lookup", error);
 	peer_free(peer);
 }
 
@@ -344,24 +438,29 @@ peer_start(struct session_worker *worker, enum role role, int channel_fd, const 
 		error = task_start(&worker->peers, name, body, peer);
 	if (error == OK)
 		return peer;
-	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", name),
-		LOG_STRING("error", error_text(error)));
+	worker_unable(worker, name, error);
 	peer_free(peer);
 	return NULL;
 }
 
 struct session_worker *
-session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd)
+session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd,
+	const struct session_root_ops *root, void *root_arg)
 {
 	struct session_worker *worker = memory_get(env->memory, sizeof *worker);
 
 	worker->env = env;
 	worker->conf = conf;
+	worker->root = root;
+	worker->root_arg = root_arg;
 	worker->number = number;
+	worker->descriptors_max = UINT64_MAX;
 	worker->directory = directory_new(env, conf);
 	worker->store = ring_store_new(env, wake_fd);
+	ring_store_on_broken(worker->store, ring_broken, worker);
 	worker->lines = line_pool_new(env);
 	list_init(&worker->listeners);
+	list_init(&worker->open);
 	task_group_init(&worker->acceptors, env->loop);
 	task_group_init(&worker->peers, env->loop);
 	task_group_init(&worker->sessions, env->loop);
@@ -371,10 +470,24 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	return worker;
 }
 
+/* A message with its envelope lies in one segment of the spool, behind its heads. */
+static uint64_t
+envelope_bytes_max(const struct conf *conf)
+{
+	uint64_t beside = conf->spool_segment - conf->message_size_limit - ENVELOPE_OTHER_BYTES;
+	uint64_t max = ENVELOPE_BYTES_MAX - ENVELOPE_OTHER_BYTES;
+
+	return beside < max ? beside : max;
+}
+
 static void
 listener_set_up(struct session_listener *listener, struct slice name)
 {
-	const struct conf *conf = listener->worker->conf;
+	static const enum smtp_early early[] = {[CONF_EARLY_REFUSE] = SMTP_EARLY_REFUSE,
+		[CONF_EARLY_LOG] = SMTP_EARLY_REPORT,
+		[CONF_EARLY_IGNORE] = SMTP_EARLY_IGNORE};
+	const struct session_worker *worker = listener->worker;
+	const struct conf *conf = worker->conf;
 	struct smtp_server_settings *settings = &listener->settings;
 
 	for (size_t i = 0; i < conf->listener_count; i++)
@@ -382,15 +495,26 @@ listener_set_up(struct session_listener *listener, struct slice name)
 			listener->name = conf->listeners[i].name;
 	smtp_server_settings_init(settings, conf->hostname);
 	settings->listener = listener->name;
-	if (conf->domain_count > 0)
-		settings->postmaster_domain = conf->domains[0].name;
+	settings->postmaster_domain = conf_postmaster_domain(conf);
 	settings->max_message_bytes = conf->message_size_limit;
+	settings->content_excess_max = conf->content_excess_limit;
+	settings->envelope_bytes_max = envelope_bytes_max(conf);
+	env_random(worker->env, &settings->hash_key, sizeof settings->hash_key);
 	settings->max_recipients = (uint32_t)conf->recipients_limit;
 	settings->content_line_limit = (uint32_t)conf->content_line_limit;
 	settings->hops_max = (uint32_t)conf->hops_limit;
 	settings->errors_max = (uint32_t)conf->session_errors_limit;
+	settings->refusals_max = (uint32_t)conf->session_refusals_limit;
+	settings->commands_max = (uint32_t)conf->session_commands_limit;
+	settings->command_line_max = (uint32_t)conf->command_line_limit;
 	settings->command_timeout_us = conf->timeout_command_us;
 	settings->content_timeout_us = conf->timeout_data_us;
+	settings->content_rate_min = (uint32_t)conf->content_rate_min;
+	settings->begin_timeout_us = conf->timeout_begin_us;
+	settings->commit_timeout_us = conf->timeout_commit_us;
+	settings->farewell_timeout_us = conf->timeout_farewell_us;
+	settings->early = early[conf->early_talkers];
+	settings->greeting_wait_us = conf->greeting_wait_us;
 }
 
 void
@@ -410,8 +534,7 @@ session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_
 	enum error error = ring_store_connect(worker->store, memory_fd, queue_wake_fd);
 
 	if (error != OK)
-		log_event(worker->env, LOG_ERROR, "ring_unusable",
-			LOG_STRING("error", error_text(error)));
+		worker_unable(worker, "a ring to the queue", error);
 }
 
 void
@@ -426,10 +549,35 @@ session_worker_set_lookup(struct session_worker *worker, int channel_fd)
 	peer_start(worker, ROLE_LOOKUP, channel_fd, "lookup", lookup_run);
 }
 
+void
+session_worker_set_descriptors(struct session_worker *worker, uint64_t max)
+{
+	worker->descriptors_max = max;
+}
+
+/* Never so many sessions that there is no descriptor left for what the other processes send. */
+static void
+worker_limit_sessions(struct session_worker *worker)
+{
+	uint64_t others = DESCRIPTORS_RESERVED;
+
+	list_for_each (link, &worker->listeners)
+		others++;
+	uint64_t most = worker->descriptors_max > others ? worker->descriptors_max - others : 1;
+	worker->sessions_max = worker->conf->sessions_limit;
+	if (worker->sessions_max <= most)
+		return;
+	worker->sessions_max = most;
+	log_event(worker->env, LOG_WARNING, "sessions_limited", LOG_NUMBER("sessions", most),
+		LOG_NUMBER("sessions_limit", worker->conf->sessions_limit),
+		LOG_NUMBER("open_files", worker->descriptors_max));
+}
+
 enum error
 session_worker_go(struct session_worker *worker, uint32_t workers)
 {
 	(void)workers;
+	worker_limit_sessions(worker);
 	list_for_each (link, &worker->listeners) {
 		struct session_listener *listener = list_entry(link, struct session_listener, link);
 		enum error error = watch_open(
@@ -442,6 +590,19 @@ session_worker_go(struct session_worker *worker, uint32_t workers)
 	return OK;
 }
 
+/* Sessions whose client sends content, or waits to hear that it is safe, have until the grace is
+ * over: cut short, the whole message would come again. */
+static void
+end_idle_sessions(struct session_worker *worker)
+{
+	list_for_each (link, &worker->open) {
+		struct session *session = list_entry(link, struct session, link);
+		session->server.stopping = true;
+		if (session->task && !session->server.in_content)
+			task_cancel(session->task);
+	}
+}
+
 void
 session_worker_stop(struct session_worker *worker, int64_t grace_us)
 {
@@ -450,6 +611,7 @@ session_worker_stop(struct session_worker *worker, int64_t grace_us)
 
 	task_group_cancel(&worker->acceptors);
 	task_group_wait(&worker->acceptors);
+	end_idle_sessions(worker);
 	while (worker->session_count > 0)
 		if (task_event_wait(loop, &worker->session_ended, deadline) != OK)
 			break;

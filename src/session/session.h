@@ -12,9 +12,20 @@
 
 struct session_worker;
 
+/* What a worker asks of root; may not wait. */
+struct session_root_ops {
+	/* This worker has lost something that it needs: it is to be stopped, and another started.
+	 */
+	void (*unable)(void *arg);
+};
+
 /* `wake_fd` is what the queue signals; owned from here on. */
-struct session_worker *
-session_worker_new(struct env *env, const struct conf *conf, uint32_t worker, int wake_fd);
+struct session_worker *session_worker_new(struct env *env, const struct conf *conf, uint32_t worker,
+	int wake_fd, const struct session_root_ops *root, void *root_arg);
+
+/* Before go: how many descriptors the process may have open. It takes fewer sessions, so that
+ * messages from the other processes always fit. */
+void session_worker_set_descriptors(struct session_worker *worker, uint64_t max);
 
 /* A bound socket of the `listen` block of this name; owned from here on. */
 void session_worker_add_listener(struct session_worker *worker, struct slice name, int listener_fd);
@@ -30,8 +41,8 @@ void session_worker_set_lookup(struct session_worker *worker, int channel_fd);
 /* Starts accepting; `workers` of them share the listeners. */
 MUST_CHECK enum error session_worker_go(struct session_worker *worker, uint32_t workers);
 
-/* May wait: accepts nothing more, gives sessions up to `grace_us` to finish, ends the rest with
- * 421. */
+/* May wait: accepts nothing more, ends sessions with 421: idle ones at once, those with content
+ * under way after the reply to it, at the latest after `grace_us`. */
 void session_worker_stop(struct session_worker *worker, int64_t grace_us);
 void session_worker_free(struct session_worker **worker);
 

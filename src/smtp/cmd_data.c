@@ -22,9 +22,6 @@
 	      */
 
 #define OCTETS_A_TURN (256u << 10)
-#define DISCARDED_MAX                                                              \
-	(8u << 20) /* with the size limit, half of what is read of refused content \
-		    */
 
 /* One content on its way in. */
 struct transfer {
@@ -35,7 +32,9 @@ struct transfer {
 	uint64_t size;
 	uint64_t received; /* octets, as they came */
 	uint64_t turn_at;  /* of these, when others had their turn */
-	mono_us started_at;
+	mono_us window_at; /* start of the present window of SMTP_CONTENT_WINDOW_US */
+	uint64_t window_received;
+	bool is_past_first_window;
 };
 
 /* May wait: the store takes a message on. False with the reply given. */
@@ -70,23 +69,49 @@ give_up(struct smtp_server *server, struct transfer *transfer)
 	transfer->acceptance = NULL;
 }
 
-/* Each block has its time; and all of them together, so that a block a minute cannot hold a place
- * in the store for days. */
+/*
+ * When the present window has failed: at its end if it has not brought its octets, else at the end
+ * of the next one, which has brought none. A client that sends fast and then stalls, or an octet a
+ * minute, must not hold a place in the store for hours.
+ */
+static mono_us
+window_deadline(const struct smtp_server *server, const struct transfer *transfer)
+{
+	uint64_t rate = server->settings->content_rate_min;
+	bool is_done = !transfer->is_past_first_window ||
+		       transfer->window_received >= rate * (SMTP_CONTENT_WINDOW_US / US_PER_S);
+
+	if (rate == 0)
+		return MONO_NEVER;
+	return transfer->window_at + (is_done ? 2 : 1) * SMTP_CONTENT_WINDOW_US;
+}
+
 static mono_us
 block_deadline(const struct smtp_server *server, const struct transfer *transfer)
 {
-	const struct smtp_server_settings *settings = server->settings;
-	mono_us deadline = smtp_server_deadline(server, settings->content_timeout_us);
+	mono_us deadline = smtp_server_deadline(server, server->settings->content_timeout_us);
+	mono_us window = window_deadline(server, transfer);
 
-	if (settings->content_rate_min == 0 || deadline == MONO_NEVER)
-		return deadline;
-	/* The quotient first: the product could overflow on contents of terabytes. */
-	uint64_t seconds = transfer->received / settings->content_rate_min;
-	if (seconds > (uint64_t)(MONO_NEVER / US_PER_S) / 2)
-		return deadline;
-	mono_us in_all = transfer->started_at + 2 * settings->content_timeout_us +
-			 (mono_us)seconds * US_PER_S;
-	return deadline < in_all ? deadline : in_all;
+	return deadline < window ? deadline : window;
+}
+
+/* ERROR_TIMEOUT: they came too late for their window. */
+static enum error
+count_octets(const struct smtp_server *server, struct transfer *transfer, size_t len)
+{
+	mono_us now = loop_now(server->stream->loop);
+
+	if (now > window_deadline(server, transfer))
+		return ERROR_TIMEOUT;
+	if (now - transfer->window_at >= SMTP_CONTENT_WINDOW_US) {
+		/* One window on: were it two, one without octets would lie between. */
+		transfer->window_at += SMTP_CONTENT_WINDOW_US;
+		transfer->window_received = 0;
+		transfer->is_past_first_window = true;
+	}
+	transfer->window_received += len;
+	transfer->received += len;
+	return OK;
 }
 
 /* May wait: the next octets, those first that came with the commands. */
@@ -105,9 +130,7 @@ fetch_octets(struct smtp_server *server, struct transfer *transfer, uint8_t *blo
 		error = stream_read(
 			server->stream, block, room, block_deadline(server, transfer), ret_len);
 	}
-	if (error == OK)
-		transfer->received += *ret_len;
-	return error;
+	return error == OK ? count_octets(server, transfer, *ret_len) : error;
 }
 
 /* Octets behind the end of the content are commands: back to the reader, in front of what it still
@@ -166,6 +189,20 @@ receive_block(struct smtp_server *server, struct transfer *transfer, uint8_t *bl
 	return OK;
 }
 
+/* May wait: room in the store. The time that takes is not the client's. */
+static void
+make_room(struct smtp_server *server, struct transfer *transfer, uint8_t **ret_block,
+	size_t *ret_room)
+{
+	struct loop *loop = server->stream->loop;
+	mono_us before = loop_now(loop);
+	mono_us deadline = smtp_server_deadline(server, server->settings->begin_timeout_us);
+
+	transfer->store_error =
+		server->store->ops->room(transfer->acceptance, deadline, ret_block, ret_room);
+	transfer->window_at += loop_now(loop) - before;
+}
+
 /* May wait: content into the store, until its end or until it is clear that it will not be kept. */
 static enum error
 receive_kept(struct smtp_server *server, struct transfer *transfer)
@@ -173,9 +210,7 @@ receive_kept(struct smtp_server *server, struct transfer *transfer)
 	while (!content_reader_is_done(&transfer->reader)) {
 		uint8_t *block;
 		size_t room, produced;
-		mono_us deadline = smtp_server_deadline(server, server->settings->begin_timeout_us);
-		transfer->store_error =
-			server->store->ops->room(transfer->acceptance, deadline, &block, &room);
+		make_room(server, transfer, &block, &room);
 		if (transfer->store_error != OK)
 			return OK;
 		enum error error = receive_block(server, transfer, block, room, &produced);
@@ -196,13 +231,14 @@ receive_discarded(struct smtp_server *server, struct transfer *transfer)
 	size_t produced;
 
 	while (!content_reader_is_done(&transfer->reader)) {
+		/* Reading on serves a client that will then hear why; one that never ends is not
+		 * such a client. */
+		if (transfer->size >
+			server->settings->max_message_bytes + server->settings->content_excess_max)
+			return ERROR_LIMIT;
 		enum error error = receive_block(server, transfer, block, sizeof block, &produced);
 		if (error != OK)
 			return error;
-		/* Reading on serves a client that will then hear why; one that never ends is not
-		 * such a client. */
-		if (transfer->size / 2 > server->settings->max_message_bytes + DISCARDED_MAX)
-			return ERROR_LIMIT;
 	}
 	return OK;
 }
@@ -255,6 +291,7 @@ reply_received(struct smtp_server *server, struct envelope *envelope, uint64_t i
 	server->messages++;
 	server->errors = 0;
 	server->refusals = 0;
+	server->commands = 0;
 	queue_id_print(id, text + id_at);
 	smtp_server_reply(
 		server, &(struct smtp_reply){250, {2, 0, 0}, slice_of(text, sizeof text - 1)});
@@ -326,8 +363,8 @@ build_envelope(struct smtp_server *server, struct envelope *ret_envelope)
 	*ret_envelope = (struct envelope){
 		.received_at = env_wall(loop_env(server->stream->loop)),
 		.reverse_path = transaction->reverse_path,
-		.recipients = transaction->recipients,
-		.recipient_count = transaction->recipient_count,
+		.recipients = transaction->recipients.items,
+		.recipient_count = transaction->recipients.count,
 		.body = transaction->body,
 		.protocol = server->is_esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP,
 		.helo = server->helo,
@@ -348,6 +385,7 @@ transfer_content(struct smtp_server *server, struct transfer *transfer, struct e
 	smtp_server_flush(server);
 	if (server->end != SMTP_END_NONE)
 		return;
+	transfer->window_at = loop_now(server->stream->loop);
 	server->line = SLICE("DATA"); /* the line itself goes with the reader's buffer */
 	enum error error = receive_kept(server, transfer);
 	if (error == OK && !content_reader_is_done(&transfer->reader)) {
@@ -366,7 +404,7 @@ void
 smtp_cmd_data(struct smtp_server *server, const struct smtp_command *command)
 {
 	struct envelope envelope;
-	struct transfer transfer = {.started_at = loop_now(server->stream->loop)};
+	struct transfer transfer = {.size = 0};
 
 	(void)command;
 	if (!build_envelope(server, &envelope)) {

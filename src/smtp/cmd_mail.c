@@ -9,6 +9,12 @@ smtp_cmd_mail(struct smtp_server *server, const struct smtp_command *command)
 			&SMTP_REPLY(552, 5, 3, 4, "the message is larger than this server takes"));
 		return;
 	}
+	/* Before the client has sent all of it in vain; with or without SIZE (RFC 1870 section
+	 * 6.1). */
+	if (server->store->ops->is_full(server->store)) {
+		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "no space left, try later"));
+		return;
+	}
 	if (smtp_server_begin_transaction(server) != OK ||
 		!arena_copy(&server->arena, command->mailbox, &server->transaction->reverse_path)) {
 		smtp_server_end_transaction(server);

@@ -1,12 +1,12 @@
 /*
  * RCPT (RFC 5321 section 4.1.1.3): one recipient more, if it is one of ours. A recipient that was
  * named before is accepted again and stored once.
+ *
+ * Two addresses are the same if they reach the same place: domains without regard to case always,
+ * local parts too where they are accounts of ours. What another system makes of the case of its
+ * local parts is its own affair (RFC 5321 section 2.4).
  */
 #include "smtp/server_private.h"
-
-#include "base/hash.h"
-
-#define FIRST_CAPACITY 8
 
 struct canonical {
 	struct buffer text;
@@ -14,68 +14,56 @@ struct canonical {
 };
 
 static void
-canonical_init(struct canonical *canonical, const struct address *address)
+canonical_init(const struct smtp_server *server, struct canonical *canonical,
+	const struct address *address)
 {
 	buffer_init_fixed(&canonical->text, canonical->bytes, sizeof canonical->bytes);
 	address_append_canonical(&canonical->text, address);
+	if (!server->ops->is_account(server->arg, address))
+		return;
+	for (size_t i = 0; i < canonical->text.len; i++)
+		canonical->bytes[i] = ascii_lower(canonical->bytes[i]);
 }
 
 /* Whether the transaction has this recipient, in another spelling perhaps. */
 static bool
-is_known(
-	const struct smtp_transaction *transaction, const struct canonical *canonical, uint32_t sum)
+is_known(const struct smtp_server *server, const struct canonical *canonical, uint64_t sum)
 {
-	for (uint32_t i = 0; i < transaction->recipient_count; i++) {
+	const struct smtp_recipients *recipients = &server->transaction->recipients;
+	const struct envelope_recipient *recipient;
+	uint32_t probes = 0;
+
+	while ((recipient = smtp_recipients_next(recipients, sum, &probes)) != NULL) {
 		struct address address;
 		struct canonical other;
-		if (transaction->sums[i] != sum)
+		if (address_parse(recipient->address, &address) != ADDRESS_OK)
 			continue;
-		if (address_parse(transaction->recipients[i].address, &address) != ADDRESS_OK)
-			continue;
-		canonical_init(&other, &address);
+		canonical_init(server, &other, &address);
 		if (slice_equal(buffer_slice(&other.text), buffer_slice(&canonical->text)))
 			return true;
 	}
 	return false;
 }
 
-/* Room for one recipient more; the arena keeps the smaller tables until the transaction's end,
- * which at most doubles their memory. */
+/* The encoded envelope has a maximum, so that the message can be stored at all. */
 static bool
-grow(struct smtp_transaction *transaction, struct arena *arena)
+has_room(const struct smtp_server *server, struct slice mailbox)
 {
-	if (transaction->recipient_count < transaction->recipient_capacity)
-		return true;
-	uint32_t capacity = transaction->recipient_capacity ? transaction->recipient_capacity * 2
-							    : FIRST_CAPACITY;
-	struct envelope_recipient *recipients = arena_take(arena, capacity * sizeof *recipients);
-	uint32_t *sums = arena_take(arena, capacity * sizeof *sums);
-	if (!recipients || !sums)
-		return false;
-	if (transaction->recipient_count > 0) {
-		memcpy(recipients, transaction->recipients,
-			transaction->recipient_count * sizeof *recipients);
-		memcpy(sums, transaction->sums, transaction->recipient_count * sizeof *sums);
-	}
-	transaction->recipients = recipients;
-	transaction->sums = sums;
-	transaction->recipient_capacity = capacity;
-	return true;
+	const struct smtp_recipients *recipients = &server->transaction->recipients;
+
+	return recipients->count < server->settings->max_recipients &&
+	       recipients->envelope_bytes + ENVELOPE_RECIPIENT_BYTES(mailbox.len) <=
+		       server->settings->envelope_bytes_max;
 }
 
 static bool
-add_recipient(struct smtp_server *server, struct slice mailbox, uint32_t sum)
+add_recipient(struct smtp_server *server, struct slice mailbox, uint64_t sum)
 {
-	struct smtp_transaction *transaction = server->transaction;
+	struct memory *memory = loop_env(server->stream->loop)->memory;
 	struct slice copy;
 
-	if (!grow(transaction, &server->arena) || !arena_copy(&server->arena, mailbox, &copy))
-		return false;
-	transaction->recipients[transaction->recipient_count] =
-		(struct envelope_recipient){.address = copy};
-	transaction->sums[transaction->recipient_count] = sum;
-	transaction->recipient_count++;
-	return true;
+	return arena_copy(&server->arena, mailbox, &copy) &&
+	       smtp_recipients_add(&server->transaction->recipients, memory, sum, copy);
 }
 
 static void
@@ -92,13 +80,13 @@ take_recipient(struct smtp_server *server, struct slice mailbox, const struct ad
 {
 	struct canonical canonical;
 
-	canonical_init(&canonical, address);
-	uint32_t sum = crc32c(0, buffer_slice(&canonical.text));
-	if (is_known(server->transaction, &canonical, sum)) {
+	canonical_init(server, &canonical, address);
+	uint64_t sum = siphash(&server->settings->hash_key, buffer_slice(&canonical.text));
+	if (is_known(server, &canonical, sum)) {
 		smtp_server_reply(server, &SMTP_REPLY(250, 2, 1, 5, "recipient ok"));
 		return;
 	}
-	if (server->transaction->recipient_count >= server->settings->max_recipients) {
+	if (!has_room(server, mailbox)) {
 		smtp_server_reply(server,
 			&SMTP_REPLY(452, 4, 5, 3,
 				"too many recipients, send the rest in another transaction"));
@@ -121,19 +109,25 @@ take_recipient(struct smtp_server *server, struct slice mailbox, const struct ad
 static void
 take_postmaster(struct smtp_server *server, struct slice local_part)
 {
-	const struct smtp_server_settings *settings = server->settings;
+	struct slice domain = server->settings->postmaster_domain;
 	char storage[ADDRESS_MAX];
 	struct buffer mailbox;
 	struct address address;
 
+	if (domain.len == 0) {
+		refuse_recipient(server,
+			&SMTP_REPLY(550, 5, 1, 1,
+				"this server has no domain of its own, so nobody here is its "
+				"postmaster"));
+		return;
+	}
 	buffer_init_fixed(&mailbox, storage, sizeof storage);
 	buffer_append(&mailbox, local_part);
 	buffer_append_octet(&mailbox, '@');
-	buffer_append(&mailbox, settings->postmaster_domain.len > 0 ? settings->postmaster_domain
-								    : settings->hostname);
+	buffer_append(&mailbox, domain);
 	if (address_parse(buffer_slice(&mailbox), &address) != ADDRESS_OK) {
 		smtp_server_reply(
-			server, &SMTP_REPLY(451, 4, 3, 5, "there is no domain for the postmaster"));
+			server, &SMTP_REPLY(451, 4, 3, 5, "the postmaster's domain is malformed"));
 		return;
 	}
 	take_recipient(server, buffer_slice(&mailbox), &address);

@@ -12,10 +12,10 @@
  */
 #include "smtp/server_private.h"
 
-#define FAREWELL_TIMEOUT_US \
-	(10 * US_PER_S) /* for the last reply: whoever gets it may have stopped reading */
-
 #define COMMANDS_A_TURN 32
+#define TRANSACTION_FIXED_BYTES \
+	65536           /* what a transaction may take beside its recipients' addresses */
+#define EARLY_BYTES 512 /* of what an early talker said are read before it is judged */
 
 enum session_state {
 	STATE_NEW = 1u << 0,        /* before HELO */
@@ -28,6 +28,7 @@ enum session_state {
 enum command_flags {
 	COMMAND_ENDS_GROUP =
 		1u << 0, /* the client must wait for its reply (RFC 2920 section 3.1) */
+	COMMAND_HAS_CONTENT = 1u << 1, /* cut short, it would have to be sent again */
 };
 
 struct command_row {
@@ -44,7 +45,7 @@ static const struct command_row commands[VERB_COUNT] = {
 	[VERB_EHLO] = {smtp_cmd_hello, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_MAIL] = {smtp_cmd_mail, STATE_READY, 0},
 	[VERB_RCPT] = {smtp_cmd_rcpt, STATE_MAIL | STATE_RECIPIENTS, 0},
-	[VERB_DATA] = {smtp_cmd_data, STATE_RECIPIENTS, COMMAND_ENDS_GROUP},
+	[VERB_DATA] = {smtp_cmd_data, STATE_RECIPIENTS, COMMAND_ENDS_GROUP | COMMAND_HAS_CONTENT},
 	[VERB_RSET] = {smtp_cmd_rset, STATE_ANY, 0},
 	[VERB_NOOP] = {smtp_cmd_noop, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_HELP] = {smtp_cmd_help, STATE_ANY, COMMAND_ENDS_GROUP},
@@ -61,6 +62,8 @@ static const char *const end_texts[SMTP_ENDS] = {
 	[SMTP_END_TIMEOUT] = "timeout",
 	[SMTP_END_CANCELLED] = "shutting down",
 	[SMTP_END_ERRORS] = "too many errors",
+	[SMTP_END_COMMANDS] = "too many commands",
+	[SMTP_END_EARLY] = "spoke before the greeting",
 	[SMTP_END_HTTP] = "not SMTP",
 	[SMTP_END_UNAVAILABLE] = "queue unavailable",
 	[SMTP_END_NO_MEMORY] = "out of memory",
@@ -82,17 +85,21 @@ smtp_server_settings_init(struct smtp_server_settings *ret_settings, struct slic
 			      SMTP_EXTENSION_HELP,
 		.max_message_bytes = UINT64_C(50) << 20,
 		.max_recipients = 1000,
-		.transaction_bytes_max = 1u << 20,
+		.content_excess_max = UINT64_C(32) << 20,
+		.envelope_bytes_max = ENVELOPE_BYTES_MAX,
 		.content_line_limit = 16384,
 		.command_line_max = 2048,
 		.hops_max = 50,
 		.errors_max = 10,
 		.refusals_max = 100,
+		.commands_max = 1000,
 		.command_timeout_us = 300 * US_PER_S,
 		.content_timeout_us = 180 * US_PER_S,
 		.content_rate_min = 64,
 		.begin_timeout_us = 60 * US_PER_S,
 		.commit_timeout_us = 300 * US_PER_S,
+		.farewell_timeout_us = 10 * US_PER_S,
+		.early = SMTP_EARLY_REFUSE,
 	};
 }
 
@@ -187,7 +194,9 @@ smtp_server_begin_transaction(struct smtp_server *server)
 {
 	struct memory *memory = loop_env(server->stream->loop)->memory;
 
-	arena_init(&server->arena, memory, server->settings->transaction_bytes_max);
+	/* Addresses and trace; the table of recipients is bounded by their number. */
+	arena_init(&server->arena, memory,
+		server->settings->envelope_bytes_max + TRANSACTION_FIXED_BYTES);
 	server->transaction = arena_take(&server->arena, sizeof *server->transaction);
 	return server->transaction ? OK : ERROR_NO_MEMORY;
 }
@@ -195,6 +204,9 @@ smtp_server_begin_transaction(struct smtp_server *server)
 void
 smtp_server_end_transaction(struct smtp_server *server)
 {
+	if (server->transaction)
+		smtp_recipients_done(
+			&server->transaction->recipients, loop_env(server->stream->loop)->memory);
 	server->transaction = NULL;
 	arena_done(&server->arena);
 }
@@ -230,7 +242,7 @@ server_state(const struct smtp_server *server)
 		return STATE_NEW;
 	if (!server->transaction)
 		return STATE_READY;
-	return server->transaction->recipient_count == 0 ? STATE_MAIL : STATE_RECIPIENTS;
+	return server->transaction->recipients.count == 0 ? STATE_MAIL : STATE_RECIPIENTS;
 }
 
 /* Why a command may not stand where it does. */
@@ -246,16 +258,25 @@ order_reply(enum session_state state, enum smtp_verb verb)
 	return SMTP_REPLY(554, 5, 5, 1, "there are no recipients"); /* DATA, RFC 5321 section 3.3 */
 }
 
+/* Told once a session. */
+static void
+note_early_talk(struct smtp_server *server)
+{
+	if (!server->talked_early && server->settings->early != SMTP_EARLY_IGNORE)
+		server->ops->talked_early(server->arg, server);
+	server->talked_early = true;
+}
+
 /*
  * A client that does not wait where it must is a bad client (a spam engine that ignores replies) or
- * an attack that hides commands in another protocol. It is put up with here; a policy that refuses
- * it would be asked in this one place.
+ * an attack that hides commands in another protocol. Behind the greeting it is put up with: old
+ * clients that group commands too boldly are many, and their mail is wanted.
  */
 static void
 note_early_input(struct smtp_server *server)
 {
 	if (line_reader_has_input(server->reader))
-		server->talked_early = true;
+		note_early_talk(server);
 }
 
 /*
@@ -295,18 +316,32 @@ handle_command(struct smtp_server *server, struct slice text)
 	}
 	if (row->flags & COMMAND_ENDS_GROUP)
 		note_early_input(server);
+	server->in_content = row->flags & COMMAND_HAS_CONTENT;
 	if (command.error.code != 0)
 		smtp_server_fault(server, &command.error);
 	else
 		row->handler(server, &command);
+	server->in_content = false;
 	note_refusal(server, command.verb);
+}
+
+/* Commands that never lead to a message keep a place that others wait for. */
+static bool
+has_said_too_much(struct smtp_server *server)
+{
+	const struct smtp_server_settings *settings = server->settings;
+
+	return ++server->commands > (uint64_t)settings->commands_max + settings->max_recipients;
 }
 
 static void
 handle_line(struct smtp_server *server, const struct line *line)
 {
 	server->line = line->text;
-	if (line->too_long)
+	if (has_said_too_much(server))
+		smtp_server_leave(server, SMTP_END_COMMANDS,
+			&SMTP_REPLY(421, 4, 7, 0, "too many commands without a message, goodbye"));
+	else if (line->too_long)
 		smtp_server_fault(server, &SMTP_REPLY(500, 5, 5, 2, "the line is too long"));
 	else if (line->ending != LINE_CRLF)
 		smtp_server_fault(server,
@@ -338,12 +373,66 @@ greet(struct smtp_server *server)
 	smtp_server_reply(server, &(struct smtp_reply){.code = 220, .text = buffer_slice(&banner)});
 }
 
+/*
+ * May wait. What the client says before it is greeted; *ret_len 0: nothing, or the connection is
+ * lost, which the first command will find out.
+ */
+static void
+listen_early(struct smtp_server *server, uint8_t *block, size_t room, size_t *ret_len)
+{
+	struct stream *stream = server->stream;
+	int64_t wait_us = server->settings->greeting_wait_us;
+
+	*ret_len = 0;
+	if (wait_us == 0) {
+		ssize_t got = stream->ops->read(stream, block, room);
+		*ret_len = got > 0 ? (size_t)got : 0;
+		return;
+	}
+	enum error error =
+		stream_read(stream, block, room, smtp_server_deadline(server, wait_us), ret_len);
+	if (error == ERROR_CANCELLED)
+		smtp_server_break_off(server, error);
+}
+
+/*
+ * May wait. A mail server waits for the greeting (RFC 5321 section 4.3.1); engines that write all
+ * of their dialogue at once do not, nor does a browser that was made to post here.
+ */
+static void
+judge_early_talk(struct smtp_server *server)
+{
+	uint8_t block[EARLY_BYTES];
+	size_t len;
+
+	if (server->settings->early == SMTP_EARLY_IGNORE && server->settings->greeting_wait_us == 0)
+		return;
+	listen_early(server, block, sizeof block, &len);
+	if (len == 0)
+		return;
+	note_early_talk(server);
+	if (server->settings->early == SMTP_EARLY_REFUSE) {
+		server->line = slice_of(block, len); /* for the log */
+		smtp_server_leave(server, SMTP_END_EARLY,
+			&SMTP_REPLY(554, 5, 5, 0, "you spoke before you were greeted, goodbye"));
+		server->line = slice_of(NULL, 0);
+		return;
+	}
+	enum error error = line_reader_put_back(server->reader, slice_of(block, len));
+	if (error != OK)
+		smtp_server_break_off(server, error);
+}
+
 /* One command and its reply. */
 static void
 serve_command(struct smtp_server *server)
 {
 	struct line line;
 
+	if (server->stopping) {
+		smtp_server_break_off(server, ERROR_CANCELLED);
+		return;
+	}
 	if (!has_buffered_line(server->reader)) {
 		smtp_server_flush(server);
 		if (server->end != SMTP_END_NONE)
@@ -373,14 +462,17 @@ smtp_server_run(struct smtp_server *server)
 {
 	buffer_init_fixed(&server->output, server->output_bytes, sizeof server->output_bytes);
 	server->ops->connected(server->arg, server);
-	greet(server);
+	judge_early_talk(server);
+	if (server->end == SMTP_END_NONE)
+		greet(server);
 	for (unsigned served = 1; server->end == SMTP_END_NONE; served++) {
 		serve_command(server);
 		if (served % COMMANDS_A_TURN == 0 && server->end == SMTP_END_NONE)
 			take_turns(server);
 	}
 	if (server->end != SMTP_END_LOST && server->output.len > 0)
-		server_write(server, smtp_server_deadline(server, FAREWELL_TIMEOUT_US));
+		server_write(server,
+			smtp_server_deadline(server, server->settings->farewell_timeout_us));
 	smtp_server_end_transaction(server);
 	server->ops->closed(server->arg, server, server->end);
 	memory_put(loop_env(server->stream->loop)->memory, (void *)(uintptr_t)server->helo.ptr);

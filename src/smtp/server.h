@@ -10,12 +10,15 @@
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
 
+#include "base/hash.h"
 #include "ipc/accept_store.h"
 #include "net/line_reader.h"
 #include "smtp/reply.h"
 #include "text/address.h"
 
 #define SMTP_SERVER_OUTPUT_BYTES 1024 /* replies that are gathered before they are written */
+#define SMTP_CONTENT_WINDOW_US \
+	(60 * US_PER_S) /* content must bring its rate in each of these but the first */
 
 enum smtp_extension {
 	SMTP_EXTENSION_PIPELINING = 1u << 0,
@@ -25,28 +28,39 @@ enum smtp_extension {
 	SMTP_EXTENSION_HELP = 1u << 4,
 };
 
+/* What is done about a client that speaks before it is greeted. */
+enum smtp_early { SMTP_EARLY_IGNORE, SMTP_EARLY_REPORT, SMTP_EARLY_REFUSE };
+
 /* The same for all sessions of a listener; outlives them. */
 struct smtp_server_settings {
 	struct slice hostname; /* ours, a domain */
 	struct slice
-		postmaster_domain; /* where <postmaster> without a domain goes; empty: hostname */
+		postmaster_domain; /* where <postmaster> without a domain goes; empty: to nobody */
 	struct slice listener;     /* its name in the configuration */
 	uint32_t extensions;       /* enum smtp_extension: what EHLO offers */
 	uint64_t max_message_bytes;
-	uint32_t max_recipients;      /* of a transaction */
-	size_t transaction_bytes_max; /* memory of a transaction: addresses, envelope, trace */
+	uint64_t content_excess_max; /* octets of content beyond that are read and dropped */
+	uint32_t max_recipients;     /* of a transaction */
+	uint64_t envelope_bytes_max; /* of a transaction, encoded: what goes over it is put off as
+					too many recipients */
+	struct siphash_key hash_key; /* secret: for the table of a transaction's recipients */
 	uint32_t content_line_limit;
 	uint32_t command_line_max;  /* octets without CRLF */
 	uint32_t hops_max;          /* Received fields that a message may bring */
 	uint32_t errors_max;        /* protocol errors since the last message accepted */
 	uint32_t refusals_max;      /* refused recipients likewise: a limit for trying out names */
+	uint32_t commands_max;      /* commands likewise, and max_recipients more */
 	int64_t command_timeout_us; /* for a command to arrive, for replies to be taken */
 	int64_t content_timeout_us; /* for a block of content */
-	uint32_t content_rate_min;  /* octets a second that content must bring on the whole, after a
-				       first content_timeout_us; 0: any */
+	uint32_t content_rate_min;  /* octets a second that content must bring in each
+				       SMTP_CONTENT_WINDOW_US but the first; 0: any */
 	int64_t begin_timeout_us;  /* for the store to take a message on, or a piece of one; clients
 				      wait two minutes for 354 */
 	int64_t commit_timeout_us; /* for the store to make it durable; clients wait ten minutes */
+	int64_t farewell_timeout_us; /* for the last reply: whoever gets it may have stopped
+					reading */
+	enum smtp_early early;
+	int64_t greeting_wait_us; /* for early talkers to show themselves; 0: no wait */
 };
 
 /* The defaults; the caller gives the hostname and what differs. */
@@ -60,6 +74,8 @@ enum smtp_end {
 	SMTP_END_TIMEOUT,
 	SMTP_END_CANCELLED, /* this server stops */
 	SMTP_END_ERRORS,    /* too many errors */
+	SMTP_END_COMMANDS,  /* too many commands without a message */
+	SMTP_END_EARLY,     /* the client spoke before it was greeted */
 	SMTP_END_HTTP,
 	SMTP_END_UNAVAILABLE, /* the store is away */
 	SMTP_END_NO_MEMORY,
@@ -78,12 +94,20 @@ struct smtp_server_ops {
 	struct smtp_reply (*check_recipient)(void *arg, const struct smtp_server *server,
 		const struct address *address, mono_us deadline);
 
+	/*
+	 * Whether the local part of an address names an account of ours, whose name is the same in
+	 * any case of its letters. May not wait.
+	 */
+	bool (*is_account)(void *arg, const struct address *address);
+
 	/* What happened; may not wait. */
 	void (*connected)(void *arg, const struct smtp_server *server);
 	/* A reply of 400 and more. `line` is the command as it came (perhaps without its end), a
 	 * stranger's text. */
 	void (*refused)(void *arg, const struct smtp_server *server, struct slice line,
 		const struct smtp_reply *reply);
+	/* The client did not wait where it must, for the first time. */
+	void (*talked_early)(void *arg, const struct smtp_server *server);
 	/* A message is durable; the envelope carries its id. */
 	void (*received)(
 		void *arg, const struct smtp_server *server, const struct envelope *envelope);
@@ -103,15 +127,22 @@ struct smtp_server {
 	struct slice client_address; /* textual */
 	uint16_t client_port;
 
+	/* Set by the caller at any time: this server stops. A session that waits for content, or
+	 * for the store, ends with 421 after the reply to it; any other when its task is cancelled,
+	 * which is the caller's to do (`in_content` tells which is which). */
+	bool stopping;
+
 	/* The session's own, zero at the start; callbacks may read it. */
+	bool in_content; /* from DATA to the reply after the content */
 	bool is_esmtp;
 	bool excuses_followers; /* MAIL or all RCPT were refused: what was pipelined behind them is
 				   no fault */
-	bool talked_early;      /* input came where the client had to wait for a reply (RFC 2920
-				   section 3.1) */
+	bool talked_early; /* input came where the client had to wait for the greeting (RFC 5321
+			      section 3.1) or a reply (RFC 2920 section 3.1) */
 	enum smtp_end end;
 	uint32_t errors;
 	uint32_t refusals;
+	uint32_t commands;
 	uint32_t messages;  /* accepted */
 	struct slice helo;  /* empty before HELO; in memory of the loop's account */
 	struct slice line;  /* the present command */

@@ -310,38 +310,124 @@ START_TEST(content_stops_coming)
 }
 END_TEST
 
-/* A block within its time, again and again: content has to come at a rate, or the session ends. */
-START_TEST(dribbled_content_is_cut_off)
+static enum smtp_end
+run_rated(const struct step *steps, uint32_t rate, uint32_t received)
 {
-	static const struct step dribbled[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE, C("b"), PAUSE,
-		C("c"), PAUSE, S("421 4.4.2 nothing came for too long, goodbye\r\n"), END};
-	static const struct step all_ways[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE, C("b"), PAUSE,
-		C("c"), PAUSE, C("d"), PAUSE, C("\r\n.\r\n"), QUEUED_1, QUIT};
-	static uint8_t large[64 * 170];
-	const struct step steady[] = {HELO, MAIL, RCPT, DATA,
-		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
-		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
-		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE,
-		{STEP_CLIENT, slice_of(large, sizeof large)}, PAUSE, C("\r\n.\r\n"), QUEUED_1,
-		QUIT};
 	struct dialogue dialogue;
 
-	for (size_t at = 0; at < sizeof large; at += 80) {
-		memset(large + at, 'x', 78);
-		memcpy(large + at + 78, "\r\n", 2);
+	dialogue_init(&dialogue, 0);
+	dialogue.settings.content_rate_min = rate;
+	dialogue_run_task(&dialogue, steps);
+	enum smtp_end end = dialogue.end;
+	ck_assert_uint_eq(dialogue.received, received);
+	dialogue_done(&dialogue);
+	return end;
+}
+
+#define TOO_SLOW S("421 4.4.2 nothing came for too long, goodbye\r\n"), END
+
+/* A block within its time, again and again: content has to come at a rate in each minute but the
+ * first, or the session ends. */
+START_TEST(dribbled_content_is_cut_off)
+{
+	static const struct step dribbled[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE(50), C("b"),
+		PAUSE(50), C("c"), PAUSE(50), TOO_SLOW};
+	static const struct step all_ways[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE(170), C("b"),
+		PAUSE(170), C("c"), PAUSE(170), C("d"), PAUSE(170), C("\r\n.\r\n"), QUEUED_1, QUIT};
+
+	ck_assert_int_eq(run_rated(dribbled, 64, 0), SMTP_END_TIMEOUT);
+	ck_assert_int_eq(run_rated(all_ways, 0, 1), SMTP_END_QUIT);
+}
+END_TEST
+
+static uint8_t minute[64 * 60];
+
+static void
+fill_minute(void)
+{
+	for (size_t at = 0; at < sizeof minute; at += 80) {
+		memset(minute + at, 'x', 78);
+		memcpy(minute + at + 78, "\r\n", 2);
 	}
+}
+
+#define MINUTE                                               \
+	{                                                    \
+		STEP_CLIENT, slice_of(minute, sizeof minute) \
+	}
+
+/* The first minute may bring nothing; the others just what they must, wherever in them it comes. */
+START_TEST(steady_content_is_taken)
+{
+	const struct step steady[] = {HELO, MAIL, RCPT, DATA, C("x"), PAUSE(59), C("y\r\n"),
+		PAUSE(60), MINUTE, PAUSE(2), MINUTE, PAUSE(100), MINUTE, PAUSE(59), C("\r\n.\r\n"),
+		QUEUED_1, QUIT};
+
+	fill_minute();
+	ck_assert_int_eq(run_rated(steady, 64, 1), SMTP_END_QUIT);
+}
+END_TEST
+
+/* What came fast at first is no credit for later: a stall is over after two minutes at most. */
+START_TEST(fast_start_is_no_credit)
+{
+	const struct step stalls[] = {HELO, MAIL, RCPT, DATA, MINUTE, MINUTE, MINUTE, MINUTE,
+		MINUTE, MINUTE, MINUTE, MINUTE, PAUSE(70), C("a"), PAUSE(49), C("b"), PAUSE(2),
+		TOO_SLOW};
+	const struct step silent[] = {
+		HELO, MAIL, RCPT, DATA, MINUTE, MINUTE, MINUTE, PAUSE(121), TOO_SLOW};
+	/* An octet that comes when its window is over changes nothing. */
+	const struct step late[] = {
+		HELO, MAIL, RCPT, DATA, MINUTE, PAUSE(119), C("a"), PAUSE(1), TOO_SLOW};
+
+	fill_minute();
+	ck_assert_int_eq(run_rated(stalls, 64, 0), SMTP_END_TIMEOUT);
+	ck_assert_int_eq(run_rated(silent, 64, 0), SMTP_END_TIMEOUT);
+	ck_assert_int_eq(run_rated(late, 64, 0), SMTP_END_TIMEOUT);
+}
+END_TEST
+
+/* Refused content is read on to its end, but not for ever. */
+START_TEST(refused_content_has_an_end)
+{
+	static uint8_t large[5000];
+	const struct step ends[] = {HELO, MAIL, RCPT, DATA, {STEP_CLIENT, slice_of(large, 1100)},
+		C("\r\n.\r\n"), S("552 5.3.4 the message is larger than this server takes\r\n"),
+		QUIT};
+	const struct step never[] = {HELO, MAIL, RCPT, DATA,
+		{STEP_CLIENT, slice_of(large, sizeof large)},
+		S("552 5.3.4 far more content than this server takes, goodbye\r\n"), END};
+
+	memset(large, 'x', sizeof large);
+	for (int i = 0; i < 2; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue.settings.max_message_bytes = 100;
+		dialogue.settings.content_excess_max = 1002;
+		dialogue_run(&dialogue, i ? never : ends);
+		ck_assert_int_eq(dialogue.end, i ? SMTP_END_ERRORS : SMTP_END_QUIT);
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+/* No space: said to MAIL and, when it comes in between, to DATA; nothing is sent in vain, what was
+ * pipelined behind is no fault, and the session goes on. */
+START_TEST(no_space_is_said_early)
+{
+	static const struct step steps[] = {HELO,
+		C("MAIL FROM:<a@b.test> SIZE=5\r\nRCPT TO:<user@here.test>\r\nDATA\r\n"),
+		S("452 4.3.1 no space left, try later\r\n503 5.5.1 say MAIL first\r\n"
+		  "503 5.5.1 say MAIL first\r\n"),
+		C("MAIL FROM:<a@b.test>\r\n"), S("452 4.3.1 no space left, try later\r\n"), QUIT};
+	struct dialogue dialogue;
+
 	dialogue_init(&dialogue, 0);
-	dialogue_run_task(&dialogue, dribbled);
-	ck_assert_int_eq(dialogue.end, SMTP_END_TIMEOUT);
-	dialogue_done(&dialogue);
-	dialogue_init(&dialogue, 0);
-	dialogue.settings.content_rate_min = 0;
-	dialogue_run_task(&dialogue, all_ways);
-	ck_assert_uint_eq(dialogue.received, 1);
-	dialogue_done(&dialogue);
-	dialogue_init(&dialogue, 0);
-	dialogue_run_task(&dialogue, steady);
-	ck_assert_uint_eq(dialogue.received, 1);
+	dialogue.store.faults.is_full = true;
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(dialogue.store.begins, 0);
+	ck_assert_uint_eq(dialogue.server.errors, 0);
+	ck_assert_uint_eq(dialogue.refused, 4);
 	dialogue_done(&dialogue);
 }
 END_TEST
@@ -379,4 +465,5 @@ UNIT_MAIN("smtp/server_data", smuggling_fails, refused_content_spares_the_sessio
 	lines_of_content_have_a_limit, size_is_counted, loops_are_cut, content_comes_with_commands,
 	store_is_full_before, store_is_away_before, store_fails_within, commit_decides_the_reply,
 	connection_is_lost_anywhere, content_stops_coming, dribbled_content_is_cut_off,
-	large_content_is_unchanged)
+	steady_content_is_taken, fast_start_is_no_credit, refused_content_has_an_end,
+	no_space_is_said_early, large_content_is_unchanged)

@@ -3,17 +3,15 @@
 #define SMTP_SERVER_PRIVATE_H
 
 #include "smtp/command.h"
+#include "smtp/recipients.h"
 #include "smtp/server.h"
 
 /* From an accepted MAIL to the end of DATA, RSET or a new HELO. Lies in the session's arena with
- * all that it points to. */
+ * all that it points to, but for the table of recipients. */
 struct smtp_transaction {
 	struct slice reverse_path;
 	enum envelope_body body;
-	struct envelope_recipient *recipients;
-	uint32_t *sums; /* of each recipient's canonical form: makes looking for duplicates quick */
-	uint32_t recipient_count;
-	uint32_t recipient_capacity;
+	struct smtp_recipients recipients;
 };
 
 /* Gathers a reply; may wait when there is no more room. Refusals are reported. */

@@ -283,20 +283,91 @@ START_TEST(many_replies_are_written_in_parts)
 }
 END_TEST
 
-START_TEST(early_talkers_are_noted)
+#define EHLO_REPLY                                                               \
+	"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n" \
+	"250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n"
+
+/* Before the greeting: refused, reported or taken, by the settings; not a command is run for those
+ * who are refused. */
+START_TEST(early_talkers_are_judged)
 {
-	static const struct step steps[] = {C("EHLO a.test\r\nMAIL FROM:<a@b.test>\r\n"), BANNER,
-		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE "
-		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n"
-		  "250 2.1.0 sender ok\r\n"),
-		QUIT};
+	static const struct step refused[] = {C("EHLO a.test\r\nMAIL FROM:<a@b.test>\r\n"),
+		S("554 5.5.0 you spoke before you were greeted, goodbye\r\n"), END};
+	static const struct step taken[] = {C("EHLO a.test\r\n"), BANNER, S(EHLO_REPLY),
+		C("MAIL FROM:<a@b.test>\r\n"), S("250 2.1.0 sender ok\r\n"), QUIT};
+	static const int64_t waits[] = {0, 5 * US_PER_S};
+
+	for (size_t i = 0; i < 6; i++) {
+		struct dialogue dialogue;
+		enum smtp_early early = (enum smtp_early)(i / 2);
+		dialogue_init(&dialogue, 0);
+		dialogue.settings.early = early;
+		dialogue.settings.greeting_wait_us = waits[i % 2];
+		dialogue.ignores_replies = early == SMTP_EARLY_IGNORE; /* they come in any order */
+		dialogue_run(&dialogue, early == SMTP_EARLY_REFUSE ? refused : taken);
+		ck_assert(dialogue.server.talked_early || early == SMTP_EARLY_IGNORE);
+		ck_assert_uint_eq(dialogue.early, early == SMTP_EARLY_IGNORE ? 0 : 1);
+		ck_assert_int_eq(
+			dialogue.end, early == SMTP_EARLY_REFUSE ? SMTP_END_EARLY : SMTP_END_QUIT);
+		if (early == SMTP_EARLY_REFUSE)
+			ck_assert_slice_eq(
+				dialogue.last_line, "EHLO a.test\r\nMAIL FROM:<a@b.test>\r\n");
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+START_TEST(who_waits_is_greeted_after_the_wait)
+{
+	static const struct step steps[] = {BANNER, QUIT};
+	static const int64_t waits[] = {0, 7 * US_PER_S};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue.settings.greeting_wait_us = waits[i];
+		dialogue_run(&dialogue, steps);
+		ck_assert_int_eq(dialogue.waited_to, i ? 1007 * US_PER_S : 0);
+		ck_assert(!dialogue.server.talked_early);
+		ck_assert_int_eq(dialogue.end, SMTP_END_QUIT);
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+/* Input behind a command whose reply must be awaited: told once, and answered. */
+START_TEST(hasty_talkers_are_noted)
+{
+	static const struct step steps[] = {BANNER, C("EHLO a.test\r\nNOOP\r\nNOOP\r\n"),
+		S(EHLO_REPLY "250 2.0.0 ok\r\n250 2.0.0 ok\r\n"), QUIT};
 	struct dialogue dialogue;
 
 	dialogue_init(&dialogue, 0);
-	dialogue.ignores_replies = true;
 	dialogue_run(&dialogue, steps);
 	ck_assert(dialogue.server.talked_early);
-	ck_assert_int_eq(dialogue.end, SMTP_END_QUIT);
+	ck_assert_uint_eq(dialogue.early, 1);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+/* Commands that lead to no message are counted; a message that is taken starts them anew. */
+START_TEST(commands_have_a_limit)
+{
+	static const struct step steps[] = {HELO, C("NOOP\r\n"), S("250 2.0.0 ok\r\n"), MAIL, RCPT,
+		DATA, C(".\r\n"), QUEUED_1, C("NOOP\r\nNOOP\r\nRSET\r\nNOOP\r\n"),
+		S("250 2.0.0 ok\r\n250 2.0.0 ok\r\n250 2.0.0 forgotten\r\n250 2.0.0 ok\r\n"), MAIL,
+		C("RCPT TO:<user@here.test>\r\nRCPT TO:<user@here.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"
+		  "421 4.7.0 too many commands without a message, goodbye\r\n"),
+		END};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue.settings.commands_max = 4;
+	dialogue.settings.max_recipients = 2;
+	dialogue_run(&dialogue, steps);
+	ck_assert_int_eq(dialogue.end, SMTP_END_COMMANDS);
+	ck_assert_uint_eq(dialogue.received, 1);
 	dialogue_done(&dialogue);
 }
 END_TEST
@@ -306,7 +377,7 @@ START_TEST(recipients_are_stored_once)
 	static const struct step steps[] = {HELO, MAIL, RCPT, C("RCPT TO:<user@HERE.TEST>\r\n"),
 		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<\"user\"@here.test>\r\n"),
 		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<User@here.test>\r\n"),
-		S("550 5.1.1 no such user\r\n"), C("RCPT TO:<\"user x\"@here.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<\"user x\"@here.test>\r\n"),
 		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<\"user\\ x\"@here.test>\r\n"),
 		S("250 2.1.5 recipient ok\r\n"), DATA, C(".\r\n"), QUEUED_1, QUIT};
 	struct dialogue dialogue;
@@ -317,7 +388,30 @@ START_TEST(recipients_are_stored_once)
 	ck_assert_uint_eq(envelope->recipient_count, 2);
 	ck_assert_slice_eq(envelope->recipients[0].address, "user@here.test");
 	ck_assert_slice_eq(envelope->recipients[1].address, "\"user x\"@here.test");
-	ck_assert_uint_eq(dialogue.checks, 3);
+	ck_assert_uint_eq(dialogue.checks, 2);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+/* Where local parts are not accounts of ours their case is kept apart; that of domains never is. */
+START_TEST(recipients_are_compared_as_their_destination_does)
+{
+	static const struct step steps[] = {HELO, MAIL, C("RCPT TO:<u@folded.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<U@Folded.Test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<\"U\"@FOLDED.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<u@route.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<U@ROUTE.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<U@route.TEST>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), DATA, C(".\r\n"), QUEUED_1, QUIT};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue_run(&dialogue, steps);
+	const struct envelope *envelope = &accept_memory_message(&dialogue.store, 0)->envelope;
+	ck_assert_uint_eq(envelope->recipient_count, 3);
+	ck_assert_slice_eq(envelope->recipients[0].address, "u@folded.test");
+	ck_assert_slice_eq(envelope->recipients[1].address, "u@route.test");
+	ck_assert_slice_eq(envelope->recipients[2].address, "U@ROUTE.test");
 	dialogue_done(&dialogue);
 }
 END_TEST
@@ -334,6 +428,22 @@ START_TEST(postmaster_needs_no_domain)
 	dialogue_run(&dialogue, steps);
 	const struct envelope *envelope = &accept_memory_message(&dialogue.store, 0)->envelope;
 	ck_assert_slice_eq(envelope->recipients[0].address, "PostMaster@here.test");
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+START_TEST(postmaster_may_be_nobody)
+{
+	static const struct step steps[] = {HELO, MAIL, C("RCPT TO:<postmaster>\r\n"),
+		S("550 5.1.1 this server has no domain of its own, so nobody here is its "
+		  "postmaster\r\n"),
+		C("RCPT TO:<postmaster@here.test>\r\n"), S("250 2.1.5 recipient ok\r\n"), QUIT};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue.settings.postmaster_domain = SLICE("");
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(dialogue.server.refusals, 1);
 	dialogue_done(&dialogue);
 }
 END_TEST
@@ -380,20 +490,48 @@ START_TEST(many_recipients)
 }
 END_TEST
 
-START_TEST(transaction_memory_has_a_limit)
+/* The envelope's octets have a maximum, by the octet; known recipients are welcome beyond it. */
+START_TEST(envelopes_have_a_limit)
 {
 	static const struct step steps[] = {HELO, MAIL,
-		C("RCPT TO:<user1@here.test>\r\nRCPT TO:<user2@here.test>\r\n"),
-		S("452 4.5.3 no memory for more recipients, send the rest in another "
-		  "transaction\r\n"
-		  "452 4.5.3 no memory for more recipients, send the rest in another "
-		  "transaction\r\n"),
-		QUIT};
+		C("RCPT TO:<user1@here.test>\r\nRCPT TO:<user22@here.test>\r\nRCPT "
+		  "TO:<user2@here.test>\r\nRCPT TO:<user3@here.test>\r\nRCPT "
+		  "TO:<user2@here.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"
+		  "452 4.5.3 too many recipients, send the rest in another transaction\r\n"
+		  "250 2.1.5 recipient ok\r\n"
+		  "452 4.5.3 too many recipients, send the rest in another transaction\r\n"
+		  "250 2.1.5 recipient ok\r\n"),
+		DATA, C(".\r\n"), QUEUED_1, QUIT};
 	struct dialogue dialogue;
 
 	dialogue_init(&dialogue, 0);
-	dialogue.settings.transaction_bytes_max = 100;
+	dialogue.settings.envelope_bytes_max =
+		2 * ENVELOPE_RECIPIENT_BYTES(sizeof "user1@here.test" - 1);
 	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(accept_memory_message(&dialogue.store, 0)->envelope.recipient_count, 2);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+/* Without memory for one more the rest is put off. */
+START_TEST(recipients_without_memory_are_put_off)
+{
+	struct dialogue dialogue;
+	struct buffer commands;
+
+	dialogue_init(&dialogue, LINE_BUFFER_BYTES + 16384);
+	buffer_init(&commands, dialogue.world, 1u << 20);
+	for (int i = 0; i < 1000; i++)
+		buffer_printf(&commands, "RCPT TO:<user%d@here.test>\r\n", i);
+	struct step steps[] = {HELO, MAIL, {STEP_CLIENT, buffer_slice(&commands)}, QUIT};
+	dialogue.ignores_replies = true;
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(dialogue.last_refusal, 452);
+	ck_assert_uint_gt(dialogue.refused, 100);
+	ck_assert_uint_lt(dialogue.refused, 900);
+	ck_assert_int_eq(dialogue.end, SMTP_END_QUIT);
+	buffer_done(&commands);
 	dialogue_done(&dialogue);
 }
 END_TEST
@@ -460,6 +598,25 @@ START_TEST(silence_ends_a_session)
 	}
 	for (int i = 0; i <= SMTP_ENDS; i++)
 		ck_assert_ptr_nonnull(smtp_end_text((enum smtp_end)i));
+}
+END_TEST
+
+/* A server that stops lets content under way come to its reply, and takes no command more, not even
+ * one that is here already. */
+START_TEST(a_stop_waits_for_content_alone)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, DATA,
+		C("x\r\n.\r\nMAIL FROM:<b@client.test>\r\n"), QUEUED_1,
+		S("421 4.3.2 shutting down, come back later\r\n"), END};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue.stops_at_received = true;
+	dialogue_run(&dialogue, steps);
+	ck_assert_int_eq(dialogue.end, SMTP_END_CANCELLED);
+	ck_assert_uint_eq(dialogue.received, 1);
+	ck_assert(!dialogue.server.in_content);
+	dialogue_done(&dialogue);
 }
 END_TEST
 
@@ -530,7 +687,10 @@ UNIT_MAIN("smtp/server", message_is_taken, envelope_travels, plain_smtp_and_two_
 	commands_out_of_order, commands_that_only_talk, help_helps, syntax_is_checked,
 	lines_that_are_none, long_lines_resync, http_is_shown_the_door,
 	pipelined_replies_go_out_together, replies_do_not_wait_for_half_a_line,
-	many_replies_are_written_in_parts, early_talkers_are_noted, recipients_are_stored_once,
-	postmaster_needs_no_domain, recipients_have_a_limit, many_recipients,
-	transaction_memory_has_a_limit, errors_have_a_limit, guessing_has_a_limit,
-	silence_ends_a_session, writes_fail, memory_runs_out, idle_sessions_are_small)
+	many_replies_are_written_in_parts, early_talkers_are_judged,
+	who_waits_is_greeted_after_the_wait, hasty_talkers_are_noted, commands_have_a_limit,
+	recipients_are_stored_once, recipients_are_compared_as_their_destination_does,
+	postmaster_may_be_nobody, postmaster_needs_no_domain, recipients_have_a_limit,
+	many_recipients, envelopes_have_a_limit, recipients_without_memory_are_put_off,
+	errors_have_a_limit, guessing_has_a_limit, silence_ends_a_session,
+	a_stop_waits_for_content_alone, writes_fail, memory_runs_out, idle_sessions_are_small)

@@ -10,9 +10,9 @@
  */
 #include "task/task.h"
 #include "base/heap.h"
-#include "base/log_record.h"
 #include "task/stack.h"
 #include "task/switch.h"
+#include "task/watchdog.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,6 +52,7 @@ struct census_entry {
 struct loop {
 	struct env *env;
 	struct loop_options options;
+	struct watchdog watchdog;
 	int poll_fd;
 	bool stopped;
 	mono_us now;
@@ -85,6 +86,7 @@ loop_new(struct env *env, const struct loop_options *options)
 	if (loop->poll_fd < 0)
 		abort(); /* no poller at start-up: there is no process to run */
 	loop->now = env_monotonic(env);
+	watchdog_open(&loop->watchdog, env, options->watchdog_us);
 	env->loop = loop;
 	return loop;
 }
@@ -96,6 +98,7 @@ loop_free(struct loop **loop_pointer)
 
 	if (!loop)
 		return;
+	watchdog_close(&loop->watchdog);
 	list_for_each_safe (link, next, &loop->tasks)
 		switch_done(&list_entry(link, struct task, all)->context);
 	stack_pool_free(&loop->stacks);
@@ -228,35 +231,18 @@ task_entry(void *arg)
 }
 
 static void
-loop_watch_time(struct loop *loop, const char *name, mono_us started)
-{
-	mono_us held = env_monotonic(loop->env) - started;
-
-	if (held > loop->options.watchdog_us)
-		log_event(loop->env, LOG_WARNING, "loop_held", LOG_STRING("task", name),
-			LOG_NUMBER("ms", held / US_PER_MS));
-}
-
-static void
 loop_resume(struct loop *loop, struct task *task)
 {
-	char name[TASK_NAME_BYTES];
-	mono_us started = 0;
-
-	if (loop->options.watchdog_us) {
-		started = env_monotonic(loop->env);
-		memcpy(name, task->name, sizeof name);
-	}
+	watchdog_step(&loop->watchdog, task->name);
 	loop->current = task;
 	task->state = TASK_RUNNING;
 	switch_to(&loop->thread, &task->context);
 	loop->current = NULL;
+	watchdog_step(&loop->watchdog, "loop"); /* before the task's name goes with its stack */
 	if (loop->ended) {
 		loop_bury(loop, loop->ended);
 		loop->ended = NULL;
 	}
-	if (loop->options.watchdog_us)
-		loop_watch_time(loop, name, started);
 }
 
 static void
@@ -370,6 +356,8 @@ loop_poll(struct loop *loop)
 	bool sleeps = timeout_us != 0;
 	if (sleeps && !loop_may_sleep(loop))
 		timeout_us = 0;
+	if (timeout_us != 0)
+		watchdog_step(&loop->watchdog, NULL);
 	int count = loop->env->poll->wait(
 		loop->env->world, loop->poll_fd, events, LOOP_EVENTS, timeout_us);
 	if (sleeps)
@@ -386,12 +374,14 @@ loop_run(struct loop *loop)
 	while (!loop->stopped && !list_is_empty(&loop->tasks)) {
 		loop->now = env_monotonic(loop->env);
 		loop_fire_timers(loop);
+		watchdog_turn(&loop->watchdog, loop->now, !list_is_empty(&loop->ready));
 		loop_run_ready(loop);
 		if (loop->stopped || list_is_empty(&loop->tasks))
 			break;
 		loop_sweep_parked(loop);
 		loop_poll(loop);
 	}
+	watchdog_step(&loop->watchdog, NULL); /* what the caller does now is its own affair */
 }
 
 void
@@ -430,15 +420,25 @@ task_start(struct task_group *group, const char *name, task_body *body, void *ar
 	return OK;
 }
 
+struct task *
+task_self(const struct loop *loop)
+{
+	return loop->current;
+}
+
+void
+task_cancel(struct task *task)
+{
+	task->cancelled = true;
+	if (task->cancellable)
+		task_make_ready(task, ERROR_CANCELLED);
+}
+
 void
 task_group_cancel(struct task_group *group)
 {
-	list_for_each (link, &group->tasks) {
-		struct task *task = list_entry(link, struct task, of_group);
-		task->cancelled = true;
-		if (task->cancellable)
-			task_make_ready(task, ERROR_CANCELLED);
-	}
+	list_for_each (link, &group->tasks)
+		task_cancel(list_entry(link, struct task, of_group));
 }
 
 void
@@ -497,6 +497,12 @@ task_event_signal(struct task_event *event)
 }
 
 bool
+loop_is_in_task(const struct loop *loop)
+{
+	return loop && loop->current;
+}
+
+bool
 task_is_cancelled(const struct loop *loop)
 {
 	return loop->current && loop->current->cancelled;
@@ -529,6 +535,24 @@ watch_wait(struct watch *watch, uint32_t what, mono_us deadline)
 	enum error error = task_park(watch->loop->current, NULL, deadline, true);
 	*place = NULL;
 	return error;
+}
+
+void
+loop_parked_stacks(const struct loop *loop,
+	void (*each)(void *arg, const char *name, size_t depth_bytes), void *arg)
+{
+#ifndef SWITCH_HAS_UCONTEXT
+	list_for_each (link, &loop->tasks) {
+		const struct task *task = list_entry(link, struct task, all);
+		uintptr_t top = (uintptr_t)task->stack.low + task->stack.bytes;
+		if (task->state == TASK_WAITING)
+			each(arg, task->name, top - (uintptr_t)task->context.stack_pointer);
+	}
+#else
+	(void)loop;
+	(void)each;
+	(void)arg;
+#endif
 }
 
 void

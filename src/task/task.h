@@ -26,8 +26,10 @@ typedef void task_body(void *arg);
 struct loop_options {
 	bool paint_stacks;   /* measure the peak use of each stack (touches every page: test builds)
 			      */
-	mono_us watchdog_us; /* a task that runs longer without waiting is reported; 0: never */
+	mono_us watchdog_us; /* a task that holds the loop longer is named in the log; 0: never */
 };
+
+#define LOOP_WATCHDOG_US (50 * US_PER_MS) /* of every process */
 
 /* Sets env->loop. Aborts when the kernel has no poller to give. */
 struct loop *loop_new(struct env *env, const struct loop_options *options);
@@ -86,6 +88,12 @@ void task_group_wait(struct task_group *group);
 
 bool task_group_is_empty(const struct task_group *group);
 
+/* The running task; holds until its body returns. */
+struct task *task_self(const struct loop *loop);
+
+/* As task_group_cancel, for one task. */
+void task_cancel(struct task *task);
+
 /* May wait. OK when the deadline is reached. */
 MUST_CHECK enum error task_sleep(struct loop *loop, mono_us deadline);
 
@@ -106,6 +114,9 @@ task_event_wait(struct loop *loop, struct task_event *event, mono_us deadline);
 
 /* Wakes all that wait now. */
 void task_event_signal(struct task_event *event);
+
+/* False on the thread's own stack; the loop may be NULL. */
+bool loop_is_in_task(const struct loop *loop);
 
 /* Whether the running task was told to end. */
 bool task_is_cancelled(const struct loop *loop);
@@ -130,6 +141,11 @@ void watch_close(struct watch *watch);
  * after EAGAIN only: it forgets the readiness that led to the failed try.
  */
 MUST_CHECK enum error watch_wait(struct watch *watch, uint32_t what, mono_us deadline);
+
+/* Calls `each` for every task that waits, with how far its stack reaches down (the task's own
+ * struct at its top included). Nothing where tasks are switched by ucontext. */
+void loop_parked_stacks(const struct loop *loop,
+	void (*each)(void *arg, const char *name, size_t depth_bytes), void *arg);
 
 /* For the stack census: calls `each` for every task name seen, with the most octets that one of its
  * stacks used. */

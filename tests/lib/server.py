@@ -87,7 +87,7 @@ class Server:
         self._write(self.configuration, ''.join(line.replace('{folder}', self.folder) + '\n' for line in lines.values()))
         self._write(os.path.join(self.folder, 'accounts'), ''.join(name + '\n' for name in accounts))
         os.chmod(self.folder, 0o755)
-        for name in ('', 'mail', 'spool'):
+        for name in ('mail', 'spool') if self.sandbox else ('', 'mail', 'spool'):  # a sandbox trusts no folder below somebody else's
             self.give(os.path.join(self.folder, name))
 
     @staticmethod

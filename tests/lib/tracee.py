@@ -8,7 +8,7 @@ import re
 import signal
 import time
 
-GETREGS, SETREGS, SINGLESTEP, ATTACH, DETACH = 12, 13, 9, 16, 17
+GETREGS, SETREGS, CONT, SINGLESTEP, ATTACH, DETACH = 12, 13, 7, 9, 16, 17
 WALL = 0x40000000
 WAIT_S = 10
 STACK_GAP = 1024  # below the red zone, still on the stack
@@ -50,7 +50,7 @@ class Tracee:
         self.pid = pid
         ptrace(ATTACH, pid)
         self.alive = True
-        self._wait(signal.SIGSTOP)
+        self._wait(signal.SIGSTOP, CONT)
 
     def __enter__(self):
         return self
@@ -59,11 +59,14 @@ class Tracee:
         if self.alive:
             ptrace(DETACH, self.pid)
 
-    def _wait(self, expected):
-        """The kernel reports the end of a main thread only when no other thread lives: the wait must end, too."""
+    def _wait(self, expected, resume):
+        """The kernel reports the end of a main thread only when no other thread lives: the wait must end, too. The watchdog's signal may
+        come first: it is dropped, for nothing but the wanted call shall run."""
         deadline = time.monotonic() + WAIT_S
         pid, status = os.waitpid(self.pid, WALL | os.WNOHANG)
-        while pid == 0:
+        while pid == 0 or (os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGURG):
+            if pid != 0:
+                ptrace(resume, self.pid)
             if time.monotonic() > deadline:
                 self.alive = False
                 raise TimeoutError(f'{self.pid} neither stops nor ends')
@@ -108,7 +111,7 @@ class Tracee:
         registers.rip = self._instruction(INSTRUCTIONS[instruction])
         ptrace(SETREGS, self.pid, ctypes.byref(registers))
         ptrace(SINGLESTEP, self.pid)
-        self._wait(signal.SIGTRAP)
+        self._wait(signal.SIGTRAP, SINGLESTEP)
         ptrace(GETREGS, self.pid, ctypes.byref(registers))
         ptrace(SETREGS, self.pid, ctypes.byref(saved))
         return ctypes.c_longlong(registers.rax).value
