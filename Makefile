@@ -41,8 +41,11 @@ build: deps $(PLAIN)/build.ninja
 asan: deps-test $(ASAN)/build.ninja
 	@ninja -C $(ASAN)
 
+# Root in somebody else's clone gets a folder of its own: the sandbox refuses one that others may change under it.
 run: build
-	@$(PLAIN)/veredus sandbox --dir $(SANDBOX_DIR) --smtp $(SMTP) --demo
+	@dir=$(SANDBOX_DIR); \
+	if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u .)" != 0 ] && [ "$$dir" = build/sandbox ]; then dir=$$(mktemp -d); fi; \
+	exec $(PLAIN)/veredus sandbox --dir "$$dir" --smtp $(SMTP) --demo
 
 test: deps-test build asan
 	@tests/run --plain $(PLAIN) --asan $(ASAN)

@@ -174,7 +174,8 @@ struct alarm {
 
 /*
  * Interrupts the thread that opened it, in the midst of whatever it does: `ring` may call nothing
- * that is not safe in a signal handler. Set for one time; set again, the earlier time is forgotten.
+ * that is not safe in a signal handler, and may ring too early. Set for one time; set again, the
+ * earlier time is forgotten. A thread has one at a time: -EBUSY.
  * The struct stays where it is until it is closed, by the same thread.
  */
 struct alarm_ops {
@@ -196,7 +197,8 @@ struct env {
 	const struct alarm_ops *alarm;
 	struct memory *memory;
 	struct log_sink *log;  /* NULL: records are dropped (unit tests) */
-	volatile bool logging; /* set while the sink works: an alarm must not call it then */
+	volatile bool logging; /* set while the sink works: an alarm must not call it then,
+				* and one that is not signal_safe never */
 	struct loop *loop;     /* set by loop_new */
 };
 

@@ -630,17 +630,23 @@ linux_thread_leave(void *world, uintptr_t thread)
  * since debuggers let it pass. */
 #define ALARM_SIGNAL SIGURG
 
+/*
+ * Whom the signal is for. It is not taken from the signal: any process of the same user can send
+ * one that looks like a timer's and carries what it likes. A forged one that even names the right
+ * place rings too early, no more.
+ */
+static _Thread_local struct alarm *volatile thread_alarm;
+
 static void
 alarm_handler(int number, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
+	struct alarm *alarm = thread_alarm;
 
 	(void)number;
 	(void)context;
-	if (info->si_code == SI_TIMER) {
-		struct alarm *alarm = info->si_value.sival_ptr;
+	if (alarm && info->si_code == SI_TIMER && info->si_value.sival_ptr == alarm)
 		alarm->ring(alarm->arg);
-	}
 	errno = saved_errno;
 }
 
@@ -653,6 +659,8 @@ linux_alarm_open(void *world, struct alarm *alarm, void (*ring)(void *arg), void
 	timer_t timer;
 
 	(void)world;
+	if (thread_alarm)
+		return -EBUSY;
 	*alarm = (struct alarm){.ring = ring, .arg = arg};
 	event.sigev_value.sival_ptr = alarm;
 	event._sigev_un._tid = gettid();
@@ -661,6 +669,7 @@ linux_alarm_open(void *world, struct alarm *alarm, void (*ring)(void *arg), void
 		timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
 		return -errno;
 	alarm->handle = (uintptr_t)timer;
+	thread_alarm = alarm;
 	return 0;
 }
 
@@ -678,6 +687,7 @@ static void
 linux_alarm_close(void *world, struct alarm *alarm)
 {
 	(void)world;
+	thread_alarm = NULL; /* what is still on its way finds nobody */
 	timer_delete((timer_t)alarm->handle);
 }
 

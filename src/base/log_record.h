@@ -35,6 +35,9 @@ struct log_field {
 struct log_sink {
 	/* Takes a copy or drops it (and counts that); never waits. */
 	void (*write)(struct log_sink *sink, struct slice record);
+	/* `write` may run in a signal handler, if none of its own is under way: it takes no memory
+	 * and no lock, and writes no file. */
+	bool signal_safe;
 };
 
 /* log_event(env, LOG_INFO, "received", LOG_SLICE("from", from), ...); never waits, never fails. */

@@ -597,10 +597,9 @@ static const struct schema_key root_keys[] = {
 		.min = 0,
 		.max = 1000000,
 		.fallback = "64",
-		.help = "Octets a second that the content of a message must bring: after the first "
-			"minute, each "
-			"minute must bring 60 times as many, or the session ends. With 0 any rate "
-			"will do.",
+		.help = "Octets a second that the content of a message must bring: over each "
+			"\"timeout_data\" but the first, or the session ends. With 0 any rate will "
+			"do.",
 		.example = "content_rate_min 64",
 	},
 	{

@@ -401,7 +401,9 @@ deliver_folder_jobs(struct deliver_line *line, struct deliver_folder *folder, si
 	}
 	if (files == 0)
 		return;
+	loop_may_block_begin(line->service->env->loop);
 	maildir_deliver_batch(&folder->maildir, line->files, files);
+	loop_may_block_end(line->service->env->loop);
 	for (size_t i = 0; i < files; i++) {
 		of_file[i]->delivery_file.result = line->files[i].result;
 		job_set_answer(line, of_file[i]);

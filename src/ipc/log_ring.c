@@ -99,7 +99,9 @@ log_writer_write(struct log_sink *sink, struct slice record)
 enum error
 log_writer_open(struct log_writer *writer, struct env *env, int memory_fd, int wake_fd)
 {
-	*writer = (struct log_writer){.sink = {log_writer_write}, .env = env, .wake_fd = wake_fd};
+	*writer = (struct log_writer){.sink = {.write = log_writer_write, .signal_safe = true},
+		.env = env,
+		.wake_fd = wake_fd};
 	enum error error = log_ring_map(env, memory_fd, &writer->shared);
 	if (error == OK)
 		writer->tail = atomic_load(&writer->shared->tail);

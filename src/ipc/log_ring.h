@@ -15,7 +15,7 @@ MUST_CHECK enum error log_ring_memory_new(struct env *env, int *ret_fd);
 
 struct log_ring_shared;
 
-/* The writing end: a log sink for env->log. One thread writes. */
+/* The writing end: a log sink for env->log. One thread writes; its signal handler may, too. */
 struct log_writer {
 	struct log_sink sink;
 	struct env *env;

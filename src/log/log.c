@@ -32,7 +32,7 @@ struct log_source {
 struct log_service {
 	struct env *env;
 	const struct conf *conf;
-	struct log_sink own; /* for records of this process itself */
+	struct log_sink own; /* for records of this process itself; not signal_safe */
 	struct list sources;
 	struct task_group tasks;
 	struct watch wake;
@@ -42,6 +42,7 @@ struct log_service {
 	bool nobody_listens;  /* to announcements */
 	struct buffer log;
 	struct buffer announcements;
+	bool draining; /* it ends with what was said meanwhile */
 	bool stopping;
 };
 
@@ -155,6 +156,8 @@ log_own_record(struct log_sink *sink, struct slice record)
 
 	if (log_take_record(service, record) != OK)
 		service->lost_writes++;
+	if (!service->draining)
+		service->env->poll->wake_signal(service->env->world, service->wake_fd);
 }
 
 static void
@@ -241,6 +244,7 @@ log_drain(struct log_service *service)
 	struct log_source *source;
 	bool any = false;
 
+	service->draining = true;
 	while ((source = oldest_source(service)) != NULL) {
 		source->malformed += log_take_record(service, source->waiting) != OK;
 		source->waiting.len = 0;
@@ -250,6 +254,7 @@ log_drain(struct log_service *service)
 		any |= source_settle(service, list_entry(link, struct log_source, link));
 	log_flush(service);
 	log_flush(service); /* what the first one had to say about itself */
+	service->draining = false;
 	return any;
 }
 

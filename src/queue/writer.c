@@ -141,6 +141,8 @@ space_missed(struct writer *writer)
 		return;
 	space->wanted = space->reserve +
 			(space->piece > space->reserve / 4 ? space->piece : space->reserve / 4);
+	if (writer->spool) /* what was left then was not enough */
+		space->wanted += spool_room_bytes(writer->spool);
 	space->look_at = env_monotonic(&writer->env) + SPACE_MISSED_US;
 	space_set(writer, true);
 }
@@ -155,6 +157,9 @@ space_look(struct writer *writer)
 	if (space->dir_fd < 0 || now < space->look_at)
 		return;
 	int64_t room = writer->env.disk->free_bytes(writer->env.world, space->dir_fd);
+	/* What the spool has made ready beforehand is room as much as what is left of the disk. */
+	if (room >= 0 && writer->spool)
+		room += (int64_t)spool_room_bytes(writer->spool);
 	if (room >= 0 && (uint64_t)room < space->reserve) {
 		if (writer_has_space(writer))
 			space->wanted = space->reserve + space->reserve / 4;

@@ -743,26 +743,42 @@ START_TEST(space_is_watched_while_nothing_happens)
 {
 	struct world world;
 
-	world_init_reserve(&world, MIB(8), MIB(8) - 1);
+	world_init_reserve(&world, MIB(16), MIB(8));
 	struct session *session = add_session(&world);
 	ck_assert(ring_producer_no_space(&session->ring)); /* shown before anything can be sent */
 	ck_assert(atomic_load(&world.writer.troubles.space_changed));
 	submit(session, 0, 10);
 	ring_publish(&session->ring);
 	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
-	atomic_store(&world.gate.room, MIB(10) - 1);
+	atomic_store(&world.gate.room, MIB(11));
 	usleep(1200000);
 	ck_assert(ring_producer_no_space(&session->ring));
 	ck_assert(!writer_has_space(&world.writer));
-	atomic_store(&world.gate.room, MIB(10));
+	atomic_store(&world.gate.room, MIB(20));
 	await_space(session, true);
 	ck_assert(writer_has_space(&world.writer));
 	ck_assert(!ring_producer_no_space(&add_session(&world)->ring));
-	atomic_store(&world.gate.room, MIB(8)); /* the reserve and no less */
+	atomic_store(&world.gate.room, MIB(16)); /* the reserve and no less */
 	usleep(100000);
 	ck_assert(writer_has_space(&world.writer));
 	atomic_store(&world.gate.room, 0);
 	await_space(session, false);
+	world_done(&world);
+}
+END_TEST
+
+/* What the spool has made beforehand is room too: an empty one must not be full of itself. */
+START_TEST(prepared_segments_are_room)
+{
+	struct world world;
+
+	world_init_reserve(&world, MIB(3), 0);
+	struct session *session = add_session(&world);
+	await_space(session, true); /* as soon as they are */
+	submit(session, 0, 10);
+	ring_publish(&session->ring);
+	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
+	ck_assert(writer_has_space(&world.writer));
 	world_done(&world);
 }
 END_TEST
@@ -788,9 +804,9 @@ START_TEST(a_failed_write_is_no_space_too)
 	}
 	ck_assert_uint_eq(status, RING_NO_SPACE);
 	ck_assert(ring_producer_no_space(&session->ring)); /* the answer came after it */
-	atomic_store(&world.gate.full, false);
 	usleep(1200000);
 	ck_assert(ring_producer_no_space(&session->ring)); /* 4 MiB, and one octet in reserve */
+	atomic_store(&world.gate.full, false);
 	atomic_store(&world.gate.room, MIB(4) + 1);
 	await_space(session, true);
 	ck_assert_uint_eq(submit_again(session, &same), RING_DURABLE);
@@ -821,4 +837,5 @@ UNIT_MAIN("queue/writer", an_answer_comes_after_the_flush_and_not_before,
 	a_peer_that_writes_all_the_time_harms_itself, failures_of_the_disk_are_told_and_pass,
 	results_are_stored, results_survive_a_failed_flush,
 	a_stalled_schedule_stops_intake_without_spinning, many_large_envelopes_are_all_taken,
-	space_is_watched_while_nothing_happens, a_failed_write_is_no_space_too, nothing_stays_open)
+	space_is_watched_while_nothing_happens, prepared_segments_are_room,
+	a_failed_write_is_no_space_too, nothing_stays_open)

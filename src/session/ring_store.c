@@ -277,7 +277,10 @@ acceptance_move(struct ring_acceptance *a, mono_us deadline)
 		moved.link->users++;
 		moved.first = moved.last = NO_BLOCK;
 		moved.bytes = moved.capacity = 0;
-		error = acceptance_copy(&moved, a, deadline);
+		/* A queue without space may have nobody who takes it. */
+		error = ring_producer_no_space(&moved.link->ring)
+				? ERROR_NO_SPACE
+				: acceptance_copy(&moved, a, deadline);
 		if (error == OK) {
 			struct ring_link *old = a->link;
 			acceptance_free_blocks(a);
@@ -379,6 +382,19 @@ acceptance_await(struct ring_acceptance *a, mono_us deadline, uint64_t *ret_id)
 }
 
 static enum accept_outcome
+outcome_of_error(enum error error)
+{
+	switch (error) {
+	case ERROR_CLOSED:
+		return ACCEPT_UNAVAILABLE;
+	case ERROR_NO_SPACE:
+		return ACCEPT_NO_SPACE;
+	default:
+		return ACCEPT_FAILED;
+	}
+}
+
+static enum accept_outcome
 ring_commit(struct acceptance *acceptance, const struct envelope *envelope, mono_us deadline,
 	uint64_t *ret_id)
 {
@@ -390,7 +406,7 @@ ring_commit(struct acceptance *acceptance, const struct envelope *envelope, mono
 		error = acceptance_add_envelope(a, envelope, deadline, &submission.envelope_bytes);
 	if (error != OK) {
 		acceptance_end(a);
-		return error == ERROR_CLOSED ? ACCEPT_UNAVAILABLE : ACCEPT_FAILED;
+		return outcome_of_error(error);
 	}
 	submission.first_block = a->first;
 	ring_submit(&a->link->ring, &submission);

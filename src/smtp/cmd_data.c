@@ -32,7 +32,7 @@ struct transfer {
 	uint64_t size;
 	uint64_t received; /* octets, as they came */
 	uint64_t turn_at;  /* of these, when others had their turn */
-	mono_us window_at; /* start of the present window of SMTP_CONTENT_WINDOW_US */
+	mono_us window_at; /* start of the present window of content_timeout_us */
 	uint64_t window_received;
 	bool is_past_first_window;
 };
@@ -78,12 +78,13 @@ static mono_us
 window_deadline(const struct smtp_server *server, const struct transfer *transfer)
 {
 	uint64_t rate = server->settings->content_rate_min;
+	int64_t window_us = server->settings->content_timeout_us;
 	bool is_done = !transfer->is_past_first_window ||
-		       transfer->window_received >= rate * (SMTP_CONTENT_WINDOW_US / US_PER_S);
+		       transfer->window_received >= rate * (uint64_t)(window_us / US_PER_S);
 
 	if (rate == 0)
 		return MONO_NEVER;
-	return transfer->window_at + (is_done ? 2 : 1) * SMTP_CONTENT_WINDOW_US;
+	return transfer->window_at + (is_done ? 2 : 1) * window_us;
 }
 
 static mono_us
@@ -99,13 +100,14 @@ block_deadline(const struct smtp_server *server, const struct transfer *transfer
 static enum error
 count_octets(const struct smtp_server *server, struct transfer *transfer, size_t len)
 {
+	int64_t window_us = server->settings->content_timeout_us;
 	mono_us now = loop_now(server->stream->loop);
 
 	if (now > window_deadline(server, transfer))
 		return ERROR_TIMEOUT;
-	if (now - transfer->window_at >= SMTP_CONTENT_WINDOW_US) {
+	if (now - transfer->window_at >= window_us) {
 		/* One window on: were it two, one without octets would lie between. */
-		transfer->window_at += SMTP_CONTENT_WINDOW_US;
+		transfer->window_at += window_us;
 		transfer->window_received = 0;
 		transfer->is_past_first_window = true;
 	}
@@ -292,6 +294,7 @@ reply_received(struct smtp_server *server, struct envelope *envelope, uint64_t i
 	server->errors = 0;
 	server->refusals = 0;
 	server->commands = 0;
+	server->excess_recipients = 0;
 	queue_id_print(id, text + id_at);
 	smtp_server_reply(
 		server, &(struct smtp_reply){250, {2, 0, 0}, slice_of(text, sizeof text - 1)});

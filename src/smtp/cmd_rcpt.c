@@ -87,6 +87,11 @@ take_recipient(struct smtp_server *server, struct slice mailbox, const struct ad
 		return;
 	}
 	if (!has_room(server, mailbox)) {
+		/* A client that names them all before it reads does nothing wrong. */
+		if (server->excess_recipients < ENVELOPE_RECIPIENTS_MAX) {
+			server->excess_recipients++;
+			server->commands--;
+		}
 		smtp_server_reply(server,
 			&SMTP_REPLY(452, 4, 5, 3,
 				"too many recipients, send the rest in another transaction"));

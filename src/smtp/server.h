@@ -17,8 +17,6 @@
 #include "text/address.h"
 
 #define SMTP_SERVER_OUTPUT_BYTES 1024 /* replies that are gathered before they are written */
-#define SMTP_CONTENT_WINDOW_US \
-	(60 * US_PER_S) /* content must bring its rate in each of these but the first */
 
 enum smtp_extension {
 	SMTP_EXTENSION_PIPELINING = 1u << 0,
@@ -49,11 +47,13 @@ struct smtp_server_settings {
 	uint32_t hops_max;          /* Received fields that a message may bring */
 	uint32_t errors_max;        /* protocol errors since the last message accepted */
 	uint32_t refusals_max;      /* refused recipients likewise: a limit for trying out names */
-	uint32_t commands_max;      /* commands likewise, and max_recipients more */
+	uint32_t commands_max;      /* commands likewise, and max_recipients more; who is told
+					to send the rest later may say up to
+					ENVELOPE_RECIPIENTS_MAX recipients more */
 	int64_t command_timeout_us; /* for a command to arrive, for replies to be taken */
 	int64_t content_timeout_us; /* for a block of content */
-	uint32_t content_rate_min;  /* octets a second that content must bring in each
-				       SMTP_CONTENT_WINDOW_US but the first; 0: any */
+	uint32_t content_rate_min;  /* octets a second that content must bring in each window of
+				       content_timeout_us but the first; 0: any */
 	int64_t begin_timeout_us;  /* for the store to take a message on, or a piece of one; clients
 				      wait two minutes for 354 */
 	int64_t commit_timeout_us; /* for the store to make it durable; clients wait ten minutes */
@@ -143,10 +143,11 @@ struct smtp_server {
 	uint32_t errors;
 	uint32_t refusals;
 	uint32_t commands;
-	uint32_t messages;  /* accepted */
-	struct slice helo;  /* empty before HELO; in memory of the loop's account */
-	struct slice line;  /* the present command */
-	struct arena arena; /* of the transaction */
+	uint32_t excess_recipients; /* of them, put off for being too many: not counted above */
+	uint32_t messages;          /* accepted */
+	struct slice helo;          /* empty before HELO; in memory of the loop's account */
+	struct slice line;          /* the present command */
+	struct arena arena;         /* of the transaction */
 	struct smtp_transaction *transaction;
 	struct buffer output;
 	uint8_t output_bytes[SMTP_SERVER_OUTPUT_BYTES];

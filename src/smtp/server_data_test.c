@@ -326,12 +326,12 @@ run_rated(const struct step *steps, uint32_t rate, uint32_t received)
 
 #define TOO_SLOW S("421 4.4.2 nothing came for too long, goodbye\r\n"), END
 
-/* A block within its time, again and again: content has to come at a rate in each minute but the
+/* A block within its time, again and again: content has to come at a rate in each window but the
  * first, or the session ends. */
 START_TEST(dribbled_content_is_cut_off)
 {
-	static const struct step dribbled[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE(50), C("b"),
-		PAUSE(50), C("c"), PAUSE(50), TOO_SLOW};
+	static const struct step dribbled[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE(150), C("b"),
+		PAUSE(150), C("c"), PAUSE(150), TOO_SLOW};
 	static const struct step all_ways[] = {HELO, MAIL, RCPT, DATA, C("a"), PAUSE(170), C("b"),
 		PAUSE(170), C("c"), PAUSE(170), C("d"), PAUSE(170), C("\r\n.\r\n"), QUEUED_1, QUIT};
 
@@ -340,50 +340,53 @@ START_TEST(dribbled_content_is_cut_off)
 }
 END_TEST
 
-static uint8_t minute[64 * 60];
+static uint8_t window[64 * 180];
 
 static void
-fill_minute(void)
+fill_window(void)
 {
-	for (size_t at = 0; at < sizeof minute; at += 80) {
-		memset(minute + at, 'x', 78);
-		memcpy(minute + at + 78, "\r\n", 2);
+	for (size_t at = 0; at < sizeof window; at += 80) {
+		memset(window + at, 'x', 78);
+		memcpy(window + at + 78, "\r\n", 2);
 	}
 }
 
-#define MINUTE                                               \
+#define WINDOW                                               \
 	{                                                    \
-		STEP_CLIENT, slice_of(minute, sizeof minute) \
+		STEP_CLIENT, slice_of(window, sizeof window) \
 	}
 
-/* The first minute may bring nothing; the others just what they must, wherever in them it comes. */
+/* The first window may bring nothing; the others just what they must, wherever in them it comes. */
 START_TEST(steady_content_is_taken)
 {
-	const struct step steady[] = {HELO, MAIL, RCPT, DATA, C("x"), PAUSE(59), C("y\r\n"),
-		PAUSE(60), MINUTE, PAUSE(2), MINUTE, PAUSE(100), MINUTE, PAUSE(59), C("\r\n.\r\n"),
+	const struct step steady[] = {HELO, MAIL, RCPT, DATA, C("x"), PAUSE(179), C("y\r\n"),
+		PAUSE(60), WINDOW, PAUSE(2), WINDOW, PAUSE(179), WINDOW, PAUSE(179), C("\r\n.\r\n"),
 		QUEUED_1, QUIT};
 
-	fill_minute();
+	fill_window();
 	ck_assert_int_eq(run_rated(steady, 64, 1), SMTP_END_QUIT);
 }
 END_TEST
 
-/* What came fast at first is no credit for later: a stall is over after two minutes at most. */
+/* What came fast at first is no credit for later; a silence shorter than the timeout is none. */
 START_TEST(fast_start_is_no_credit)
 {
-	const struct step stalls[] = {HELO, MAIL, RCPT, DATA, MINUTE, MINUTE, MINUTE, MINUTE,
-		MINUTE, MINUTE, MINUTE, MINUTE, PAUSE(70), C("a"), PAUSE(49), C("b"), PAUSE(2),
-		TOO_SLOW};
+	const struct step stalls[] = {HELO, MAIL, RCPT, DATA, WINDOW, WINDOW, WINDOW, WINDOW,
+		WINDOW, WINDOW, WINDOW, WINDOW, PAUSE(120), C("a"), PAUSE(120), C("b"), PAUSE(119),
+		C("c"), PAUSE(2), TOO_SLOW};
 	const struct step silent[] = {
-		HELO, MAIL, RCPT, DATA, MINUTE, MINUTE, MINUTE, PAUSE(121), TOO_SLOW};
+		HELO, MAIL, RCPT, DATA, WINDOW, WINDOW, WINDOW, PAUSE(181), TOO_SLOW};
 	/* An octet that comes when its window is over changes nothing. */
-	const struct step late[] = {
-		HELO, MAIL, RCPT, DATA, MINUTE, PAUSE(119), C("a"), PAUSE(1), TOO_SLOW};
+	const struct step late[] = {HELO, MAIL, RCPT, DATA, WINDOW, PAUSE(179), C("a"), PAUSE(179),
+		C("b"), PAUSE(3), TOO_SLOW};
+	const struct step pauses[] = {HELO, MAIL, RCPT, DATA, WINDOW, PAUSE(58), C("a"), PAUSE(119),
+		C("\r\n.\r\n"), QUEUED_1, QUIT};
 
-	fill_minute();
+	fill_window();
 	ck_assert_int_eq(run_rated(stalls, 64, 0), SMTP_END_TIMEOUT);
 	ck_assert_int_eq(run_rated(silent, 64, 0), SMTP_END_TIMEOUT);
 	ck_assert_int_eq(run_rated(late, 64, 0), SMTP_END_TIMEOUT);
+	ck_assert_int_eq(run_rated(pauses, 64, 1), SMTP_END_QUIT);
 }
 END_TEST
 

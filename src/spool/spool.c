@@ -440,6 +440,19 @@ spare_is_ready(const struct spare *spare)
 	return spare->filled >= spare->size && spare->flushed;
 }
 
+uint64_t
+spool_room_bytes(const struct spool *spool)
+{
+	const struct active *active = &spool->active;
+	uint64_t room = active->state == ACTIVE_STARTED && active->end < active->header.size
+				? active->header.size - active->end
+				: 0;
+
+	for (uint32_t i = 0; i < spool->spare_count; i++)
+		room += spare_is_ready(&spool->spares[i]) ? spool->spares[i].size : 0;
+	return room;
+}
+
 /* The first spare that is not ready, begun if need be; NULL: all are, or none can be made now. */
 static struct spare *
 next_spare(struct spool *spool, enum logfile_kind *ret_kind)

@@ -133,6 +133,9 @@ struct spool_commit {
 };
 struct spool_commit spool_commit(struct spool *spool);
 
+/* Octets that new mail may still take of segments that are there already. */
+uint64_t spool_room_bytes(const struct spool *spool);
+
 /* Background work when nothing is waiting: zero-fills at most one slice of the next segment. True
  * while there is more to do. */
 bool spool_prepare(struct spool *spool);

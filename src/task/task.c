@@ -38,7 +38,8 @@ struct task {
 	struct stack stack;
 	mono_us parked_at;
 	enum task_state state;
-	enum error wake; /* what the wait returns */
+	enum error wake;    /* what the wait returns */
+	unsigned may_block; /* loop_may_block_begin without their ends */
 	bool cancelled;
 	bool cancellable; /* the present wait may end by cancelling */
 	char name[TASK_NAME_BYTES];
@@ -119,6 +120,20 @@ mono_us
 loop_deadline(const struct loop *loop, int64_t after_us)
 {
 	return after_us > MONO_NEVER - loop->now ? MONO_NEVER : loop->now + after_us;
+}
+
+void
+loop_may_block_begin(struct loop *loop)
+{
+	if (loop && loop->current && loop->current->may_block++ == 0)
+		watchdog_pass_over(&loop->watchdog, true);
+}
+
+void
+loop_may_block_end(struct loop *loop)
+{
+	if (loop && loop->current && --loop->current->may_block == 0)
+		watchdog_pass_over(&loop->watchdog, false);
 }
 
 struct env *
@@ -234,11 +249,13 @@ static void
 loop_resume(struct loop *loop, struct task *task)
 {
 	watchdog_step(&loop->watchdog, task->name);
+	loop->watchdog.may_block = task->may_block > 0;
 	loop->current = task;
 	task->state = TASK_RUNNING;
 	switch_to(&loop->thread, &task->context);
 	loop->current = NULL;
 	watchdog_step(&loop->watchdog, "loop"); /* before the task's name goes with its stack */
+	loop->watchdog.may_block = false;
 	if (loop->ended) {
 		loop_bury(loop, loop->ended);
 		loop->ended = NULL;

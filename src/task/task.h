@@ -100,6 +100,14 @@ MUST_CHECK enum error task_sleep(struct loop *loop, mono_us deadline);
 /* May wait: lets the other ready tasks run once. Outside of tasks it does nothing. */
 void task_yield(struct loop *loop);
 
+/*
+ * What the running task does from here to the end may hold the loop long, and is known to (disk
+ * calls): the watchdog passes over it. They nest, go with the task when it waits in between, and do
+ * nothing outside of tasks; the loop may be NULL.
+ */
+void loop_may_block_begin(struct loop *loop);
+void loop_may_block_end(struct loop *loop);
+
 /* Something that tasks wait for: no memory of past signals, so the condition is checked around the
  * wait. */
 struct task_event {

@@ -66,7 +66,7 @@ world_init(struct world *world, struct env *env)
 {
 	struct loop_options options = {.watchdog_us = LOOP_WATCHDOG_US};
 
-	*world = (struct world){.env = env, .log = {.sink = {held_log_write}, .env = env}};
+	*world = (struct world){.env = env, .log = {.sink = {held_log_write, true}, .env = env}};
 	env->log = &world->log.sink;
 	world->loop = loop_new(env, &options);
 	task_group_init(&world->group, world->loop);
@@ -177,6 +177,79 @@ START_TEST(a_record_under_way_is_not_torn)
 }
 END_TEST
 
+/* A sink that no alarm may call is told when it is over. */
+START_TEST(a_sink_that_is_not_signal_safe_is_told_afterwards)
+{
+	struct env env;
+	struct world world;
+
+	env_init_linux(&env);
+	world_init(&world, &env);
+	world.log.sink.signal_safe = false;
+	world.spin_us = 120 * US_PER_MS;
+	ck_assert_ok(task_start(&world.group, "spinner", spin_twice, &world));
+	loop_run(world.loop);
+	ck_assert_uint_eq(world.log.holds, 2);
+	ck_assert_uint_eq(world.log.helds, 2);
+	ck_assert_str_eq(world.log.task, "spinner");
+	ck_assert_int_ge(world.log.holds_at, world.spun_to);
+	loop_free(&world.loop);
+	env_done(&env);
+}
+END_TEST
+
+static void
+block(void *arg)
+{
+	struct world *world = arg;
+
+	loop_may_block_begin(world->loop);
+	loop_may_block_begin(world->loop);
+	spin(world);
+	loop_may_block_end(world->loop);
+	task_yield(world->loop);
+	spin(world);
+	loop_may_block_end(world->loop);
+}
+
+static void
+block_and_spin(void *arg)
+{
+	struct world *world = arg;
+
+	block(world);
+	ck_assert_uint_eq(world->log.holds, 0);
+	spin(world);
+	ck_assert_uint_eq(world->log.holds, 1);
+}
+
+/* Nested and over a wait; the next hold is told with its own time, and so are others' in between.
+ */
+START_TEST(what_may_block_is_passed_over)
+{
+	struct env env;
+	struct world world;
+
+	env_init_linux(&env);
+	world_init(&world, &env);
+	world.spin_us = 120 * US_PER_MS;
+	loop_may_block_begin(NULL);
+	loop_may_block_end(NULL);
+	loop_may_block_begin(world.loop); /* outside of tasks */
+	ck_assert_ok(task_start(&world.group, "blocker", block_and_spin, &world));
+	loop_run(world.loop);
+	ck_assert_uint_eq(world.log.holds, 1);
+	ck_assert_uint_eq(world.log.helds, 1);
+	ck_assert_ok(task_start(&world.group, "blocker", block, &world));
+	ck_assert_ok(task_start(&world.group, "spinner", spin, &world));
+	loop_run(world.loop);
+	ck_assert_uint_eq(world.log.holds, 2);
+	ck_assert_str_eq(world.log.task, "spinner");
+	loop_free(&world.loop);
+	env_done(&env);
+}
+END_TEST
+
 static void
 count_set(void *world_pointer, struct alarm *alarm, int64_t after_us)
 {
@@ -236,4 +309,5 @@ START_TEST(a_virtual_clock_stands_still)
 END_TEST
 
 UNIT_MAIN("task/watchdog", who_holds_the_loop_is_named_while_it_does, each_hold_is_told_once,
-	a_record_under_way_is_not_torn, an_idle_loop_is_left_alone, a_virtual_clock_stands_still)
+	a_record_under_way_is_not_torn, a_sink_that_is_not_signal_safe_is_told_afterwards,
+	what_may_block_is_passed_over, an_idle_loop_is_left_alone, a_virtual_clock_stands_still)
