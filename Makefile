@@ -1,6 +1,7 @@
 # Veredus: the commands people use. The build itself is meson's (meson.build).
 #
 #   make run       build and run the sandbox: a server on loopback that shows each message travelling
+#   make check     build as shipped, with warnings as errors; unit tests and quick dialogues: under three minutes
 #   make test      build twice (sanitizers; as shipped), run every test, end with "N passed, N failed"
 #   make bench     measure beside Postfix; writes build/bench.json
 #   make fuzz      fuzz every parser for FUZZ_SECONDS each
@@ -18,9 +19,12 @@ TORTURE_ROUNDS ?= 100
 MESON = meson
 PLAIN = build/plain
 ASAN  = build/asan
+CHECK = build/check
+# What `make check` runs of the programs in tests/: the words of tests/run.
+CHECK_WORDS = unit style dialogue/ cmd/
 
 .DEFAULT_GOAL := build
-.PHONY: build asan run test bench fuzz torture install clean format check-style deps deps-test
+.PHONY: build asan run check test bench fuzz torture install clean format check-style deps deps-test
 
 # Installing what is missing asks dpkg first, so a machine that has everything needs no network and no root.
 deps:
@@ -33,7 +37,10 @@ $(PLAIN)/build.ninja: | deps
 	CC=$${CC:-gcc} $(MESON) setup --prefix=$(PREFIX) --sysconfdir=$(SYSCONFDIR) $(PLAIN)
 
 $(ASAN)/build.ninja: | deps-test
-	CC=clang $(MESON) setup -Dsanitize=true -Dtests=true -Dfuzz=true $(ASAN)
+	CC=clang $(MESON) setup -Dwerror=true -Dsanitize=true -Dtests=true -Dfuzz=true $(ASAN)
+
+$(CHECK)/build.ninja: | deps-test
+	CC=$${CC:-gcc} $(MESON) setup -Dwerror=true -Dtests=true $(CHECK)
 
 build: deps $(PLAIN)/build.ninja
 	@ninja -C $(PLAIN)
@@ -46,6 +53,10 @@ run: build
 	@dir=$(SANDBOX_DIR); \
 	if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %u .)" != 0 ] && [ "$$dir" = build/sandbox ]; then dir=$$(mktemp -d); fi; \
 	exec $(PLAIN)/veredus sandbox --dir "$$dir" --smtp $(SMTP) --demo
+
+check: deps-test $(CHECK)/build.ninja
+	@ninja -C $(CHECK)
+	@tests/run --plain $(CHECK) --asan $(CHECK) $(CHECK_WORDS)
 
 test: deps-test build asan
 	@tests/run --plain $(PLAIN) --asan $(ASAN)
@@ -70,4 +81,4 @@ check-style:
 	@tools/check-style
 
 clean:
-	rm -rf build/plain build/plain-* build/asan build/sandbox
+	rm -rf build/plain build/plain-* build/asan build/check build/sandbox

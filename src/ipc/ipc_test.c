@@ -153,8 +153,10 @@ id_over_line_end(struct envelope *e)
 static void
 empty_recipient(struct envelope *e)
 {
+	static const struct envelope_recipient nobody = {SLICE_INIT("")};
+
 	e->recipient_count = 1;
-	e->recipients = (const struct envelope_recipient[]){{SLICE_INIT("")}};
+	e->recipients = &nobody;
 }
 
 START_TEST(envelopes_are_checked)

@@ -29,7 +29,8 @@ snapshot_file(void *arg, const struct disk_entry *entry)
 	s->sizes[s->count] = (size_t)st.st_size;
 	s->bytes[s->count] = memory_get(s->f->scratch, (size_t)st.st_size + 1);
 	ck_assert_int_eq(pread(fd, s->bytes[s->count], (size_t)st.st_size, 0), st.st_size);
-	snprintf(s->names[s->count], sizeof s->names[0], "%s", entry->name);
+	ck_assert_uint_lt(strlen(entry->name), sizeof s->names[0]);
+	memcpy(s->names[s->count], entry->name, strlen(entry->name) + 1);
 	close(fd);
 	s->count++;
 	return true;
