@@ -19,6 +19,9 @@ enum entry_flags {
 	ENTRY_STUB = 8,     /* recovery: a result was seen, the message not yet */
 	ENTRY_DONE = 16,    /* recovery: dead, but its records may still turn up */
 	ENTRY_COUNTED = 32, /* its references count in their segments */
+	ENTRY_WALKED = 64,  /* recovery: found in a segment, the journal's state does not have it */
+	ENTRY_HAD_STUB = 128, /* recovery: with results that the journal has */
+	ENTRY_RECOVERY = ENTRY_WALKED | ENTRY_HAD_STUB,
 };
 
 struct index_entry {

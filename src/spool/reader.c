@@ -16,7 +16,7 @@ reader_open(
 	if (error != OK)
 		return error;
 	error = logfile_read_header(env, opened.fd, kind, &opened.header);
-	if (error == ERROR_IO || (error == OK && opened.header.number != number))
+	if (error == OK && opened.header.number != number)
 		error = ERROR_DAMAGED;
 	if (error != OK)
 		goto fail;
@@ -52,15 +52,28 @@ window_holds(const struct reader *reader, uint64_t offset, size_t len)
 	       offset - reader->window_start <= reader->window_len - len;
 }
 
-static bool
+static enum error
 window_load(struct reader *reader, uint64_t offset, size_t len)
 {
 	reader->window_len = 0;
-	if (logfile_read(reader->env, reader->fd, reader->window, len, offset) != OK)
-		return false;
+	enum error error = logfile_read(reader->env, reader->fd, reader->window, len, offset);
+	if (error != OK)
+		return error;
 	reader->window_start = offset;
 	reader->window_len = len;
-	return true;
+	return OK;
+}
+
+/* A bad sector behind must not hide what was asked for. */
+static bool
+window_load_some(struct reader *reader, uint64_t offset, size_t all, size_t len)
+{
+	if (window_load(reader, offset, all) == OK)
+		return true;
+	enum error error = window_load(reader, offset, len);
+	if (error != OK && error != ERROR_DAMAGED && reader->error == OK)
+		reader->error = error;
+	return error == OK;
 }
 
 struct slice
@@ -71,8 +84,7 @@ reader_bytes(struct reader *reader, uint64_t offset, size_t len)
 	if (!window_holds(reader, offset, len)) {
 		uint64_t left = reader->size - offset;
 		size_t all = left < READER_BYTES_MAX ? (size_t)left : READER_BYTES_MAX;
-		/* A bad sector behind must not hide what was asked for. */
-		if (!window_load(reader, offset, all) && !window_load(reader, offset, len))
+		if (!window_load_some(reader, offset, all, len))
 			return (struct slice){0};
 	}
 	return slice_sub(slice_of(reader->window, reader->window_len),

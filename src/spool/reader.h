@@ -1,6 +1,8 @@
 /*
- * Reading a log file of which any byte may be wrong: batches, records, sums. Nothing here fails:
- * what can't be read or does not pass its check is passed over, and the caller sees where.
+ * Reading a log file of which any byte may be wrong: batches, records, sums. What does not pass its
+ * check is passed over, and the caller sees where. What can't be *read* is passed over too, but
+ * that says nothing about what is stored (R1): `error` keeps it, and whoever concludes anything
+ * from what was not found looks there first.
  */
 #ifndef SPOOL_READER_H
 #define SPOOL_READER_H
@@ -15,12 +17,13 @@ struct reader {
 	uint8_t *window;
 	uint64_t window_start;
 	size_t window_len;
+	enum error error; /* of the first read that failed; the caller may set it back to OK */
 };
 
 /*
  * Opens the file and reads its header. ERROR_NOT_FOUND: no file, or its header was never written.
- * ERROR_DAMAGED: a header that is not sound, not readable or not this file's. Anything else says
- * nothing about the file.
+ * ERROR_DAMAGED: a header that is not sound or not this file's. Anything else says nothing about
+ * the file.
  */
 MUST_CHECK enum error reader_open(struct reader *reader, struct env *env, int dir_fd,
 	enum logfile_kind kind, uint32_t number);
@@ -59,7 +62,8 @@ bool reader_payload_is_sound(struct reader *reader, const struct found_record *f
 /* The record with this payload offset, if its head is sound and the record lies in the file. */
 bool reader_record_at(struct reader *reader, uint64_t payload, struct found_record *ret_record);
 
-/* Bytes of the file, at most READER_BYTES_MAX; they hold until the next call. Empty: unreadable. */
+/* Bytes of the file, at most READER_BYTES_MAX; they hold until the next call. Empty: they can't be
+ * read (`error`), or the file ends before. */
 #define READER_BYTES_MAX 262144
 struct slice reader_bytes(struct reader *reader, uint64_t offset, size_t len);
 

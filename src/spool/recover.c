@@ -63,6 +63,20 @@ recovery_damage(struct recovery *recovery, enum logfile_kind kind, uint32_t numb
 	recovery->visitor->damage(recovery->visitor->arg, name, offset, what);
 }
 
+void
+recovery_unread(struct recovery *recovery, uint32_t number, uint64_t offset, const char *what)
+{
+	recovery->unread = true;
+	recovery_damage(recovery, LOGFILE_SEGMENT, number, offset, what);
+}
+
+bool
+recovery_must_end(enum error error)
+{
+	return error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY ||
+	       error == ERROR_NO_DESCRIPTORS;
+}
+
 struct listing {
 	struct recovery *recovery;
 	enum error error;
@@ -157,13 +171,16 @@ adopt_segment(struct recovery *recovery, uint32_t number)
 		reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number);
 	if (header == ERROR_NOT_FOUND)
 		return OK; /* never written to */
-	if (header != OK && header != ERROR_DAMAGED)
+	if (recovery_must_end(header))
 		return header;
 	if (header == OK)
 		reader_close(&reader);
 	enum error error = segment_add(spool, number, &segment);
 	if (error != OK)
 		return error;
+	/* What can't be read now is the walk's to report. */
+	if (header != OK && header != ERROR_DAMAGED)
+		return OK;
 	if (header != OK)
 		segment->flags |= SEGMENT_SEALED | SEGMENT_KEEP;
 	recovery->keep_journals = true;
@@ -177,21 +194,30 @@ adopt_segment(struct recovery *recovery, uint32_t number)
  * Whether a segment that the journal does not name holds a batch that is younger than the journal's
  * state. By I1 there can be none before SEGMENT_OPEN was durable: so the record was there and is
  * unreadable now, and the mail in the segment was acknowledged. Leftovers of freed segments are
- * older than the state.
+ * older than the state. A file that can't be read may hold anything, and stays (R1).
  */
-static bool
-segment_holds_news(struct recovery *recovery, uint32_t number)
+static enum error
+segment_holds_news(struct recovery *recovery, uint32_t number, bool *ret_news)
 {
 	struct spool *spool = recovery->spool;
 	struct found_batch batch;
 	struct reader reader;
 
-	if (reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number) != OK)
-		return false;
-	bool news =
-		reader_next_batch(&reader, reader.header.block, spool->next_sequence - 1, &batch);
-	reader_close(&reader);
-	return news;
+	*ret_news = false;
+	enum error error = reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number);
+	if (error == ERROR_NOT_FOUND || error == ERROR_DAMAGED)
+		return OK;
+	if (error == OK) {
+		*ret_news = reader_next_batch(
+			&reader, reader.header.block, spool->next_sequence - 1, &batch);
+		error = reader.error;
+		reader_close(&reader);
+	}
+	if (error != OK && !recovery_must_end(error)) {
+		recovery_unread(recovery, number, 0, "segment can't be read");
+		error = OK;
+	}
+	return error;
 }
 
 /* The segments to read: those that the journal calls open (I2), or more if it can't be relied on.
@@ -221,9 +247,10 @@ choose_segments(struct recovery *recovery)
 		uint32_t number = recovery->segments.numbers[i];
 		if (segment_find(spool, number) || number_list_has(&recovery->freed, number))
 			continue;
-		if (!all && !segment_holds_news(recovery, number))
-			continue;
-		enum error error = adopt_segment(recovery, number);
+		bool news = true;
+		enum error error = all ? OK : segment_holds_news(recovery, number, &news);
+		if (error == OK && news)
+			error = adopt_segment(recovery, number);
 		if (error != OK)
 			return error;
 	}
@@ -233,12 +260,15 @@ choose_segments(struct recovery *recovery)
 /*
  * Files that no journal ever called open hold nothing, and their space may be what the new journal
  * lacks. Those that were freed stay until it is flushed: so far the record that says so may not be.
+ * While anything is unread, none goes (R1).
  */
 static void
 remove_unused(struct recovery *recovery)
 {
 	struct spool *spool = recovery->spool;
 
+	if (recovery->unread)
+		return;
 	for (size_t i = 0; i < recovery->segments.count; i++) {
 		uint32_t number = recovery->segments.numbers[i];
 		if (segment_find(spool, number) || number_list_has(&recovery->freed, number))

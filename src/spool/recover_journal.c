@@ -174,7 +174,7 @@ static void
 replay_damage(struct replay *replay, uint64_t offset, const char *what)
 {
 	replay->has_hole = true;
-	if (!replay->apply)
+	if (!replay->apply || replay->reader.error != OK)
 		return;
 	replay->recovery->keep_journals = true;
 	recovery_damage(
@@ -226,12 +226,22 @@ replay_batches(struct replay *replay)
 		if (error != OK)
 			return error;
 	}
-	return OK;
+	return replay->reader.error;
+}
+
+/* R1: nothing is delivered, and nothing removed, from a state that is not known. */
+static enum error
+journal_unread(struct recovery *recovery, uint32_t number, enum error error)
+{
+	if (error != OK && !recovery_must_end(error))
+		recovery_damage(recovery, LOGFILE_JOURNAL, number, 0,
+			"journal can't be read, so the spool is not opened");
+	return error;
 }
 
 enum journal_state { JOURNAL_INCOMPLETE, JOURNAL_DAMAGED, JOURNAL_WHOLE };
 
-/* How much of its state a journal has. ERROR_UNSUPPORTED, ERROR_NO_MEMORY. */
+/* How much of its state a journal has. Any error ends the start. */
 static enum error
 probe_journal(struct recovery *recovery, uint32_t number, enum journal_state *ret_state)
 {
@@ -244,12 +254,12 @@ probe_journal(struct recovery *recovery, uint32_t number, enum journal_state *re
 	if (error == ERROR_DAMAGED || error == ERROR_NOT_FOUND)
 		return OK;
 	if (error != OK)
-		return error;
+		return journal_unread(recovery, number, error);
 	error = replay_batches(&replay);
 	if (replay.has_end)
 		*ret_state = replay.has_hole ? JOURNAL_DAMAGED : JOURNAL_WHOLE;
 	reader_close(&replay.reader);
-	return error;
+	return journal_unread(recovery, number, error);
 }
 
 static enum error
@@ -261,12 +271,12 @@ replay_journal(struct recovery *recovery, uint32_t number)
 	enum error error =
 		reader_open(&replay.reader, spool->env, spool->dir_fd, LOGFILE_JOURNAL, number);
 	if (error != OK)
-		return error;
+		return journal_unread(recovery, number, error);
 	spool_see_id(spool, replay.reader.header.id_floor);
 	error = replay_batches(&replay);
 	recovery->records_lost = replay.has_hole;
 	reader_close(&replay.reader);
-	return error;
+	return journal_unread(recovery, number, error);
 }
 
 enum error

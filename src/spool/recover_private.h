@@ -22,6 +22,7 @@ struct recovery {
 	bool keep_journals; /* damage was found in them or because of them */
 	bool records_lost;  /* parts behind the state are missing: unknown segments are taken for
 			       open */
+	bool unread; /* a file could not be read: none goes but those that a journal freed (R1) */
 };
 
 MUST_CHECK enum error
@@ -30,6 +31,12 @@ bool number_list_has(const struct number_list *list, uint32_t number);
 
 void recovery_damage(struct recovery *recovery, enum logfile_kind kind, uint32_t number,
 	uint64_t offset, const char *what);
+
+/* The same for a segment of which something could not be read: no damage, and no end of it (R1). */
+void recovery_unread(struct recovery *recovery, uint32_t number, uint64_t offset, const char *what);
+
+/* Whether this error, met while opening a segment, is about more than that file. */
+bool recovery_must_end(enum error error);
 
 /* Finds the newest whole journal and fills index and segments from it. */
 MUST_CHECK enum error recover_journal(struct recovery *recovery);

@@ -19,12 +19,14 @@ struct walk {
 	uint64_t bad;                /* the first thing in the batch that is not sound; 0: none */
 };
 
+/* Behind a read that failed, nothing that is missing is known to be missing (R1). */
 static void
-segment_damage(
-	struct recovery *recovery, struct segment *segment, uint64_t offset, const char *what)
+walk_damage(struct walk *walk, uint64_t offset, const char *what)
 {
-	segment->flags |= SEGMENT_KEEP;
-	recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, offset, what);
+	if (walk->reader.error != OK)
+		return;
+	walk->segment->flags |= SEGMENT_KEEP;
+	recovery_damage(walk->recovery, LOGFILE_SEGMENT, walk->segment->number, offset, what);
 }
 
 /* Opens a segment that the journal calls open. ERROR_NOT_FOUND: can't be, which is reported. */
@@ -35,7 +37,7 @@ open_segment(struct recovery *recovery, struct segment *segment, struct reader *
 
 	enum error error =
 		reader_open(reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, segment->number);
-	if (error == ERROR_UNSUPPORTED || error == ERROR_NO_MEMORY || error == ERROR_NO_DESCRIPTORS)
+	if (recovery_must_end(error))
 		return error;
 	if (error == OK && reader->header.generation == segment->generation) {
 		spool_see_id(spool, reader->header.id_floor);
@@ -43,7 +45,7 @@ open_segment(struct recovery *recovery, struct segment *segment, struct reader *
 	}
 	/* It may be back at the next start, from a copy or since the disk thinks better of it. */
 	segment->flags |= SEGMENT_UNREAD;
-	recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, 0,
+	recovery_unread(recovery, segment->number, 0,
 		error == OK ? "segment of another generation" : "segment can't be read");
 	if (error == OK)
 		reader_close(reader);
@@ -103,6 +105,7 @@ take_message(
 		if (error != OK)
 			return error;
 	}
+	entry->flags |= entry->flags & ENTRY_STUB ? ENTRY_WALKED | ENTRY_HAD_STUB : ENTRY_WALKED;
 	entry->flags &= ~(uint32_t)ENTRY_STUB;
 	entry_set_message(entry, &message);
 	entry_set_content(entry, &prefix->content);
@@ -147,7 +150,7 @@ take_batch(struct walk *walk, bool may_be_torn)
 	if (count != walk->batch.head.count)
 		walk_bad(walk, walk->batch.offset);
 	if (walk->bad != 0 && !may_be_torn)
-		segment_damage(walk->recovery, walk->segment, walk->bad, "damaged records");
+		walk_damage(walk, walk->bad, "damaged records");
 	return OK;
 }
 
@@ -175,7 +178,7 @@ walk_batches(struct walk *walk, bool may_be_torn)
 	while (more) {
 		walk->batch = next;
 		if (next.offset != from || (known && next.head.sequence != sequence + 1))
-			segment_damage(walk->recovery, segment, from, "hole between batches");
+			walk_damage(walk, from, "hole between batches");
 		from = reader_after(&walk->reader, &next);
 		sequence = next.head.sequence;
 		known = true;
@@ -185,10 +188,34 @@ walk_batches(struct walk *walk, bool may_be_torn)
 			return error;
 	}
 	if (segment->void_from > 0 && known && sequence + 1 < segment->void_from)
-		segment_damage(walk->recovery, segment, from, "batches at the end are missing");
+		walk_damage(walk, from, "batches at the end are missing");
 	if (known && sequence >= spool->next_sequence)
 		spool->next_sequence = sequence + 1;
 	return OK;
+}
+
+/*
+ * A segment that could be read in part is read anew at the next start, from where the journal says.
+ * What was taken of it goes back to what the journal knows: delivered and done in the meantime, it
+ * would be taken a second time.
+ */
+static void
+walk_undo(struct walk *walk)
+{
+	struct index *index = &walk->recovery->spool->index;
+
+	for (uint32_t i = 0; i < index_limit(index); i++) {
+		struct index_entry *entry = index_at(index, i);
+		if (!entry || !(entry->flags & ENTRY_WALKED) ||
+			entry->message_segment != walk->segment->number)
+			continue;
+		if (entry->flags & ENTRY_HAD_STUB)
+			entry->flags = (entry->flags & ~(uint32_t)ENTRY_RECOVERY) | ENTRY_STUB;
+		else
+			index_remove(index, entry);
+	}
+	walk->segment->flags |= SEGMENT_UNREAD;
+	recovery_unread(walk->recovery, walk->segment->number, 0, "segment can't be read");
 }
 
 /*
@@ -208,6 +235,8 @@ walk_segment(struct recovery *recovery, struct segment *segment, bool newest)
 	if (error != OK)
 		return error == ERROR_NOT_FOUND ? OK : error;
 	error = walk_batches(&walk, is_open && segment->void_from == 0);
+	if (error == OK && walk.reader.error != OK)
+		walk_undo(&walk);
 	/* What a process wrote and did not live to flush is about to be relied on. */
 	if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)
 		recovery_damage(
@@ -269,8 +298,14 @@ check_entry(struct recovery *recovery, struct segment *segment, struct reader *r
 		return;
 	/* It stays in the index, and so its segment stays too. */
 	entry->flags |= ENTRY_DAMAGED;
-	recovery_damage(recovery, LOGFILE_SEGMENT, entry->message_segment, entry->message_offset,
-		"damaged message");
+	enum error unread = reader->env ? reader->error : OK;
+	reader->error = OK;
+	if (unread != OK)
+		recovery_unread(recovery, entry->message_segment, entry->message_offset,
+			"message can't be read");
+	else
+		recovery_damage(recovery, LOGFILE_SEGMENT, entry->message_segment,
+			entry->message_offset, "damaged message");
 }
 
 /* The entries lie in order of their place, so that each segment is opened once. */

@@ -632,6 +632,121 @@ START_TEST(a_lost_journal_loses_no_mail)
 }
 END_TEST
 
+/* A disk of which some reads fail, as `world` of a copy of its table. */
+struct bad_reads {
+	const struct disk_ops *disk;
+	unsigned reads, fail_at, fail_count;
+};
+
+static ssize_t
+bad_pread(void *world, int fd, void *bytes, size_t len, off_t offset)
+{
+	struct bad_reads *bad = world;
+
+	bad->reads++;
+	if (bad->reads >= bad->fail_at && bad->reads < bad->fail_at + bad->fail_count)
+		return -EIO;
+	return bad->disk->pread(NULL, fd, bytes, len, offset);
+}
+
+/* Whoever was seen is done; a new one comes. Gives the ids that may not be seen again. */
+static uint64_t
+work_on(struct fixture *f)
+{
+	uint64_t done = 0;
+
+	for (size_t i = 0; i < f->seen->count; i++) {
+		add_result(f, &f->seen->messages[i].message, SPOOL_DONE, 0, 0);
+		done |= UINT64_C(1) << f->seen->messages[i].message.queue_id;
+	}
+	commit_ok(f);
+	put(f, 20, 10);
+	return done;
+}
+
+static void
+check_after_bad_reads(struct fixture *f, uint64_t done, bool was_open)
+{
+	for (int round = 0; round < 2; round++) {
+		fixture_open(f);
+		ck_assert_msg(f->seen->damage == 0, "%s: %s", f->seen->file, f->seen->what);
+		check_first_whole(f, 0);
+		for (uint64_t id = 2; id <= 5; id++)
+			ck_assert_msg((find_seen(f, id) != NULL) != (done >> id & 1), "message %u",
+				(unsigned)id);
+		ck_assert_ptr_null(find_seen(f, 1));
+		ck_assert_int_eq(find_seen(f, 20) != NULL, was_open);
+	}
+	const struct seen_message *second = find_seen(f, 2);
+	ck_assert(!second || (second->attempts == 4 && second->done_count == 1));
+}
+
+/* Messages in the journal's state and behind it, in two segments, with results for both. */
+static void
+make_read(struct fixture *f)
+{
+	struct added added[5];
+
+	fixture_open(f);
+	added[0] = put(f, 1, 10);
+	added[1] = put(f, 2, 300000);
+	fixture_open(f);
+	added[2] = put(f, 3, 600000);
+	added[3] = put(f, 4, 600000);
+	added[4] = put(f, 5, 10);
+	ck_assert_uint_ne(added[2].message.segment, added[3].message.segment);
+	add_result(f, &added[0].message, SPOOL_DONE, 0, 0);
+	add_result(f, &added[1].message, SPOOL_DEFERRED, 4, 5);
+	add_result(f, &added[1].message, SPOOL_RECIPIENT_DELIVERED, 3, 0);
+	add_result(f, &added[4].message, SPOOL_HELD, 0, 0);
+	commit_ok(f);
+	spool_close(&f->spool);
+}
+
+/*
+ * R1: what could not be read is neither damaged nor gone. Each read of a start fails, alone and
+ * with those after it; the start ends or goes on without it, and the next one has everything.
+ */
+START_TEST(a_read_error_is_not_damage)
+{
+	struct fixture f;
+	struct snapshot s;
+	unsigned refused = 0, opened_without = 0;
+
+	fixture_init(&f);
+	make_read(&f);
+	snapshot_take(&f, &s);
+	struct disk_ops disk = *f.env.disk;
+	disk.pread = bad_pread;
+	struct bad_reads bad = {.disk = f.env.disk};
+	f.env.disk = &disk;
+	f.env.world = &bad;
+	fixture_open(&f);
+	ck_assert_uint_eq(f.seen->count, 4);
+	unsigned reads = bad.reads;
+	for (unsigned count = 1; count <= reads; count += count < 5 ? 1 : reads / 2) {
+		for (unsigned at = 1; at <= reads; at++) {
+			snapshot_restore(&f, &s);
+			bad = (struct bad_reads){
+				.disk = bad.disk, .fail_at = at, .fail_count = count};
+			bool open = fixture_try_open(&f) == OK;
+			bad.fail_count = 0;
+			refused += !open;
+			opened_without += open && f.seen->count < 4;
+			ck_assert(open || f.seen->damage > 0);
+			ck_assert(f.seen->count == 4 || f.seen->damage > 0);
+			uint64_t done = open ? work_on(&f) : 0;
+			check_after_bad_reads(&f, done, open);
+		}
+	}
+	ck_assert_uint_gt(refused, 0);
+	ck_assert_uint_gt(opened_without, 0);
+	f.env.disk = bad.disk;
+	f.env.world = NULL;
+	fixture_done(&f);
+}
+END_TEST
+
 /* As a later version would write it: the first 64 octets keep their form for ever. */
 START_TEST(later_versions_are_refused)
 {
@@ -673,4 +788,4 @@ UNIT_MAIN("spool/damage", torn_tails_are_dropped, lost_sectors_of_the_last_batch
 	older_segments_have_no_torn_tails, results_wait_for_a_segment_that_is_away,
 	planted_batches_are_never_taken_up, torn_journal_batches_are_dropped,
 	an_incomplete_new_journal_is_passed_over, a_lost_journal_loses_no_mail,
-	later_versions_are_refused)
+	a_read_error_is_not_damage, later_versions_are_refused)

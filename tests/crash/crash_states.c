@@ -372,11 +372,6 @@ crash_run_all(struct crash_run *run, uint8_t *op_log, uint64_t op_log_size, uint
 
 	disk->before_call = before_call;
 	disk->before_arg = run;
-	/*
-	 * Known: recovery takes what can't be read twice in a row for what was never written, and
-	 * removes the segment or the journal.
-	 */
-	disk->reads_die = run->strict;
 	/* Known: a failed flush of its folder may lose the name of a spare, which the spool uses.
 	 */
 	disk->keeps_names = run->workload == &workload_spool && !run->strict;

@@ -123,6 +123,11 @@ FAULTS = [
 """, """	remove_superseded(recovery);
 	error = journal_start(recovery->spool);
 """)]),
+    Fault('read error believed', 'spool', [('src/spool/reader.c', """	if (error != OK && error != ERROR_DAMAGED && reader->error == OK)
+		reader->error = error;
+""", """	if (error == ERROR_COUNT)
+		reader->error = error;
+""")], ('--seed', '5')),
     Fault('Maildir: file not flushed', 'maildir', [(MAILDIR, '	maildir_flush_all(batch->maildir, batch->flushes, flush_count);\n', '')]),
     Fault('Maildir: folder not flushed', 'maildir', [(MAILDIR, '	maildir_folders_flush(batch);\n', '')]),
     Fault('Maildir: folders above a new one not flushed', 'maildir', [

@@ -85,8 +85,6 @@ call(struct model_disk *disk, enum model_op op, const char *function, uint32_t i
 	if (disk->fault == FAULT_NONE || number < disk->fault_at ||
 		number >= disk->fault_at + disk->fault_count || !model_op_may(op, disk->fault))
 		return FAULT_NONE;
-	if (op == OP_READ && disk->fault == FAULT_DEAD_EIO && !disk->reads_die)
-		return FAULT_NONE;
 	if (!disk->fault_hit)
 		disk->fault_op = op;
 	disk->fault_hit = true;

@@ -174,9 +174,7 @@ judge_letter(struct spool_finding *finding, uint32_t i)
 	if (finding->found[i] && letter->state == LETTER_GONE && !forgets)
 		crash_fail(run, "message %" PRIu64 " was done and is there%s%s", letter->queue_id,
 			finding->damage ? "; " : "", finding->what);
-	/* What a recovery could not read is kept for repair and reported at each start, no more. */
-	bool kept = finding->ledger->forgets && finding->damage > 0 && !run->strict;
-	if (!finding->found[i] && letter->state == LETTER_LIVE && !letter->asked.finished && !kept)
+	if (!finding->found[i] && letter->state == LETTER_LIVE && !letter->asked.finished)
 		crash_fail(run, "message %" PRIu64 " got OK and is lost%s%s", letter->queue_id,
 			finding->damage ? "; " : "", finding->what);
 	if (!finding->found[i])
