@@ -27,9 +27,20 @@ channel_open(struct channel *channel, struct loop *loop, int fd, enum role self,
 	return error;
 }
 
+/* What can't be decoded may be a secret too. */
+static void
+channel_forget(struct channel *channel)
+{
+	if (channel->received_secret)
+		memory_wipe(channel->received, channel->received_len);
+	channel->received_len = 0;
+	channel->received_secret = false;
+}
+
 void
 channel_relax(struct channel *channel)
 {
+	channel_forget(channel);
 	memory_put(loop_env(channel->loop)->memory, channel->received);
 	channel->received = NULL;
 }
@@ -70,12 +81,19 @@ take_fds(struct msghdr *header, struct ipc_message *message)
 	}
 }
 
+struct slice
+channel_received(const struct channel *channel)
+{
+	return slice_of(channel->received, channel->received_len);
+}
+
 static enum error
 channel_take(struct channel *channel, ssize_t len, struct msghdr *header,
 	struct ipc_message *ret_message)
 {
 	struct ipc_message message = {.fd_count = 0};
 
+	channel->received_len = (size_t)len;
 	take_fds(header, &message);
 	enum error error = header->msg_flags & (MSG_TRUNC | MSG_CTRUNC)
 				   ? ERROR_FORMAT
@@ -83,6 +101,7 @@ channel_take(struct channel *channel, ssize_t len, struct msghdr *header,
 	if (error == OK && (message.fd_count != ipc_kind_fds(message.kind) ||
 				   !ipc_may_send(message.kind, channel->peer, channel->self)))
 		error = ERROR_FORMAT;
+	channel->received_secret = error != OK || ipc_kind_is_secret(message.kind);
 	if (error != OK)
 		ipc_close_fds(loop_env(channel->loop), &message);
 	else
@@ -90,67 +109,115 @@ channel_take(struct channel *channel, ssize_t len, struct msghdr *header,
 	return error;
 }
 
+/* One message, or the end: nothing is waited for. */
+static enum error
+channel_look(struct channel *channel, bool *reset, struct ipc_message *ret_message)
+{
+	struct env *env = loop_env(channel->loop);
+	union control control;
+	struct iovec piece = {channel->received, IPC_MESSAGE_MAX};
+	struct msghdr header = {.msg_iov = &piece,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof control.bytes};
+	ssize_t len = env->net->receive_message(env->world, channel->fd, &header);
+
+	if (len > 0)
+		return channel_take(channel, len, &header, ret_message);
+	if (len == 0) {
+		/* The end, or an empty message, which may carry descriptors all the same: they
+		 * would pile up here. */
+		struct ipc_message empty = {.fd_count = 0};
+		take_fds(&header, &empty);
+		ipc_close_fds(env, &empty);
+		return ERROR_CLOSED;
+	}
+	if (len == -ECONNRESET && !*reset) {
+		/* It ended before it read all of ours. What it said before that is still here, and
+		 * still true. */
+		*reset = true;
+		return channel_look(channel, reset, ret_message);
+	}
+	return error_from_errno((int)-len);
+}
+
 enum error
 channel_receive(struct channel *channel, mono_us deadline, struct ipc_message *ret_message)
 {
 	if (channel->fd < 0) /* also one that was never opened: it has no loop */
 		return ERROR_CLOSED;
-	struct env *env = loop_env(channel->loop);
-	if (!channel->received)
-		channel->received = memory_try(env->memory, IPC_MESSAGE_MAX);
-	if (!channel->received)
-		return ERROR_NO_MEMORY;
+	channel_forget(channel);
 	for (bool reset = false;;) {
-		union control control;
-		struct iovec piece = {channel->received, IPC_MESSAGE_MAX};
-		struct msghdr header = {.msg_iov = &piece,
-			.msg_iovlen = 1,
-			.msg_control = control.bytes,
-			.msg_controllen = sizeof control.bytes};
-		ssize_t len = env->net->receive_message(env->world, channel->fd, &header);
-		if (len > 0)
-			return channel_take(channel, len, &header, ret_message);
-		if (len == 0) {
-			/* The end, or an empty message, which may carry descriptors all the same:
-			 * they would pile up here. */
-			struct ipc_message empty = {.fd_count = 0};
-			take_fds(&header, &empty);
-			ipc_close_fds(env, &empty);
-			return ERROR_CLOSED;
-		}
-		if (len == -ECONNRESET && !reset) {
-			/* It ended before it read all of ours. What it said before that is still
-			 * here, and still true. */
-			reset = true;
-			continue;
-		}
-		if (len != -EAGAIN)
-			return error_from_errno((int)-len);
-		enum error error = watch_wait(&channel->watch, POLL_READABLE, deadline);
+		if (!channel->received)
+			channel->received =
+				memory_try(loop_env(channel->loop)->memory, IPC_MESSAGE_MAX);
+		if (!channel->received)
+			return ERROR_NO_MEMORY;
+		enum error error = channel_look(channel, &reset, ret_message);
+		if (error != ERROR_AGAIN)
+			return error;
+		if (channel->relaxes)
+			channel_relax(channel);
+		error = watch_wait(&channel->watch, POLL_READABLE, deadline);
 		if (error != OK)
 			return error;
 	}
 }
 
-static enum error
-channel_send_bytes(struct channel *channel, struct slice bytes, const struct ipc_message *message)
+enum error
+packed_init(struct packed *packed, struct env *env, const struct ipc_message *message)
 {
-	struct env *env = loop_env(channel->loop);
+	struct packed made = {.kind = message->kind,
+		.fd_count = message->fd_count,
+		.len = ipc_encoded_size(message)};
+	struct buffer bytes;
+
+	if (made.len > IPC_MESSAGE_MAX)
+		return ERROR_LIMIT;
+	made.bytes = memory_try(env->memory, made.len);
+	if (!made.bytes)
+		return ERROR_NO_MEMORY;
+	memcpy(made.fds, message->fds, sizeof made.fds);
+	buffer_init_fixed(&bytes, made.bytes, made.len);
+	enum error error = ipc_encode(message, &bytes);
+	if (error != OK)
+		packed_done(&made, env);
+	else
+		*packed = made;
+	return error;
+}
+
+void
+packed_done(struct packed *packed, struct env *env)
+{
+	if (packed->bytes && ipc_kind_is_secret(packed->kind))
+		memory_wipe(packed->bytes, packed->len);
+	memory_put(env->memory, packed->bytes);
+	packed->bytes = NULL;
+}
+
+enum error
+channel_try_send_packed(struct channel *channel, const struct packed *packed)
+{
 	union control control = {.bytes = {0}};
-	struct iovec piece = {(void *)(uintptr_t)bytes.ptr, bytes.len};
+	struct iovec piece = {packed->bytes, packed->len};
 	struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1};
 
 	if (channel->fd < 0)
 		return ERROR_CLOSED;
-	if (message->fd_count > 0) {
+	if (packed->fd_count != ipc_kind_fds(packed->kind) ||
+		!ipc_may_send(packed->kind, channel->self, channel->peer))
+		return ERROR_DENIED;
+	if (packed->fd_count > 0) {
 		header.msg_control = control.bytes;
-		header.msg_controllen = CMSG_SPACE(sizeof(int) * message->fd_count);
+		header.msg_controllen = CMSG_SPACE(sizeof(int) * packed->fd_count);
 		struct cmsghdr *c = CMSG_FIRSTHDR(&header);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * message->fd_count);
-		memcpy(CMSG_DATA(c), message->fds, sizeof(int) * message->fd_count);
+		c->cmsg_len = CMSG_LEN(sizeof(int) * packed->fd_count);
+		memcpy(CMSG_DATA(c), packed->fds, sizeof(int) * packed->fd_count);
 	}
+	struct env *env = loop_env(channel->loop);
 	ssize_t sent = env->net->send_message(env->world, channel->fd, &header);
 	return sent < 0 ? error_from_errno((int)-sent) : OK;
 }
@@ -161,9 +228,8 @@ channel_try_send(struct channel *channel, const struct ipc_message *message)
 	return channel_send(channel, message, 0);
 }
 
-/* May wait: until the socket may have room. One task waits on the socket, the others on that task.
- */
-static enum error
+/* One task waits on the socket, the others on that task. */
+enum error
 channel_wait_for_room(struct channel *channel, mono_us deadline)
 {
 	if (channel->watch.writer)
@@ -176,23 +242,21 @@ channel_wait_for_room(struct channel *channel, mono_us deadline)
 enum error
 channel_send(struct channel *channel, const struct ipc_message *message, mono_us deadline)
 {
-	struct buffer bytes;
-	enum error error;
+	struct packed packed;
 
 	if (channel->fd < 0)
 		return ERROR_CLOSED;
 	struct env *env = loop_env(channel->loop);
-	if (message->fd_count != ipc_kind_fds(message->kind) ||
-		!ipc_may_send(message->kind, channel->self, channel->peer))
-		return ERROR_DENIED;
-	buffer_init(&bytes, env->memory, IPC_MESSAGE_MAX);
-	error = ipc_encode(message, &bytes);
-	while (error == OK) {
-		error = channel_send_bytes(channel, buffer_slice(&bytes), message);
-		if (error != ERROR_AGAIN || deadline == 0)
+	enum error error = packed_init(&packed, env, message);
+	if (error != OK)
+		return error;
+	while ((error = channel_try_send_packed(channel, &packed)) == ERROR_AGAIN) {
+		if (deadline == 0)
 			break;
 		error = channel_wait_for_room(channel, deadline);
+		if (error != OK)
+			break;
 	}
-	buffer_done(&bytes);
+	packed_done(&packed, env);
 	return error;
 }

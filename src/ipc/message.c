@@ -2,19 +2,21 @@
  * place and maximum. */
 #include "ipc/message.h"
 
-enum field_type { FIELD_u32, FIELD_u64, FIELD_slice };
+enum field_type { FIELD_u32, FIELD_u64, FIELD_slice, FIELD_secret };
 
 struct field {
+	const char *name;
 	enum field_type type;
 	size_t offset; /* in struct ipc_message */
 	uint64_t max;
 };
 
 #define FIELD_ENTRY(m, type, member, max) \
-	{FIELD_##type, offsetof(struct ipc_message, m.member), max},
+	{#member, FIELD_##type, offsetof(struct ipc_message, m.member), max},
 #define FIELD_TABLE(KIND, name, senders, receivers, fds) \
 	static const struct field fields_##name[] = {IPC_FIELDS_##name(FIELD_ENTRY, name)};
 IPC_MESSAGES(FIELD_TABLE)
+IPC_TEST_MESSAGES(FIELD_TABLE)
 
 struct kind {
 	const char *name;
@@ -28,7 +30,8 @@ struct kind {
 #define KIND_ENTRY(KIND, name, senders, receivers, fds)                                          \
 	{#name, fields_##name, sizeof fields_##name / sizeof *fields_##name, senders, receivers, \
 		fds},
-static const struct kind kinds[IPC_KINDS] = {IPC_MESSAGES(KIND_ENTRY)};
+static const struct kind kinds[IPC_KINDS] = {
+	IPC_MESSAGES(KIND_ENTRY) IPC_TEST_MESSAGES(KIND_ENTRY)};
 
 const char *
 ipc_kind_name(enum ipc_kind kind)
@@ -49,6 +52,60 @@ ipc_may_send(enum ipc_kind kind, enum role sender, enum role receiver)
 	       (kinds[kind].receivers & ROLE_BIT(receiver));
 }
 
+bool
+ipc_kind_is_secret(enum ipc_kind kind)
+{
+	bool secret = false;
+
+	for (size_t i = 0; i < kinds[kind].field_count; i++)
+		secret |= kinds[kind].fields[i].type == FIELD_secret;
+	return secret;
+}
+
+uint32_t *
+ipc_request(struct ipc_message *message)
+{
+	const struct field *first = &kinds[message->kind].fields[0];
+
+	if (first->type != FIELD_u32 || strcmp(first->name, "request") != 0)
+		return NULL;
+	/* UNSAFE: the member that the table names */
+	return (uint32_t *)((uint8_t *)message + first->offset);
+}
+
+/* Of a slice or a secret, which is one under another name. */
+static struct slice
+field_slice(const struct field *field, const void *member)
+{
+	return field->type == FIELD_secret ? secret_reveal(*(const struct secret *)member)
+					   : *(const struct slice *)member;
+}
+
+static size_t
+field_size(const struct field *field, const uint8_t *base)
+{
+	switch (field->type) {
+	case FIELD_u32:
+		return sizeof(uint32_t);
+	case FIELD_u64:
+		return sizeof(uint64_t);
+	default:
+		/* UNSAFE: the member that the table names */
+		return sizeof(uint32_t) + field_slice(field, base + field->offset).len;
+	}
+}
+
+size_t
+ipc_encoded_size(const struct ipc_message *message)
+{
+	const struct kind *kind = &kinds[message->kind];
+	size_t size = sizeof(uint16_t);
+
+	for (size_t i = 0; i < kind->field_count; i++)
+		size += field_size(&kind->fields[i], (const uint8_t *)message);
+	return size;
+}
+
 static enum error
 encode_field(const struct field *field, const uint8_t *base, struct buffer *buffer)
 {
@@ -67,7 +124,7 @@ encode_field(const struct field *field, const uint8_t *base, struct buffer *buff
 		buffer_append_u64(buffer, number);
 		return number > field->max ? ERROR_LIMIT : OK;
 	default:
-		slice = *(const struct slice *)member;
+		slice = field_slice(field, member);
 		if (slice.len > field->max)
 			return ERROR_LIMIT;
 		buffer_append_u32(buffer, (uint32_t)slice.len);
@@ -108,7 +165,11 @@ decode_field(const struct field *field, struct cursor *cursor, uint8_t *base)
 		break;
 	default:
 		number = cursor_take_u32(cursor);
-		if (number <= field->max)
+		if (number > field->max)
+			break;
+		if (field->type == FIELD_secret)
+			*(struct secret *)member = secret_of(cursor_take(cursor, number));
+		else
 			*(struct slice *)member = cursor_take(cursor, number);
 	}
 	if (number > field->max && cursor->error == OK)
