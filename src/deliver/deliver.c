@@ -13,7 +13,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define DELIVER_BATCH       MAILDIR_BATCH_MAX
+#define DELIVER_BATCH MAILDIR_BATCH_MAX
+#define DELIVER_JOBS \
+	(DELIVER_BATCH - 1 + DELIVERY_RECIPIENTS_MAX) /* the last DELIVER is taken whole */
 #define DELIVER_ARENA_BYTES (8u << 20)
 #define DELIVER_HEAD_MAX    (64u << 10)
 #define DELIVER_HEADER_SCAN (64u << 10) /* octets of content searched for our own Delivered-To */
@@ -46,16 +48,16 @@ struct deliver_line {
 	enum error broken; /* what ended the taking of a batch, for after the batch */
 };
 
+/* One recipient of an attempt. */
 struct deliver_job {
-	uint64_t delivery;
 	struct deliver_folder *folder;
 	struct maildir_delivery delivery_file;
 	struct slice template;
 	struct slice address;
 	struct buffer head;
-	int memfd;   /* of this job alone; -1: the content lies in a segment */
+	int memfd;   /* to close after the batch; -1: another's, or a segment's */
 	bool failed; /* before the disk was reached: `answer` says how */
-	struct ipc_result answer;
+	struct delivery_result answer;
 };
 
 struct deliver_service {
@@ -68,29 +70,13 @@ struct deliver_service {
 };
 
 static void
-job_fail(struct deliver_job *job, enum deliver_outcome outcome, uint32_t status, const char *text)
+job_fail(struct deliver_job *job, enum deliver_outcome outcome, struct enhanced_status status,
+	const char *text)
 {
 	job->failed = true;
-	job->answer = (struct ipc_result){.delivery = job->delivery,
-		.outcome = outcome,
-		.status = status,
-		.text = slice_text(text)};
-}
-
-/* "4.2.2" as 40202. */
-static uint32_t
-status_number(const char *enhanced)
-{
-	uint32_t parts[3] = {0, 0, 0};
-	size_t part = 0;
-
-	for (const char *c = enhanced; *c; c++) {
-		if (*c == '.' && part < 2)
-			part++;
-		else if (ascii_is_digit((uint8_t)*c))
-			parts[part] = parts[part] * 10 + (uint32_t)(*c - '0');
-	}
-	return parts[0] * 10000 + parts[1] * 100 + parts[2];
+	job->answer.outcome = outcome;
+	job->answer.status = status;
+	job->answer.text = slice_text(text);
 }
 
 /* Templates of system users may start with {home}: then the home folder is the root and the rest is
@@ -171,30 +157,24 @@ job_prepare(struct deliver_line *line, struct deliver_job *job, struct slice rev
 
 	buffer_init(&job->head, service->env->memory, DELIVER_HEAD_MAX);
 	if (error == ERROR_NOT_FOUND)
-		job_fail(job, DELIVER_TEMPORARY, 40305, "the mailbox folder is not there");
+		job_fail(
+			job, DELIVER_TEMPORARY, STATUS(4, 3, 5), "the mailbox folder is not there");
 	else if (error == ERROR_FORMAT || error == ERROR_LIMIT)
-		job_fail(job, DELIVER_PERMANENT, 50101, "the address can have no mailbox here");
+		job_fail(job, DELIVER_PERMANENT, STATUS(5, 1, 1),
+			"the address can have no mailbox here");
 	else if (error == OK)
 		error = mailbox_head_build(reverse_path, job->address, trace, &job->head);
 	if (job->failed)
 		return;
 	if (error == ERROR_FORMAT || error == ERROR_LIMIT)
-		job_fail(job, DELIVER_PERMANENT, 50600,
+		job_fail(job, DELIVER_PERMANENT, STATUS(5, 6, 0),
 			"the envelope can't stand in a message's head");
 	else if (error != OK)
-		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
+		job_fail(job, DELIVER_TEMPORARY, STATUS(4, 3, 0), "out of memory");
 	else if (job_is_loop(service, job))
-		job_fail(job, DELIVER_PERMANENT, 50406,
+		job_fail(job, DELIVER_PERMANENT, STATUS(5, 4, 6),
 			"mail loop: this mailbox had the message before");
 	job->delivery_file.head = buffer_slice(&job->head);
-}
-
-static bool
-job_copy_texts(struct deliver_line *line, struct deliver_job *job, struct slice template,
-	struct slice address)
-{
-	return arena_copy(&line->arena, template, &job->template) &&
-	       arena_copy(&line->arena, address, &job->address);
 }
 
 static int
@@ -210,53 +190,70 @@ line_segment_fd(const struct deliver_line *line, uint32_t segment, uint32_t gene
 
 /* Until something better is known, the answer is that nothing was delivered. */
 static void
-job_begin(struct deliver_job *job, uint64_t delivery, int memfd)
+take_job(struct deliver_line *line, struct deliver_job *job, const struct ipc_deliver *m,
+	const struct delivery_recipient *recipient, const struct maildir_content *content)
 {
-	*job = (struct deliver_job){.delivery = delivery,
-		.memfd = memfd,
-		.answer = {.delivery = delivery,
+	*job = (struct deliver_job){.memfd = -1,
+		.delivery_file =
+			{
+				.queue_id = m->queue_id,
+				.recipient = recipient->number,
+				.received_at = (wall_us)m->received_at,
+				.first_attempt = m->first_attempt != 0,
+				.content = *content,
+			},
+		.answer = {.attempt = m->attempt,
+			.recipient = recipient->number,
 			.outcome = DELIVER_TEMPORARY,
-			.status = 40300,
+			.status = STATUS(4, 3, 0),
 			.text = SLICE("not tried")}};
-}
-
-static void
-take_deliver(struct deliver_line *line, struct deliver_job *job, const struct ipc_deliver *m)
-{
-	job_begin(job, m->delivery, -1);
-	job->delivery_file = (struct maildir_delivery){
-		.queue_id = m->queue_id,
-		.recipient = m->recipient,
-		.received_at = (wall_us)m->received_at,
-		.first_attempt = m->first_attempt != 0,
-		.content = {.fd = line_segment_fd(line, m->segment, m->generation),
-			.offset = m->offset,
-			.size = m->size},
-	};
-	if (job->delivery_file.content.fd < 0)
-		job_fail(job, DELIVER_TEMPORARY, 40300, "the spool segment is not there");
-	else if (!job_copy_texts(line, job, m->template, m->address))
-		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
+	if (content->fd < 0)
+		job_fail(job, DELIVER_TEMPORARY, STATUS(4, 3, 0), "the spool segment is not there");
+	else if (!arena_copy(&line->arena, m->template, &job->template) ||
+		 !arena_copy(&line->arena, recipient->address, &job->address))
+		job_fail(job, DELIVER_TEMPORARY, STATUS(4, 3, 0), "out of memory");
 	else
 		job_prepare(line, job, m->reverse_path, m->trace);
 }
 
-static void
-take_deliver_copy(struct deliver_line *line, struct deliver_job *job,
-	const struct ipc_deliver_copy *m, int memfd)
+static struct maildir_content
+content_of(const struct deliver_line *line, const struct ipc_message *message)
 {
-	job_begin(job, m->delivery, memfd);
-	job->delivery_file = (struct maildir_delivery){
-		.queue_id = m->queue_id,
-		.recipient = m->recipient,
-		.received_at = (wall_us)m->received_at,
-		.first_attempt = m->first_attempt != 0,
-		.content = {.fd = memfd, .offset = 0, .size = m->size},
+	const struct ipc_deliver *m = &message->deliver;
+	bool is_memory = m->source == SOURCE_MEMORY;
+
+	return (struct maildir_content){
+		.fd = is_memory ? message->fds[0]
+				: line_segment_fd(line, m->segment, m->generation),
+		.offset = is_memory ? 0 : m->offset,
+		.size = m->size,
+		.has_sum = true,
+		.sum = m->sum,
 	};
-	if (!job_copy_texts(line, job, m->template, m->address))
-		job_fail(job, DELIVER_TEMPORARY, 40300, "out of memory");
-	else
-		job_prepare(line, job, m->reverse_path, m->trace);
+}
+
+/* A job for each recipient, behind those that are there. */
+static enum error
+take_deliver(struct deliver_line *line, struct ipc_message *message, size_t *count)
+{
+	const struct ipc_deliver *m = &message->deliver;
+	struct delivery_recipient recipients[DELIVERY_RECIPIENTS_MAX];
+	uint32_t recipient_count;
+	enum error error = delivery_recipients_decode(m->recipients, recipients, &recipient_count);
+
+	if (error == OK && message->fd_count != (m->source == SOURCE_MEMORY))
+		error = ERROR_FORMAT;
+	if (error != OK) {
+		ipc_close_fds(line->service->env, message);
+		return error;
+	}
+	struct maildir_content content = content_of(line, message);
+	struct deliver_job *first = &line->jobs[*count];
+	for (uint32_t i = 0; i < recipient_count; i++)
+		take_job(line, &line->jobs[(*count)++], m, &recipients[i], &content);
+	if (message->fd_count > 0)
+		first->memfd = message->fds[0];
+	return OK;
 }
 
 static void
@@ -326,11 +323,7 @@ line_take_batch(struct deliver_line *line, size_t *ret_count)
 			line_mark_gone(line, &message.segment_gone);
 			break;
 		case IPC_DELIVER:
-			take_deliver(line, &line->jobs[count++], &message.deliver);
-			break;
-		case IPC_DELIVER_COPY:
-			take_deliver_copy(
-				line, &line->jobs[count++], &message.deliver_copy, message.fds[0]);
+			line->broken = take_deliver(line, &message, &count);
 			break;
 		default:
 			ipc_close_fds(service->env, &message);
@@ -370,12 +363,9 @@ job_set_answer(struct deliver_line *line, struct deliver_job *job)
 		[MAILDIR_PERMANENT] = DELIVER_PERMANENT,
 	};
 
-	job->answer = (struct ipc_result){
-		.delivery = job->delivery,
-		.outcome = outcomes[result->status],
-		.status = status_number(result->enhanced),
-		.text = slice_text(result->text),
-	};
+	job->answer.outcome = outcomes[result->status];
+	job->answer.status = result->enhanced;
+	job->answer.text = slice_text(result->text);
 	if (result->status == MAILDIR_DELIVERED)
 		job_set_path(line, job);
 	else
@@ -389,7 +379,7 @@ job_set_answer(struct deliver_line *line, struct deliver_job *job)
 static void
 deliver_folder_jobs(struct deliver_line *line, struct deliver_folder *folder, size_t count)
 {
-	struct deliver_job *of_file[DELIVER_BATCH];
+	struct deliver_job *of_file[DELIVER_JOBS];
 	size_t files = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -410,26 +400,58 @@ deliver_folder_jobs(struct deliver_line *line, struct deliver_folder *folder, si
 	}
 }
 
-/* May wait: answers every job of the batch and forgets it. */
+/* May wait. */
+static enum error
+line_send_results(struct deliver_line *line, struct buffer *results)
+{
+	struct loop *loop = line->service->env->loop;
+	struct ipc_message message = {
+		.kind = IPC_RESULT, .result = {.results = buffer_slice(results)}};
+	enum error error = buffer_error(results);
+
+	if (error == OK && results->len > 0)
+		error = channel_send(
+			&line->channel, &message, loop_deadline(loop, DELIVER_ANSWER_US));
+	buffer_clear(results);
+	return error;
+}
+
+/* May wait: answers every job of the batch, as many in one message as fit. */
 static enum error
 line_answer(struct deliver_line *line, size_t count)
 {
-	struct deliver_service *service = line->service;
-	struct loop *loop = service->env->loop;
+	struct buffer results;
 	enum error error = OK;
+
+	buffer_init(&results, line->service->env->memory, DELIVERY_RESULTS_BYTES);
+	for (size_t i = 0; i < count && error == OK; i++) {
+		const struct delivery_result *answer = &line->jobs[i].answer;
+		error = delivery_result_append(&results, answer);
+		if (error != ERROR_LIMIT)
+			continue;
+		error = line_send_results(line, &results);
+		if (error == OK)
+			error = delivery_result_append(&results, answer);
+	}
+	if (error == OK)
+		error = line_send_results(line, &results);
+	buffer_done(&results);
+	return error;
+}
+
+static void
+line_forget_batch(struct deliver_line *line, size_t count)
+{
+	struct env *env = line->service->env;
 
 	for (size_t i = 0; i < count; i++) {
 		struct deliver_job *job = &line->jobs[i];
-		struct ipc_message message = {.kind = IPC_RESULT, .result = job->answer};
-		if (error == OK)
-			error = channel_send(
-				&line->channel, &message, loop_deadline(loop, DELIVER_ANSWER_US));
 		buffer_done(&job->head);
 		if (job->memfd >= 0)
-			service->env->disk->close(service->env->world, job->memfd);
+			env->disk->close(env->world, job->memfd);
 	}
 	arena_clear(&line->arena);
-	return error;
+	line_close_gone(line);
 }
 
 static void
@@ -463,7 +485,7 @@ line_run(void *arg)
 				deliver_folder_jobs(
 					line, list_entry(link, struct deliver_folder, link), count);
 		error = line_answer(line, count);
-		line_close_gone(line);
+		line_forget_batch(line, count);
 	}
 	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
 		log_event(service->env, LOG_ERROR, "deliver_channel_broken",
@@ -510,8 +532,8 @@ deliver_service_set_queue(struct deliver_service *service, int channel_fd)
 	line->service = service;
 	list_init(&line->segments);
 	arena_init(&line->arena, env->memory, DELIVER_ARENA_BYTES);
-	line->jobs = memory_get(env->memory, DELIVER_BATCH * sizeof *line->jobs);
-	line->files = memory_get(env->memory, DELIVER_BATCH * sizeof *line->files);
+	line->jobs = memory_get(env->memory, DELIVER_JOBS * sizeof *line->jobs);
+	line->files = memory_get(env->memory, DELIVER_JOBS * sizeof *line->files);
 	list_append(&service->lines, &line->link);
 	enum error error =
 		channel_open(&line->channel, env->loop, channel_fd, ROLE_DELIVER, ROLE_QUEUE);

@@ -2,6 +2,7 @@
  * end of its channel. */
 #include "deliver/deliver.h"
 
+#include "base/hash.h"
 #include "descriptors.h"
 #include "ipc/channel.h"
 #include "log_memory.h"
@@ -32,6 +33,8 @@ struct world {
 	struct channel queue;
 	int segment_fd; /* with CONTENT at OFFSET */
 	uint64_t number;
+	struct buffer list;    /* of recipients */
+	struct cursor results; /* of the last message */
 };
 
 static void
@@ -86,6 +89,7 @@ run_with(task_body *body)
 	world->segment_fd = memfd_create("segment", MFD_CLOEXEC);
 	ck_assert_int_eq(
 		pwrite(world->segment_fd, CONTENT, sizeof CONTENT - 1, OFFSET), sizeof CONTENT - 1);
+	buffer_init(&world->list, v->env.memory, DELIVERY_LIST_BYTES);
 	connect_queue(world);
 	ck_assert_ok(task_start(&world->tasks, "test", body, world));
 	loop_run(world->loop);
@@ -95,6 +99,7 @@ run_with(task_body *body)
 	loop_free(&world->loop);
 	nftw(world->folder, remove_file, 8, FTW_DEPTH | FTW_PHYS);
 	log_memory_done(&world->log);
+	buffer_done(&world->list);
 	memory_put(v->env.memory, world);
 	ck_assert_uint_eq(memory_used(v->env.memory), 0);
 	virtual_env_free(v);
@@ -116,41 +121,70 @@ send_segment(struct world *world)
 			    .fd_count = 1});
 }
 
+/* The recipient's number is 3; the list holds until the next call. */
+static struct slice
+one_recipient(struct world *world, struct slice address)
+{
+	struct delivery_recipient recipient = {3, address};
+
+	buffer_clear(&world->list);
+	ck_assert_ok(delivery_recipient_append(&world->list, &recipient));
+	return buffer_slice(&world->list);
+}
+
 static struct ipc_message
 delivery_of(struct world *world, uint64_t queue_id, const char *address)
 {
 	return (struct ipc_message){.kind = IPC_DELIVER,
 		.deliver = {
-			.delivery = ++world->number,
+			.attempt = ++world->number,
 			.queue_id = queue_id,
-			.recipient = 3,
+			.transport = TRANSPORT_MAILDIR,
+			.name = SLICE("mail"),
+			.recipients = one_recipient(world, slice_text(address)),
 			.template = SLICE("/var/mail/{domain}/{user}"),
-			.address = slice_text(address),
 			.reverse_path = SLICE("sender@example.net"),
 			.trace = SLICE("Received: by mx\r\n"),
 			.first_attempt = 1,
 			.received_at = 1795455235000000,
+			.source = SOURCE_SEGMENT,
 			.segment = SEGMENT,
 			.generation = GENERATION,
 			.offset = OFFSET,
 			.size = sizeof CONTENT - 1,
+			.sum = crc32c(0, SLICE(CONTENT)),
 		}};
 }
 
-/* May wait. The answer to the delivery sent last; its slices hold until the next. */
-static struct ipc_result
-answer(struct world *world)
+/* May wait: the next result of the channel; its slices hold until the next message. */
+static struct delivery_result
+next_result(struct world *world, struct channel *channel)
 {
 	struct ipc_message message;
+	struct delivery_result result;
 
-	ck_assert_ok(channel_receive(
-		&world->queue, loop_deadline(world->loop, 60 * US_PER_S), &message));
-	ck_assert_int_eq(message.kind, IPC_RESULT);
-	ck_assert_uint_eq(message.result.delivery, world->number);
-	return message.result;
+	if (cursor_left(&world->results) == 0) {
+		ck_assert_ok(channel_receive(
+			channel, loop_deadline(world->loop, 60 * US_PER_S), &message));
+		ck_assert_int_eq(message.kind, IPC_RESULT);
+		world->results = cursor_of(message.result.results);
+	}
+	ck_assert_ok(delivery_result_take(&world->results, &result));
+	return result;
 }
 
-static struct ipc_result
+/* May wait. The answer to the delivery sent last; its slices hold until the next. */
+static struct delivery_result
+answer(struct world *world)
+{
+	struct delivery_result result = next_result(world, &world->queue);
+
+	ck_assert_uint_eq(result.attempt, world->number);
+	ck_assert_uint_eq(result.recipient, 3);
+	return result;
+}
+
+static struct delivery_result
 deliver(struct world *world, uint64_t queue_id, const char *address)
 {
 	struct ipc_message message = delivery_of(world, queue_id, address);
@@ -188,7 +222,7 @@ reference_body(void *arg)
 	struct world *world = arg;
 
 	send_segment(world);
-	struct ipc_result result = deliver(world, 1000, "Anna@Example.org");
+	struct delivery_result result = deliver(world, 1000, "Anna@Example.org");
 	ck_assert_uint_eq(result.outcome, DELIVER_DELIVERED);
 	ck_assert(slice_has_prefix(
 		result.path, SLICE("/var/mail/example.org/anna/new/1795455235.V")));
@@ -226,6 +260,22 @@ content_copy(struct world *world)
 	return fd;
 }
 
+static struct ipc_message
+copy_of(struct world *world, uint64_t queue_id, const char *template, int fd)
+{
+	struct ipc_message message = delivery_of(world, queue_id, "anna@example.org");
+
+	message.deliver.transport = TRANSPORT_SYSTEM;
+	message.deliver.name = SLICE("anna");
+	message.deliver.template = slice_text(template);
+	message.deliver.reverse_path = SLICE("");
+	message.deliver.trace = SLICE("");
+	message.deliver.source = SOURCE_MEMORY;
+	message.fds[0] = fd;
+	message.fd_count = 1;
+	return message;
+}
+
 static void
 copy_body(void *arg)
 {
@@ -237,16 +287,9 @@ copy_body(void *arg)
 		"/home/anna/mail/anna/new/", "/home/anna/a/b/example.org/x/new/"};
 
 	for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
-		struct ipc_message message = {.kind = IPC_DELIVER_COPY,
-			.deliver_copy = {.delivery = ++world->number,
-				.queue_id = 5 + i,
-				.template = slice_text(templates[i]),
-				.address = SLICE("anna@example.org"),
-				.size = sizeof CONTENT - 1},
-			.fds = {fd},
-			.fd_count = 1};
+		struct ipc_message message = copy_of(world, 5 + i, templates[i], fd);
 		tell(world, &message);
-		struct ipc_result result = answer(world);
+		struct delivery_result result = answer(world);
 		ck_assert_uint_eq(result.outcome, DELIVER_DELIVERED);
 		ck_assert_msg(slice_has_prefix(result.path, slice_text(folders[i])), "%.*s",
 			SLICE_ARGS(result.path));
@@ -255,16 +298,17 @@ copy_body(void *arg)
 			"x\n\nhello\n.dot\n");
 	}
 	/* A copy shorter than it says is no message. */
-	struct ipc_message cut = {.kind = IPC_DELIVER_COPY,
-		.deliver_copy = {.delivery = ++world->number,
-			.queue_id = 9,
-			.template = SLICE("{home}/Maildir"),
-			.address = SLICE("anna@example.org"),
-			.size = sizeof CONTENT},
-		.fds = {fd},
-		.fd_count = 1};
+	struct ipc_message cut = copy_of(world, 9, "{home}/Maildir", fd);
+	cut.deliver.size++;
 	tell(world, &cut);
-	ck_assert_uint_eq(answer(world).outcome, DELIVER_TEMPORARY);
+	ck_assert(enhanced_status_equal(answer(world).status, STATUS(5, 3, 0)));
+	/* Nor is one that is not what it was when it was stored. */
+	struct ipc_message rotten = copy_of(world, 10, "{home}/Maildir", fd);
+	rotten.deliver.sum++;
+	tell(world, &rotten);
+	struct delivery_result result = answer(world);
+	ck_assert_uint_eq(result.outcome, DELIVER_PERMANENT);
+	ck_assert(enhanced_status_equal(result.status, STATUS(5, 3, 0)));
 	close(fd);
 	deliver_service_stop(world->service);
 }
@@ -279,7 +323,7 @@ static void
 refusals_body(void *arg)
 {
 	struct world *world = arg;
-	struct ipc_result result = deliver(world, 1, "anna@example.org");
+	struct delivery_result result = deliver(world, 1, "anna@example.org");
 
 	ck_assert_uint_eq(result.outcome, DELIVER_TEMPORARY); /* no such segment yet */
 	send_segment(world);
@@ -288,10 +332,10 @@ refusals_body(void *arg)
 	tell(world, &elsewhere);
 	result = answer(world);
 	ck_assert_uint_eq(result.outcome, DELIVER_TEMPORARY);
-	ck_assert_uint_eq(result.status, 40305);
+	ck_assert(enhanced_status_equal(result.status, STATUS(4, 3, 5)));
 	result = deliver(world, 3, "no address");
 	ck_assert_uint_eq(result.outcome, DELIVER_PERMANENT);
-	ck_assert_uint_eq(result.status, 50101);
+	ck_assert(enhanced_status_equal(result.status, STATUS(5, 1, 1)));
 	struct ipc_message old = delivery_of(world, 4, "anna@example.org");
 	old.deliver.generation--;
 	tell(world, &old);
@@ -314,28 +358,28 @@ END_TEST
 static void
 loop_body(void *arg)
 {
-	static const char circle[] =
-		"Delivered-To: anna@example.org\r\nSubject: x\r\n\r\nhello\r\n";
+#define CIRCLE "Delivered-To: anna@example.org\r\nSubject: x\r\n\r\nhello\r\n"
 	struct world *world = arg;
 
 	ck_assert_int_eq(
-		pwrite(world->segment_fd, circle, sizeof circle - 1, 5000), sizeof circle - 1);
+		pwrite(world->segment_fd, CIRCLE, sizeof CIRCLE - 1, 5000), sizeof CIRCLE - 1);
 	send_segment(world);
 	struct ipc_message message = delivery_of(world, 1, "Anna@example.org");
 	message.deliver.offset = 5000;
-	message.deliver.size = sizeof circle - 1;
+	message.deliver.size = sizeof CIRCLE - 1;
+	message.deliver.sum = crc32c(0, SLICE(CIRCLE));
 	tell(world, &message);
-	struct ipc_result result = answer(world);
+	struct delivery_result result = answer(world);
 	ck_assert_uint_eq(result.outcome, DELIVER_PERMANENT);
-	ck_assert_uint_eq(result.status, 50406);
-	message.deliver.delivery = ++world->number;
-	message.deliver.address = SLICE("bob@example.org");
+	ck_assert(enhanced_status_equal(result.status, STATUS(5, 4, 6)));
+	message.deliver.attempt = ++world->number;
+	message.deliver.recipients = one_recipient(world, SLICE("bob@example.org"));
 	tell(world, &message);
 	ck_assert_uint_eq(answer(world).outcome, DELIVER_DELIVERED);
 	deliver_service_stop(world->service);
 }
 
-START_TEST(mail_that_was_here_before_goes_round_in_circles)
+START_TEST(mail_that_was_here_before_goes_round_in_CIRCLEs)
 {
 	run_with(loop_body);
 }
@@ -356,12 +400,10 @@ batch_body(void *arg)
 		tell(world, &message);
 	}
 	for (uint64_t i = 0; i < DELIVERIES; i++) {
-		struct ipc_message message;
-		ck_assert_ok(channel_receive(
-			&world->queue, loop_deadline(world->loop, 60 * US_PER_S), &message));
-		ck_assert_uint_eq(message.result.delivery, first + i);
-		ck_assert_uint_eq(message.result.outcome,
-			i % 10 == 3 ? DELIVER_PERMANENT : DELIVER_DELIVERED);
+		struct delivery_result result = next_result(world, &world->queue);
+		ck_assert_uint_eq(result.attempt, first + i);
+		ck_assert_uint_eq(
+			result.outcome, i % 10 == 3 ? DELIVER_PERMANENT : DELIVER_DELIVERED);
 	}
 	deliver_service_stop(world->service);
 }
@@ -428,12 +470,11 @@ two_queues_body(void *arg)
 		ck_assert_ok(channel_send(&old, &message, MONO_NEVER));
 		ck_assert_uint_eq(
 			deliver(world, 200 + i, "bob@example.org").outcome, DELIVER_DELIVERED);
-		ck_assert_ok(
-			channel_receive(&old, loop_deadline(world->loop, 60 * US_PER_S), &message));
-		ck_assert_uint_eq(message.result.delivery, world->number - 1);
+		struct delivery_result result = next_result(world, &old);
+		ck_assert_uint_eq(result.attempt, world->number - 1);
 		/* The new queue tries again what the old one had under way: it is not done twice.
 		 */
-		ck_assert_uint_eq(message.result.outcome, DELIVER_TEMPORARY);
+		ck_assert_uint_eq(result.outcome, DELIVER_TEMPORARY);
 	}
 	channel_close(&old);
 	deliver_service_stop(world->service);
@@ -445,7 +486,49 @@ START_TEST(two_queues_do_not_share_jobs)
 }
 END_TEST
 
-UNIT_MAIN("deliver/deliver", content_of_a_segment_lies_in_the_maildir, a_copy_goes_into_the_home,
-	what_cannot_be_delivered_is_told_apart, mail_that_was_here_before_goes_round_in_circles,
+/* All recipients of one attempt have the one content and a result each; a list that is none ends
+ * the channel. */
+static void
+recipients_body(void *arg)
+{
+	struct world *world = arg;
+	struct ipc_message message = delivery_of(world, 1, "anna@example.org"), end;
+
+	send_segment(world);
+	buffer_clear(&world->list);
+	for (uint32_t i = 0; i < DELIVERY_RECIPIENTS_MAX; i++) {
+		struct delivery_recipient one = {
+			i, i == 7 ? SLICE("no address") : SLICE("bob@example.org")};
+		ck_assert_ok(delivery_recipient_append(&world->list, &one));
+	}
+	message.deliver.recipients = buffer_slice(&world->list);
+	tell(world, &message);
+	message.deliver.attempt = ++world->number;
+	message.deliver.queue_id = 2;
+	tell(world, &message);
+	for (uint32_t i = 0; i < 2 * DELIVERY_RECIPIENTS_MAX; i++) {
+		struct delivery_result result = next_result(world, &world->queue);
+		ck_assert_uint_eq(result.recipient, i % DELIVERY_RECIPIENTS_MAX);
+		ck_assert_uint_eq(result.attempt, world->number - (i < DELIVERY_RECIPIENTS_MAX));
+		ck_assert_uint_eq(result.outcome,
+			result.recipient == 7 ? DELIVER_PERMANENT : DELIVER_DELIVERED);
+	}
+	message.deliver.recipients = SLICE("no list");
+	tell(world, &message);
+	ck_assert_int_eq(
+		channel_receive(&world->queue, loop_deadline(world->loop, 60 * US_PER_S), &end),
+		ERROR_CLOSED);
+	deliver_service_stop(world->service);
+}
+
+START_TEST(recipients_of_one_attempt_have_results_of_their_own)
+{
+	run_with(recipients_body);
+}
+END_TEST
+
+UNIT_MAIN("deliver/deliver", recipients_of_one_attempt_have_results_of_their_own,
+	content_of_a_segment_lies_in_the_maildir, a_copy_goes_into_the_home,
+	what_cannot_be_delivered_is_told_apart, mail_that_was_here_before_goes_round_in_CIRCLEs,
 	batches_answer_each_delivery, a_broken_channel_ends_after_what_came_before,
 	two_queues_do_not_share_jobs)

@@ -384,7 +384,7 @@ call_start(struct caller *caller, struct call *call, struct ipc_message *questio
 
 	if (caller->ended)
 		return ERROR_CANCELLED;
-	if (!number || question->fd_count != ipc_kind_fds(question->kind) ||
+	if (!number || !ipc_fds_fit(question->kind, question->fd_count) ||
 		!ipc_may_send(question->kind, caller->self, caller->peer))
 		return ERROR_DENIED;
 	if (caller->count >= caller->max)

@@ -98,7 +98,7 @@ channel_take(struct channel *channel, ssize_t len, struct msghdr *header,
 	enum error error = header->msg_flags & (MSG_TRUNC | MSG_CTRUNC)
 				   ? ERROR_FORMAT
 				   : ipc_decode(slice_of(channel->received, (size_t)len), &message);
-	if (error == OK && (message.fd_count != ipc_kind_fds(message.kind) ||
+	if (error == OK && (!ipc_fds_fit(message.kind, message.fd_count) ||
 				   !ipc_may_send(message.kind, channel->peer, channel->self)))
 		error = ERROR_FORMAT;
 	channel->received_secret = error != OK || ipc_kind_is_secret(message.kind);
@@ -205,7 +205,7 @@ channel_try_send_packed(struct channel *channel, const struct packed *packed)
 
 	if (channel->fd < 0)
 		return ERROR_CLOSED;
-	if (packed->fd_count != ipc_kind_fds(packed->kind) ||
+	if (!ipc_fds_fit(packed->kind, packed->fd_count) ||
 		!ipc_may_send(packed->kind, channel->self, channel->peer))
 		return ERROR_DENIED;
 	if (packed->fd_count > 0) {

@@ -176,30 +176,64 @@ START_TEST(messages_survive_the_trip)
 {
 	struct memory *memory = memory_new(0);
 	struct buffer bytes;
-	struct ipc_message message = {.kind = IPC_RESULT,
-		.result = {.delivery = 7,
-			.outcome = DELIVER_TEMPORARY,
-			.status = 40202,
-			.text = SLICE("mailbox full"),
-			.path = SLICE("")}};
+	struct ipc_message message = {.kind = IPC_DELIVER,
+		.deliver = {.attempt = 7,
+			.transport = TRANSPORT_SYSTEM,
+			.name = SLICE("anna"),
+			.sum = 40202,
+			.trace = SLICE("")}};
 	struct ipc_message back = {.fd_count = 0};
 
 	buffer_init(&bytes, memory, IPC_MESSAGE_MAX);
 	ck_assert_ok(ipc_encode(&message, &bytes));
 	ck_assert_ok(ipc_decode(buffer_slice(&bytes), &back));
-	ck_assert_int_eq(back.kind, IPC_RESULT);
-	ck_assert_uint_eq(back.result.status, 40202);
-	ck_assert_slice_eq(back.result.text, "mailbox full");
+	ck_assert_int_eq(back.kind, IPC_DELIVER);
+	ck_assert_uint_eq(back.deliver.sum, 40202);
+	ck_assert_slice_eq(back.deliver.name, "anna");
 	for (size_t len = 0; len < bytes.len; len++)
 		ck_assert_int_eq(
 			ipc_decode(slice_sub(buffer_slice(&bytes), 0, len), &back), ERROR_FORMAT);
 	buffer_append_octet(&bytes, 0);
 	ck_assert_int_eq(ipc_decode(buffer_slice(&bytes), &back), ERROR_FORMAT);
-	message.result.outcome = 3;
+	message.deliver.transport = TRANSPORT_COUNT;
 	buffer_clear(&bytes);
 	ck_assert_int_eq(ipc_encode(&message, &bytes), ERROR_LIMIT);
 	ck_assert_int_eq(ipc_decode(buffer_slice(&bytes), &back), ERROR_FORMAT);
 	buffer_done(&bytes);
+	memory_free(&memory);
+}
+END_TEST
+
+START_TEST(descriptors_come_in_the_number_of_their_kind)
+{
+	ck_assert(ipc_fds_fit(IPC_SEGMENT, 1) && !ipc_fds_fit(IPC_SEGMENT, 0));
+	ck_assert(!ipc_fds_fit(IPC_SEGMENT, 2) && !ipc_fds_fit(IPC_RESULT, 1));
+	ck_assert(ipc_fds_fit(IPC_DELIVER, 0) && ipc_fds_fit(IPC_DELIVER, 1));
+	ck_assert(!ipc_fds_fit(IPC_DELIVER, 2) && ipc_fds_fit(IPC_RESULT, 0));
+}
+END_TEST
+
+/* The largest DELIVER is a datagram all the same. */
+START_TEST(every_list_of_recipients_fits_its_message)
+{
+	struct memory *memory = memory_new(0);
+	uint8_t *octets = memory_get(memory, DELIVERY_RESULTS_BYTES);
+	struct buffer bytes;
+	struct ipc_message message = {.kind = IPC_DELIVER,
+		.deliver = {.name = slice_of(octets, 320),
+			.template = slice_of(octets, IPC_PATH_MAX),
+			.recipients = slice_of(octets, DELIVERY_LIST_BYTES),
+			.reverse_path = slice_of(octets, IPC_TEXT_MAX),
+			.trace = slice_of(octets, IPC_TRACE_MAX)}};
+	struct ipc_message result = {.kind = IPC_RESULT,
+		.result = {.results = slice_of(octets, DELIVERY_RESULTS_BYTES)}};
+
+	buffer_init(&bytes, memory, IPC_MESSAGE_MAX);
+	ck_assert_ok(ipc_encode(&message, &bytes));
+	buffer_clear(&bytes);
+	ck_assert_ok(ipc_encode(&result, &bytes));
+	buffer_done(&bytes);
+	memory_put(memory, octets);
 	memory_free(&memory);
 }
 END_TEST
@@ -296,7 +330,7 @@ send_until_full(void *arg)
 
 	for (int i = 0; i < 1000; i++) {
 		struct ipc_message message = {
-			.kind = IPC_DELIVER, .deliver = {.delivery = (uint64_t)i}};
+			.kind = IPC_DELIVER, .deliver = {.attempt = (uint64_t)i}};
 		ck_assert_ok(channel_send(&talk->queue, &message, MONO_NEVER));
 	}
 }
@@ -412,12 +446,14 @@ hear_last_words(void *arg)
 
 	ck_assert_ok(channel_send(
 		&talk->queue, &segment_gone, MONO_NEVER)); /* never read: the end is a reset */
-	for (result.result.status = 1; result.result.status <= 3; result.result.status++)
+	for (size_t len = 1; len <= 3; len++) {
+		result.result.results = slice_sub(SLICE("abc"), 0, len);
 		ck_assert_ok(channel_send(&talk->deliver, &result, MONO_NEVER));
+	}
 	channel_close(&talk->deliver);
 	for (uint32_t i = 1; i <= 3; i++) {
 		ck_assert_ok(channel_receive(&talk->queue, MONO_NEVER, &message));
-		ck_assert_uint_eq(message.result.status, i);
+		ck_assert_uint_eq(message.result.results.len, i);
 	}
 	ck_assert_int_eq(channel_receive(&talk->queue, MONO_NEVER, &message), ERROR_CLOSED);
 }
@@ -817,8 +853,9 @@ START_TEST(shared_memory_fails_clean)
 END_TEST
 
 UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked,
-	messages_survive_the_trip, channels_carry_descriptors, senders_wait_for_room,
-	bad_messages_are_refused, an_empty_message_leaves_no_descriptor,
+	messages_survive_the_trip, descriptors_come_in_the_number_of_their_kind,
+	every_list_of_recipients_fits_its_message, channels_carry_descriptors,
+	senders_wait_for_room, bad_messages_are_refused, an_empty_message_leaves_no_descriptor,
 	what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
 	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed,
 	snapshots_find_their_names, log_rings_wrap_and_count_losses, shared_memory_fails_clean)

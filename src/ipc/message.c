@@ -39,10 +39,12 @@ ipc_kind_name(enum ipc_kind kind)
 	return (unsigned)kind < IPC_KINDS ? kinds[kind].name : "unknown";
 }
 
-unsigned
-ipc_kind_fds(enum ipc_kind kind)
+bool
+ipc_fds_fit(enum ipc_kind kind, unsigned count)
 {
-	return kinds[kind].fds;
+	unsigned fds = kinds[kind].fds;
+
+	return count == (fds & ~IPC_FDS_OPTIONAL) || (count == 0 && (fds & IPC_FDS_OPTIONAL));
 }
 
 bool

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/cursor.h"
 #include "base/secret.h"
+#include "ipc/delivery.h"
 #include "ipc/role.h"
 
 #define IPC_MESSAGE_MAX 65536
@@ -72,40 +73,33 @@
 #define IPC_FIELDS_segment(F, m) F(m, u32, segment, UINT32_MAX) F(m, u32, generation, UINT32_MAX)
 #define IPC_FIELDS_segment_gone(F, m) \
 	F(m, u32, segment, UINT32_MAX) F(m, u32, generation, UINT32_MAX)
-/* One recipient's copy into its Maildir; the content lies in a segment (virtual mailboxes). */
-#define IPC_FIELDS_deliver(F, m)                \
-	F(m, u64, delivery, UINT64_MAX)         \
-	F(m, u64, queue_id, UINT64_MAX)         \
-	F(m, u32, recipient, UINT32_MAX)        \
-	F(m, slice, template, IPC_PATH_MAX)     \
-	F(m, slice, address, IPC_TEXT_MAX)      \
-	F(m, slice, reverse_path, IPC_TEXT_MAX) \
-	F(m, slice, trace, IPC_TRACE_MAX)       \
-	F(m, u32, first_attempt, 1)             \
-	F(m, u64, received_at, INT64_MAX)       \
-	F(m, u32, segment, UINT32_MAX)          \
-	F(m, u32, generation, UINT32_MAX)       \
-	F(m, u64, offset, INT64_MAX)            \
-	F(m, u64, size, INT64_MAX)
-/* The same with the content in a sealed memfd that comes along (system users: they never hold a
- * spool descriptor). */
-#define IPC_FIELDS_deliver_copy(F, m)           \
-	F(m, u64, delivery, UINT64_MAX)         \
-	F(m, u64, queue_id, UINT64_MAX)         \
-	F(m, u32, recipient, UINT32_MAX)        \
-	F(m, slice, template, IPC_PATH_MAX)     \
-	F(m, slice, address, IPC_TEXT_MAX)      \
-	F(m, slice, reverse_path, IPC_TEXT_MAX) \
-	F(m, slice, trace, IPC_TRACE_MAX)       \
-	F(m, u32, first_attempt, 1)             \
-	F(m, u64, received_at, INT64_MAX)       \
-	F(m, u64, size, INT64_MAX)
-/* What became of a delivery: outcome is an enum deliver_outcome, status class * 10000 + subject *
- * 100 + detail (RFC 3463). */
-#define IPC_FIELDS_result(F, m)         \
-	F(m, u64, delivery, UINT64_MAX) \
-	F(m, u32, outcome, 2)           \
-	F(m, u32, status, 59999) F(m, slice, text, IPC_TEXT_MAX) F(m, slice, path, IPC_PATH_MAX)
+/*
+ * An attempt: the content to these recipients (ipc/delivery.h), which all go to one destination.
+ * The content lies in a segment that the carrier has, or in sealed memory that comes along (for
+ * processes of system users, who never hold a descriptor of the spool); its CRC-32C is checked
+ * while it is read, before anything is published.
+ */
+#define IPC_FIELDS_deliver(F, m)                     \
+	F(m, u64, attempt, UINT64_MAX)               \
+	F(m, u64, queue_id, UINT64_MAX)              \
+	F(m, u32, transport, TRANSPORT_COUNT - 1)    \
+	F(m, slice, name, 320)                       \
+	F(m, slice, template, IPC_PATH_MAX)          \
+	F(m, slice, recipients, DELIVERY_LIST_BYTES) \
+	F(m, slice, reverse_path, IPC_TEXT_MAX)      \
+	F(m, slice, trace, IPC_TRACE_MAX)            \
+	F(m, u32, first_attempt, 1)                  \
+	F(m, u64, received_at, INT64_MAX)            \
+	F(m, u32, body, 2)                           \
+	F(m, u32, content_flags, UINT32_MAX)         \
+	F(m, u32, source, SOURCE_COUNT - 1)          \
+	F(m, u32, segment, UINT32_MAX)               \
+	F(m, u32, generation, UINT32_MAX)            \
+	F(m, u64, offset, INT64_MAX)                 \
+	F(m, u64, size, INT64_MAX)                   \
+	F(m, u32, sum, UINT32_MAX)
+/* What became of attempts: a list of results (ipc/delivery.h), of as many attempts as it likes. */
+#define IPC_FIELDS_result(F, m) F(m, slice, results, DELIVERY_RESULTS_BYTES)
 /*
  * The queue, from this id on (`queue list`). An item for each message, then the end with the id to
  * go on from (0: no more). Answers carry the request's number, so that one that comes late is known
@@ -131,7 +125,9 @@
 /* The answer to a request that can't be served. */
 #define IPC_FIELDS_refused(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, reason, IPC_TEXT_MAX)
 
-/* M(KIND, name, senders, receivers, number of descriptors) */
+/* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
+ * or none) */
+#define IPC_FDS_OPTIONAL 0x80u
 #define IPC_CHILDREN                                                              \
 	(ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | \
 		ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_LOG))
@@ -155,8 +151,7 @@
 	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                   \
 	M(SEGMENT, segment, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)                      \
 	M(SEGMENT_GONE, segment_gone, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 0)            \
-	M(DELIVER, deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 0)                      \
-	M(DELIVER_COPY, deliver_copy, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)            \
+	M(DELIVER, deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1 | IPC_FDS_OPTIONAL)   \
 	M(RESULT, result, ROLE_BIT(ROLE_DELIVER), ROLE_BIT(ROLE_QUEUE), 0)                        \
 	M(QUEUE_LIST, queue_list, IPC_ASKERS, IPC_ANSWERERS, 0)                                   \
 	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                   \
@@ -188,7 +183,6 @@ IPC_TEST_MESSAGES(IPC_STRUCT)
 #undef IPC_STRUCT
 #undef IPC_MEMBER
 
-enum deliver_outcome { DELIVER_DELIVERED, DELIVER_TEMPORARY, DELIVER_PERMANENT };
 enum queue_state { QUEUE_WAITING, QUEUE_ACTIVE, QUEUE_HELD };
 
 struct ipc_message {
@@ -205,7 +199,8 @@ struct ipc_message {
 
 /* "deliver"; for logs. */
 const char *ipc_kind_name(enum ipc_kind kind);
-unsigned ipc_kind_fds(enum ipc_kind kind);
+/* Whether a message of this kind may carry so many descriptors. */
+bool ipc_fds_fit(enum ipc_kind kind, unsigned count);
 bool ipc_may_send(enum ipc_kind kind, enum role sender, enum role receiver);
 
 /* Whether a field of it is a secret. */

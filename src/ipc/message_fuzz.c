@@ -33,7 +33,7 @@ check_kind(enum ipc_kind kind)
 			require(!may || sender != ROLE_SESSION || kind == IPC_READY ||
 				kind == IPC_UNABLE);
 		}
-	require(pairs > 0 && ipc_kind_fds(kind) <= IPC_FDS_MAX);
+	require(pairs > 0 && !ipc_fds_fit(kind, IPC_FDS_MAX + 1));
 }
 
 int

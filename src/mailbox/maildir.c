@@ -27,7 +27,7 @@
 
 struct outcome {
 	enum maildir_status status;
-	const char *enhanced;
+	struct enhanced_status enhanced;
 	const char *text;
 };
 
@@ -37,31 +37,36 @@ outcome_of(enum maildir_stage stage, enum error error)
 {
 	switch (error) {
 	case OK:
-		return (struct outcome){MAILDIR_DELIVERED, "2.0.0", "delivered to the mailbox"};
+		return (struct outcome){
+			MAILDIR_DELIVERED, STATUS(2, 0, 0), "delivered to the mailbox"};
 	case ERROR_NO_SPACE:
-		return (struct outcome){MAILDIR_TEMPORARY, "4.2.2", "mailbox full"};
+		return (struct outcome){MAILDIR_TEMPORARY, STATUS(4, 2, 2), "mailbox full"};
 	case ERROR_DENIED:
-		return (struct outcome){MAILDIR_TEMPORARY, "4.3.5", "mailbox not writable"};
+		return (struct outcome){MAILDIR_TEMPORARY, STATUS(4, 3, 5), "mailbox not writable"};
 	case ERROR_LIMIT:
 		/* A name that no file system takes will not become shorter, nor will a file that is
 		 * larger than files may be. */
 		if (stage == STAGE_PATH || stage == STAGE_FOLDER)
-			return (struct outcome){
-				MAILDIR_PERMANENT, "5.1.3", "address too long for a mailbox"};
+			return (struct outcome){MAILDIR_PERMANENT, STATUS(5, 1, 3),
+				"address too long for a mailbox"};
 		return (struct outcome){
-			MAILDIR_PERMANENT, "5.3.4", "message too large for the mailbox"};
+			MAILDIR_PERMANENT, STATUS(5, 3, 4), "message too large for the mailbox"};
 	case ERROR_NOT_FOUND:
 	case ERROR_FORMAT:
 	case ERROR_UNSUPPORTED:
 		/* Something of the administrator's is wrong: the mail waits until he mends it. */
-		return (struct outcome){MAILDIR_TEMPORARY, "4.3.5", "mailbox wrongly configured"};
+		return (struct outcome){
+			MAILDIR_TEMPORARY, STATUS(4, 3, 5), "mailbox wrongly configured"};
 	case ERROR_DAMAGED:
-		return (struct outcome){MAILDIR_TEMPORARY, "4.3.0", "stored message not readable"};
+		/* Its sum is not right, or it ends early: it will not become whole. */
+		return (struct outcome){
+			MAILDIR_PERMANENT, STATUS(5, 3, 0), "the stored message is damaged"};
 	case ERROR_NO_MEMORY:
 	case ERROR_NO_DESCRIPTORS:
-		return (struct outcome){MAILDIR_TEMPORARY, "4.3.0", "out of resources"};
+		return (struct outcome){MAILDIR_TEMPORARY, STATUS(4, 3, 0), "out of resources"};
 	default:
-		return (struct outcome){MAILDIR_TEMPORARY, "4.3.0", "mailbox not writable now"};
+		return (struct outcome){
+			MAILDIR_TEMPORARY, STATUS(4, 3, 0), "mailbox not writable now"};
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "base/env.h"
 #include "base/error.h"
 #include "base/slice.h"
+#include "text/enhanced_status.h"
 
 #define MAILDIR_BATCH_MAX \
 	64 /* deliveries written and flushed together; bounds the open descriptors */
@@ -37,6 +38,10 @@ struct maildir_content {
 	uint64_t offset;
 	uint64_t size;
 	struct slice bytes;
+	/* CRC-32C of what `fd` gives, if it is known: content that is not it is never published
+	 * (ERROR_DAMAGED). */
+	bool has_sum;
+	uint32_t sum;
 };
 
 /* Whom new folders and files shall belong to. Not given: whom the process belongs to. */
@@ -51,7 +56,7 @@ enum maildir_status { MAILDIR_DELIVERED, MAILDIR_TEMPORARY, MAILDIR_PERMANENT };
 struct maildir_result {
 	enum maildir_status status;
 	enum error error;
-	const char *enhanced;              /* RFC 3463: "2.0.0", "4.2.2" */
+	struct enhanced_status enhanced;
 	const char *text;                  /* for the sender: a phrase without paths */
 	const char *stage;                 /* for the log: where it failed; NULL when delivered */
 	bool found;                        /* an earlier attempt had delivered it */

@@ -10,6 +10,7 @@
 #include "mailbox/maildir_private.h"
 
 #include "base/buffer.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -85,11 +86,13 @@ writer_add(struct maildir_writer *writer, struct slice bytes)
 	return OK;
 }
 
-/* ERROR_DAMAGED when the content ends before its size: a part of a message is never delivered. */
+/* ERROR_DAMAGED when the content ends before its size, or is not what its sum says: a part of a
+ * message is never delivered, nor one that has rotted. */
 static enum error
 writer_add_from(struct maildir_writer *writer, const struct maildir_content *content)
 {
 	const struct disk_ops *disk = writer->env->disk;
+	uint32_t sum = 0;
 
 	for (uint64_t at = 0; at < content->size;) {
 		enum error error = writer->used == MAILDIR_PIECE_BYTES ? writer_drain(writer) : OK;
@@ -101,10 +104,12 @@ writer_add_from(struct maildir_writer *writer, const struct maildir_content *con
 			writer->piece + writer->used, len, (off_t)(content->offset + at));
 		if (got <= 0 || (size_t)got > len)
 			return got < 0 ? maildir_error(got) : ERROR_DAMAGED;
+		if (content->has_sum)
+			sum = crc32c(sum, slice_of(writer->piece + writer->used, (size_t)got));
 		writer_convert(writer, (size_t)got);
 		at += (uint64_t)got;
 	}
-	return OK;
+	return content->has_sum && sum != content->sum ? ERROR_DAMAGED : OK;
 }
 
 static enum error

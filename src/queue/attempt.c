@@ -91,17 +91,6 @@ id_field(const struct queued *queued, char storage[QUEUE_ID_DIGITS + 1])
 	return LOG_STRING("id", storage);
 }
 
-/* "5.1.1" of 50101. */
-static struct log_field
-status_field(uint32_t status, char storage[16])
-{
-	struct buffer text;
-
-	buffer_init_fixed(&text, storage, 16);
-	buffer_printf(&text, "%u.%u.%u", status / 10000, status / 100 % 100, status % 100);
-	return LOG_SLICE("status", buffer_slice(&text));
-}
-
 static void
 attempt_free(struct attempt *attempt)
 {
@@ -151,15 +140,15 @@ message_hold(struct attempt *attempt, const char *event)
 	struct queued *queued = attempt->queued;
 	struct slice text = slice_of(attempt->last_text, attempt->last_text_len);
 	struct spool_result result = {.kind = SPOOL_HELD, .message = queued->message, .text = text};
-	char id[QUEUE_ID_DIGITS + 1], status[16];
+	char id[QUEUE_ID_DIGITS + 1], status[ENHANCED_STATUS_BYTES];
 
 	queued->held = true;
 	queued_keep_reply(service, queued, text);
 	log_event(service->env, LOG_WARNING, event, id_field(queued, id),
 		LOG_SLICE("from", attempt->envelope.reverse_path),
 		LOG_NUMBER("recipients", attempt->failed + attempt->deferred + attempt->held),
-		status_field(attempt->last_status, status), LOG_SLICE("reply", text),
-		LOG_STRING("state", "held"));
+		LOG_SLICE("status", enhanced_status_print(attempt->last_status, status)),
+		LOG_SLICE("reply", text), LOG_STRING("state", "held"));
 	queue_put_result(service, &result);
 }
 
@@ -171,7 +160,7 @@ message_defer(struct attempt *attempt)
 	struct queued *queued = attempt->queued;
 	struct slice text = slice_of(attempt->last_text, attempt->last_text_len);
 	uint64_t random;
-	char id[QUEUE_ID_DIGITS + 1], status[16];
+	char id[QUEUE_ID_DIGITS + 1], status[ENHANCED_STATUS_BYTES];
 
 	env_random(service->env, &random, sizeof random);
 	struct schedule_decision decision = schedule_retry(&service->policy,
@@ -184,7 +173,8 @@ message_defer(struct attempt *attempt)
 	log_event(service->env, LOG_INFO, "deferred", id_field(queued, id),
 		LOG_NUMBER("recipients", attempt->deferred),
 		LOG_NUMBER("attempts", queued->attempts),
-		status_field(attempt->last_status, status), LOG_SLICE("reply", text),
+		LOG_SLICE("status", enhanced_status_print(attempt->last_status, status)),
+		LOG_SLICE("reply", text),
 		LOG_NUMBER("next_s", (decision.next_at - env_wall(service->env)) / US_PER_S));
 	struct spool_result result = {.kind = SPOOL_DEFERRED,
 		.message = queued->message,
@@ -233,7 +223,7 @@ attempt_end(struct attempt *attempt)
 }
 
 static void
-attempt_note(struct attempt *attempt, uint32_t status, struct slice text)
+attempt_note(struct attempt *attempt, struct enhanced_status status, struct slice text)
 {
 	text = slice_sub(text, 0, sizeof attempt->last_text);
 	memcpy(attempt->last_text, text.ptr ? text.ptr : (const uint8_t *)"", text.len);
@@ -253,7 +243,7 @@ recipient_settle(struct attempt *attempt, uint32_t recipient, enum recipient_sta
 }
 
 static void
-log_delivered(struct attempt *attempt, uint32_t recipient, const struct ipc_result *result)
+log_delivered(struct attempt *attempt, uint32_t recipient, const struct delivery_result *result)
 {
 	struct queue_service *service = attempt->service;
 	char id[QUEUE_ID_DIGITS + 1];
@@ -284,10 +274,18 @@ attempt_less_under_way(struct attempt *attempt)
 		attempt_end(attempt);
 }
 
-/* May wait. */
-void
-attempt_answer(
-	struct queue_service *service, struct delivery *delivery, const struct ipc_result *result)
+static bool
+delivery_is_settled(const struct delivery *delivery)
+{
+	uint64_t all = delivery->recipient_count == DELIVERY_RECIPIENTS_MAX
+			       ? UINT64_MAX
+			       : (UINT64_C(1) << delivery->recipient_count) - 1;
+
+	return delivery->settled == all;
+}
+
+static void
+answer_recipient(struct delivery *delivery, uint32_t i, const struct delivery_result *result)
 {
 	static const enum recipient_state states[] = {
 		[DELIVER_DELIVERED] = RECIPIENT_DELIVERED,
@@ -295,27 +293,54 @@ attempt_answer(
 		[DELIVER_PERMANENT] = RECIPIENT_FAILED,
 	};
 	struct attempt *attempt = delivery->attempt;
-	uint32_t recipient = delivery->recipient;
 
-	delivery_free(service, delivery);
-	recipient_settle(attempt, recipient, states[result->outcome]);
+	delivery->settled |= UINT64_C(1) << i;
+	recipient_settle(attempt, delivery->recipients[i], states[result->outcome]);
 	if (result->outcome == DELIVER_DELIVERED)
-		log_delivered(attempt, recipient, result);
+		log_delivered(attempt, delivery->recipients[i], result);
 	else
 		attempt_note(attempt, result->status, result->text);
+}
+
+/* May wait. */
+static void
+delivery_end(struct queue_service *service, struct delivery *delivery)
+{
+	struct attempt *attempt = delivery->attempt;
+
+	delivery_free(service, delivery);
 	attempt_less_under_way(attempt);
+}
+
+/* May wait. */
+bool
+attempt_answer(struct queue_service *service, struct delivery *delivery,
+	const struct delivery_result *result)
+{
+	uint64_t before = delivery->settled;
+
+	for (uint32_t i = 0; i < delivery->recipient_count; i++) {
+		bool is_open = !(delivery->settled >> i & 1);
+		if (is_open && (result->recipient == DELIVERY_ALL ||
+				       result->recipient == delivery->recipients[i]))
+			answer_recipient(delivery, i, result);
+	}
+	if (delivery->settled == before)
+		return false;
+	if (delivery_is_settled(delivery))
+		delivery_end(service, delivery);
+	return true;
 }
 
 /* May wait. */
 void
 attempt_postpone(struct queue_service *service, struct delivery *delivery)
 {
-	struct attempt *attempt = delivery->attempt;
-	uint32_t recipient = delivery->recipient;
-
-	delivery_free(service, delivery);
-	recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
-	attempt_less_under_way(attempt);
+	for (uint32_t i = 0; i < delivery->recipient_count; i++)
+		if (!(delivery->settled >> i & 1))
+			recipient_settle(
+				delivery->attempt, delivery->recipients[i], RECIPIENT_POSTPONED);
+	delivery_end(service, delivery);
 }
 
 /* May wait: for a free slot. NULL when the queue is about to end. */
@@ -335,62 +360,118 @@ delivery_new(struct queue_service *service)
 	return delivery;
 }
 
-/* The name of the deliverer: a virtual mailbox' owner, or "system:" and the login of the address.
- */
+/* The deliverer: a virtual mailbox' owner, or the login that the address names. */
 static enum error
-deliverer_of(struct attempt *attempt, uint32_t recipient, size_t route, struct slice *ret_name)
+deliverer_of(
+	struct attempt *attempt, uint32_t recipient, size_t route, struct deliver_peer **ret_peer)
 {
 	struct queue_service *service = attempt->service;
+	uint8_t storage[ADDRESS_LOCAL_PART_MAX + 1];
 	struct address address;
-	struct buffer name;
+	struct buffer login;
 
-	*ret_name = service->owners[route];
-	if (ret_name->len > 0)
+	if (service->owners[route].len > 0) {
+		*ret_peer = peer_for(service, TRANSPORT_MAILDIR, service->owners[route]);
 		return OK;
-	uint8_t *storage =
-		arena_take(&attempt->arena, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
-	if (!storage)
-		return ERROR_NO_MEMORY;
+	}
 	if (address_parse(attempt->envelope.recipients[recipient].address, &address) != ADDRESS_OK)
 		return ERROR_FORMAT;
-	buffer_init_fixed(&name, storage, ADDRESS_LOCAL_PART_MAX + sizeof DELIVERER_SYSTEM);
-	buffer_append_text(&name, DELIVERER_SYSTEM);
-	address_append_account(&name, &address);
-	*ret_name = buffer_slice(&name);
-	return buffer_error(&name);
+	buffer_init_fixed(&login, storage, sizeof storage);
+	address_append_account(&login, &address);
+	if (buffer_error(&login) == OK)
+		*ret_peer = peer_for(service, TRANSPORT_SYSTEM, buffer_slice(&login));
+	return buffer_error(&login);
+}
+
+static void
+delivery_send(struct delivery *delivery)
+{
+	struct attempt *attempt = delivery->attempt;
+
+	list_remove(&delivery->link);
+	attempt->open_count--;
+	peer_send(delivery->peer, delivery);
+}
+
+/* What is being filled is as full as it will be. */
+static void
+attempt_send_open(struct attempt *attempt, uint32_t keep)
+{
+	while (attempt->open_count > keep)
+		delivery_send(list_entry(attempt->open.next, struct delivery, link));
+}
+
+/* The delivery that this recipient can join; NULL: none. */
+static struct delivery *
+open_delivery(struct attempt *attempt, const struct deliver_peer *peer, struct slice template)
+{
+	list_for_each (link, &attempt->open) {
+		struct delivery *delivery = list_entry(link, struct delivery, link);
+		if (delivery->peer == peer && slice_equal(delivery->template, template))
+			return delivery;
+	}
+	return NULL;
+}
+
+/* May wait, for a slot; NULL when the queue is about to end. */
+static struct delivery *
+begin_delivery(struct attempt *attempt, struct deliver_peer *peer, struct slice template)
+{
+	struct delivery *delivery = delivery_new(attempt->service);
+
+	if (!delivery)
+		return NULL;
+	attempt_send_open(attempt, ATTEMPT_OPEN_MAX - 1);
+	delivery->attempt = attempt;
+	delivery->peer = peer;
+	delivery->template = template;
+	delivery->is_new = attempt->queued->is_new;
+	list_append(&attempt->open, &delivery->link);
+	attempt->open_count++;
+	attempt->under_way++;
+	return delivery;
+}
+
+static void
+delivery_add(struct delivery *delivery, uint32_t recipient)
+{
+	struct attempt *attempt = delivery->attempt;
+	size_t bytes = delivery_recipient_bytes(attempt->envelope.recipients[recipient].address);
+
+	delivery->recipients[delivery->recipient_count++] = recipient;
+	delivery->list_bytes += bytes;
+	attempt->states[recipient] = RECIPIENT_UNDER_WAY;
+	if (delivery->recipient_count == DELIVERY_RECIPIENTS_MAX ||
+		delivery->list_bytes > DELIVERY_LIST_BYTES - DELIVERY_RECIPIENT_BYTES_MAX)
+		delivery_send(delivery);
 }
 
 /* May wait. */
 static void
 recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct route_decision *route)
 {
-	struct queue_service *service = attempt->service;
-	struct slice deliverer;
-	enum error error = deliverer_of(attempt, recipient, route->index, &deliverer);
+	struct deliver_peer *peer = NULL;
+	enum error error = deliverer_of(attempt, recipient, route->index, &peer);
 
-	if (error == ERROR_FORMAT || error == ERROR_LIMIT) {
+	if (error != OK) {
 		recipient_settle(attempt, recipient, RECIPIENT_FAILED);
-		attempt_note(attempt, 50103, SLICE("the address can be no system user's"));
+		attempt_note(
+			attempt, STATUS(5, 1, 3), SLICE("the address can be no system user's"));
 		return;
 	}
-	struct deliver_peer *peer = error == OK ? peer_for(service, deliverer) : NULL;
-	if (peer && peer_is_full(peer)) {
+	struct delivery *delivery = open_delivery(attempt, peer, route->template);
+	if (!delivery && peer_is_full(peer)) {
 		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
 		attempt->full_peer = peer;
 		return;
 	}
-	struct delivery *delivery = peer ? delivery_new(service) : NULL;
+	if (!delivery)
+		delivery = begin_delivery(attempt, peer, route->template);
 	if (!delivery) {
 		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
 		return;
 	}
-	delivery->attempt = attempt;
-	delivery->recipient = recipient;
-	delivery->template = route->template;
-	delivery->is_new = attempt->queued->is_new;
-	attempt->states[recipient] = RECIPIENT_UNDER_WAY;
-	attempt->under_way++;
-	peer_send(peer, delivery);
+	delivery_add(delivery, recipient);
 }
 
 /* May wait. */
@@ -410,11 +491,11 @@ recipient_try(struct attempt *attempt, uint32_t recipient)
 		return;
 	case ROUTE_HOLD:
 		recipient_settle(attempt, recipient, RECIPIENT_HELD);
-		attempt_note(attempt, 0, SLICE("the route says hold"));
+		attempt_note(attempt, STATUS(0, 0, 0), SLICE("the route says hold"));
 		return;
 	default: /* the configuration has changed since the message came: it may change back */
 		recipient_settle(attempt, recipient, RECIPIENT_DEFERRED);
-		attempt_note(attempt, 40405,
+		attempt_note(attempt, STATUS(4, 4, 5),
 			SLICE("no domain or route of the configuration takes this address"));
 	}
 }
@@ -473,6 +554,7 @@ attempt_start(struct queue_service *service, struct queued *queued)
 
 	*attempt = (struct attempt){.service = service, .queued = queued};
 	arena_init(&attempt->arena, service->env->memory, ATTEMPT_ARENA_MAX);
+	list_init(&attempt->open);
 	queued->attempt = attempt;
 	service->attempts++;
 	enum error error = attempt_open(attempt);
@@ -485,6 +567,7 @@ attempt_start(struct queue_service *service, struct queued *queued)
 	for (uint32_t i = 0; i < attempt->envelope.recipient_count; i++)
 		if (attempt->states[i] == RECIPIENT_OPEN)
 			recipient_try(attempt, i);
+	attempt_send_open(attempt, 0);
 	attempt->sending = false;
 	queued->is_new = false;
 	if (attempt->under_way == 0)

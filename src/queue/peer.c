@@ -9,18 +9,23 @@
  * a delivery may give it up.
  */
 #include "queue/queue_private.h"
+#include "text/address.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define COPY_PIECE 65536
 
+/* May wait. The same for all its recipients that have no result yet. */
 static void
-delivery_fail(
-	struct delivery *delivery, enum deliver_outcome outcome, uint32_t status, struct slice text)
+delivery_fail(struct delivery *delivery, enum deliver_outcome outcome,
+	struct enhanced_status status, struct slice text)
 {
-	struct ipc_result result = {.outcome = outcome, .status = status, .text = text};
+	struct delivery_result result = {
+		.recipient = DELIVERY_ALL, .outcome = outcome, .status = status, .text = text};
 
-	attempt_answer(delivery->attempt->service, delivery, &result);
+	if (!attempt_answer(delivery->attempt->service, delivery, &result))
+		abort(); /* one that is settled is not there any more */
 }
 
 static struct spool_reference
@@ -77,34 +82,6 @@ peer_need_segment(struct peer_channel *peer, const struct spool_reference *conte
 	return OK;
 }
 
-/* May wait. */
-static enum error
-send_reference(struct peer_channel *peer, struct delivery *delivery, uint64_t number)
-{
-	const struct envelope *envelope = &delivery->attempt->envelope;
-	const struct queued *queued = delivery->attempt->queued;
-	struct spool_reference content = content_of(delivery);
-	struct ipc_message message = {.kind = IPC_DELIVER,
-		.deliver = {
-			.delivery = number,
-			.queue_id = queued->message.queue_id,
-			.recipient = delivery->recipient,
-			.template = delivery->template,
-			.address = envelope->recipients[delivery->recipient].address,
-			.reverse_path = envelope->reverse_path,
-			.trace = envelope->trace,
-			.first_attempt = delivery->is_new,
-			.received_at = (uint64_t)envelope->received_at,
-			.segment = content.segment,
-			.generation = content.generation,
-			.offset = content.offset,
-			.size = content.size,
-		}};
-	enum error error = peer_need_segment(peer, &content);
-
-	return error != OK ? error : channel_send(&peer->channel, &message, MONO_NEVER);
-}
-
 static enum error
 copy_content(struct queue_service *service, const struct spool_reference *content, int memfd)
 {
@@ -150,37 +127,85 @@ make_copy(struct queue_service *service, const struct spool_reference *content, 
 	return OK;
 }
 
-/* May wait. */
+/* The content's place: its segment, which the deliverer is sent before; or a copy, whose descriptor
+ * the caller closes. May wait. */
 static enum error
-send_copy(struct peer_channel *peer, struct delivery *delivery, uint64_t number)
+set_source(struct peer_channel *channel, const struct spool_reference *content,
+	struct ipc_message *message)
 {
-	struct queue_service *service = peer->peer->service;
-	const struct envelope *envelope = &delivery->attempt->envelope;
-	const struct queued *queued = delivery->attempt->queued;
-	struct spool_reference content = content_of(delivery);
-	int memfd;
-	enum error error = make_copy(service, &content, &memfd);
+	struct queue_service *service = channel->peer->service;
+	struct ipc_deliver *deliver = &message->deliver;
+	int fd;
 
+	/* I3: the head is checked here, the sum by who reads the content. */
+	enum error error = queue_segment_fd(service, content->segment, &fd);
+	if (error == OK)
+		error = spool_record_sum(service->env, fd, content, &deliver->sum);
 	if (error != OK)
 		return error;
-	struct ipc_message message = {.kind = IPC_DELIVER_COPY,
-		.deliver_copy =
-			{
-				.delivery = number,
-				.queue_id = queued->message.queue_id,
-				.recipient = delivery->recipient,
-				.template = delivery->template,
-				.address = envelope->recipients[delivery->recipient].address,
-				.reverse_path = envelope->reverse_path,
-				.trace = envelope->trace,
-				.first_attempt = delivery->is_new,
-				.received_at = (uint64_t)envelope->received_at,
-				.size = content.size,
-			},
-		.fds = {memfd},
-		.fd_count = 1};
-	error = channel_send(&peer->channel, &message, MONO_NEVER);
-	service->env->disk->close(service->env->world, memfd);
+	deliver->size = content->size;
+	if (channel->peer->transport == TRANSPORT_SYSTEM) {
+		deliver->source = SOURCE_MEMORY;
+		error = make_copy(service, content, &message->fds[0]);
+		message->fd_count = error == OK;
+		return error;
+	}
+	deliver->source = SOURCE_SEGMENT;
+	deliver->segment = content->segment;
+	deliver->generation = content->generation;
+	deliver->offset = content->offset;
+	return peer_need_segment(channel, content);
+}
+
+static enum error
+append_recipients(const struct delivery *delivery, struct buffer *list)
+{
+	const struct envelope *envelope = &delivery->attempt->envelope;
+	enum error error = OK;
+
+	for (uint32_t i = 0; i < delivery->recipient_count && error == OK; i++) {
+		uint32_t number = delivery->recipients[i];
+		struct delivery_recipient recipient = {
+			number, envelope->recipients[number].address};
+		error = delivery_recipient_append(list, &recipient);
+	}
+	return error;
+}
+
+/* May wait. */
+static enum error
+send_delivery(struct peer_channel *channel, struct delivery *delivery)
+{
+	struct deliver_peer *peer = channel->peer;
+	struct env *env = peer->service->env;
+	const struct envelope *envelope = &delivery->attempt->envelope;
+	struct spool_reference content = content_of(delivery);
+	struct buffer list;
+	struct ipc_message message = {.kind = IPC_DELIVER,
+		.deliver = {
+			.attempt = (uint64_t)delivery->generation << 32 | delivery->slot,
+			.queue_id = delivery->attempt->queued->message.queue_id,
+			.transport = peer->transport,
+			.name = peer->name,
+			.template = delivery->template,
+			.reverse_path = envelope->reverse_path,
+			.trace = envelope->trace,
+			.first_attempt = delivery->is_new,
+			.received_at = (uint64_t)envelope->received_at,
+			.body = envelope->body,
+			.content_flags = envelope->content_flags,
+		}};
+
+	buffer_init(&list, env->memory, DELIVERY_LIST_BYTES);
+	enum error error = append_recipients(delivery, &list);
+	message.deliver.recipients = buffer_slice(&list);
+	if (error == OK)
+		error = set_source(channel, &content, &message);
+	if (error == OK)
+		error = channel_send(&channel->channel, &message, MONO_NEVER);
+	if (message.fd_count > 0)
+		env->disk->close(env->world, message.fds[0]);
+	buffer_done(&list);
 	return error;
 }
 
@@ -229,48 +254,33 @@ peer_forget(struct delivery *delivery)
 	task_event_signal(&peer->changed);
 }
 
-/* I3: before each attempt, so that bit rot is reported and held instead of delivered. */
-static enum error
-check_content(const struct delivery *delivery)
-{
-	struct queue_service *service = delivery->attempt->service;
-	struct spool_reference content = content_of(delivery);
-	int fd;
-	enum error error = queue_segment_fd(service, content.segment, &fd);
-
-	return error == OK ? spool_check_record(service->env, fd, &content) : error;
-}
-
 /* May wait. An error is the channel's; what goes wrong with one delivery is settled here. */
 static enum error
 channel_deliver(struct peer_channel *channel, struct delivery *delivery)
 {
 	struct deliver_peer *peer = channel->peer;
-	uint64_t number = (uint64_t)delivery->generation << 32 | delivery->slot;
 
 	list_remove(&delivery->link);
 	list_append(&peer->under_way, &delivery->link);
 	delivery->channel = channel;
-	delivery->copy_bytes = peer->is_system ? content_of(delivery).size : 0;
+	delivery->copy_bytes = peer->transport == TRANSPORT_SYSTEM ? content_of(delivery).size : 0;
 	peer_one_waits_less(peer);
 	if (peer->under_way_count++ == 0)
 		channel->heard_at = loop_now(peer->service->env->loop);
 	peer->copy_bytes += delivery->copy_bytes;
 	/* Until it is sent nobody but this task settles it: the attempt and what it holds stay
 	 * while this waits. */
-	enum error error = check_content(delivery);
-	if (error == OK)
-		error = peer->is_system ? send_copy(channel, delivery, number)
-					: send_reference(channel, delivery, number);
+	enum error error = send_delivery(channel, delivery);
 	if (error == ERROR_CLOSED || error == ERROR_CANCELLED)
 		return error; /* the channel ends, and peer_lost settles the delivery */
 	if (error == OK)
 		delivery->sent = true;
 	else if (error == ERROR_DAMAGED)
-		delivery_fail(
-			delivery, DELIVER_PERMANENT, 50300, SLICE("the stored message is damaged"));
+		delivery_fail(delivery, DELIVER_PERMANENT, STATUS(5, 3, 0),
+			SLICE("the stored message is damaged"));
 	else
-		delivery_fail(delivery, DELIVER_TEMPORARY, 40300, slice_text(error_text(error)));
+		delivery_fail(delivery, DELIVER_TEMPORARY, STATUS(4, 3, 0),
+			slice_text(error_text(error)));
 	return OK;
 }
 
@@ -281,7 +291,7 @@ peer_has_room(const struct deliver_peer *peer)
 
 	if (peer->under_way_count >= PEER_UNDER_WAY_MAX)
 		return false;
-	return !peer->is_system || peer->copy_bytes == 0 ||
+	return peer->transport != TRANSPORT_SYSTEM || peer->copy_bytes == 0 ||
 	       content_of(next).size <= PEER_COPY_BYTES_MAX - peer->copy_bytes;
 }
 
@@ -301,7 +311,9 @@ sender_wait(struct peer_channel *channel)
 
 	if (error != ERROR_TIMEOUT)
 		return error;
-	log_event(service->env, LOG_ERROR, "deliver_hangs", LOG_SLICE("deliverer", peer->user),
+	log_event(service->env, LOG_ERROR, "deliver_hangs",
+		LOG_STRING("transport", transport_name(peer->transport)),
+		LOG_SLICE("deliverer", peer->name),
 		LOG_NUMBER("deliveries", peer->under_way_count));
 	service->root->broken(service->root_arg, channel->instance);
 	channel->heard_at = loop_now(loop);
@@ -327,19 +339,19 @@ sender_run(void *arg)
 }
 
 struct deliver_peer *
-peer_for(struct queue_service *service, struct slice user)
+peer_for(struct queue_service *service, enum transport transport, struct slice name)
 {
 	list_for_each (link, &service->peers) {
 		struct deliver_peer *peer = list_entry(link, struct deliver_peer, link);
-		if (slice_equal(peer->user, user))
+		if (peer->transport == transport && slice_equal(peer->name, name))
 			return peer;
 	}
-	struct deliver_peer *peer = memory_get(service->env->memory, sizeof *peer + user.len);
+	struct deliver_peer *peer = memory_get(service->env->memory, sizeof *peer + name.len);
 	peer->service = service;
-	if (user.len > 0)
-		memcpy(peer + 1, user.ptr, user.len);
-	peer->user = slice_of(peer + 1, user.len);
-	peer->is_system = slice_has_prefix(user, SLICE(DELIVERER_SYSTEM));
+	peer->transport = transport;
+	if (name.len > 0)
+		memcpy(peer + 1, name.ptr, name.len);
+	peer->name = slice_of(peer + 1, name.len);
 	list_init(&peer->waiting);
 	list_init(&peer->under_way);
 	list_init(&peer->parked);
@@ -354,19 +366,38 @@ peer_is_full(const struct deliver_peer *peer)
 	return peer->waiting_count >= PEER_WAITING_MAX;
 }
 
+/* Root knows the deliverers of system users by another name. */
+static struct deliver_peer *
+peer_of_root(struct queue_service *service, struct slice user)
+{
+	if (slice_has_prefix(user, SLICE(DELIVERER_SYSTEM)))
+		return peer_for(
+			service, TRANSPORT_SYSTEM, slice_from(user, sizeof DELIVERER_SYSTEM - 1));
+	return peer_for(service, TRANSPORT_MAILDIR, user);
+}
+
+static void
+peer_ask(struct deliver_peer *peer)
+{
+	struct queue_service *service = peer->service;
+	uint8_t storage[sizeof DELIVERER_SYSTEM + ADDRESS_LOCAL_PART_MAX];
+	struct buffer name;
+
+	buffer_init_fixed(&name, storage, sizeof storage);
+	buffer_append_text(&name, DELIVERER_SYSTEM);
+	buffer_append(&name, peer->name);
+	peer->asked = true;
+	service->root->need_deliver(service->root_arg, buffer_slice(&name));
+}
+
 void
 peer_send(struct deliver_peer *peer, struct delivery *delivery)
 {
-	struct queue_service *service = peer->service;
-
-	delivery->peer = peer;
 	list_append(&peer->waiting, &delivery->link);
 	peer->waiting_count++;
 	task_event_signal(&peer->changed);
-	if (!peer->channel && peer->is_system && !peer->asked) {
-		peer->asked = true;
-		service->root->need_deliver(service->root_arg, peer->user);
-	}
+	if (!peer->channel && peer->transport == TRANSPORT_SYSTEM && !peer->asked)
+		peer_ask(peer);
 }
 
 static struct delivery *
@@ -391,7 +422,7 @@ peer_lost(struct deliver_peer *peer, const struct peer_channel *channel)
 		if (peer->service->stopping || !delivery->sent)
 			attempt_postpone(peer->service, delivery);
 		else
-			delivery_fail(delivery, DELIVER_TEMPORARY, 40300,
+			delivery_fail(delivery, DELIVER_TEMPORARY, STATUS(4, 3, 0),
 				SLICE("the deliverer ended before it answered"));
 }
 
@@ -400,20 +431,18 @@ peer_lost(struct deliver_peer *peer, const struct peer_channel *channel)
 static void
 peer_ask_again(struct deliver_peer *peer)
 {
-	struct queue_service *service = peer->service;
-
-	if (!peer->is_system || peer->channel || peer->asked || list_is_empty(&peer->waiting) ||
-		service->stopping)
+	if (peer->transport != TRANSPORT_SYSTEM || peer->channel || peer->asked ||
+		list_is_empty(&peer->waiting) || peer->service->stopping)
 		return;
-	peer->asked = true;
-	service->root->need_deliver(service->root_arg, peer->user);
+	peer_ask(peer);
 }
 
+/* May wait. */
 static enum error
-peer_take_result(struct peer_channel *channel, const struct ipc_result *result)
+peer_take_result(struct peer_channel *channel, const struct delivery_result *result)
 {
 	struct queue_service *service = channel->peer->service;
-	uint32_t slot = (uint32_t)result->delivery, generation = (uint32_t)(result->delivery >> 32);
+	uint32_t slot = (uint32_t)result->attempt, generation = (uint32_t)(result->attempt >> 32);
 
 	if (slot >= QUEUE_DELIVERIES_MAX)
 		return ERROR_FORMAT;
@@ -422,8 +451,23 @@ peer_take_result(struct peer_channel *channel, const struct ipc_result *result)
 		delivery->channel != channel || !delivery->sent)
 		return ERROR_FORMAT;
 	channel->heard_at = loop_now(service->env->loop);
-	attempt_answer(service, delivery, result);
-	return OK;
+	return attempt_answer(service, delivery, result) ? OK : ERROR_FORMAT;
+}
+
+/* May wait. */
+static enum error
+peer_take_results(struct peer_channel *channel, struct slice results)
+{
+	struct cursor cursor = cursor_of(results);
+	struct delivery_result result;
+	enum error error = OK;
+
+	while (error == OK && cursor_left(&cursor) > 0) {
+		error = delivery_result_take(&cursor, &result);
+		if (error == OK)
+			error = peer_take_result(channel, &result);
+	}
+	return error;
 }
 
 static void
@@ -438,11 +482,12 @@ peer_run(void *arg)
 	error = task_start(&channel->sender, "deliver sender", sender_run, channel);
 	while (error == OK &&
 		(error = channel_receive(&channel->channel, MONO_NEVER, &message)) == OK)
-		error = peer_take_result(channel, &message.result);
+		error = peer_take_results(channel, message.result.results);
 	if (error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED)
 		log_event(service->env, LOG_ERROR,
 			error == ERROR_FORMAT ? "deliver_broke_the_rules" : "deliver_broken",
-			LOG_SLICE("deliverer", peer->user), LOG_STRING("error", error_text(error)));
+			LOG_STRING("transport", transport_name(peer->transport)),
+			LOG_SLICE("deliverer", peer->name), LOG_STRING("error", error_text(error)));
 	/* Dead, as a rule; one that has only closed its channel must be ended. */
 	if (error != ERROR_CANCELLED && peer->channel == channel)
 		service->root->broken(service->root_arg, channel->instance);
@@ -463,7 +508,7 @@ queue_service_add_deliver(
 	struct queue_service *service, struct slice user, uint32_t instance, int channel_fd)
 {
 	struct env *env = service->env;
-	struct deliver_peer *peer = peer_for(service, user);
+	struct deliver_peer *peer = peer_of_root(service, user);
 	struct peer_channel *channel = memory_get(env->memory, sizeof *channel);
 
 	channel->peer = peer;
@@ -488,12 +533,12 @@ queue_service_add_deliver(
 void
 queue_service_no_deliver(struct queue_service *service, struct slice user, struct slice reason)
 {
-	struct deliver_peer *peer = peer_for(service, user);
+	struct deliver_peer *peer = peer_of_root(service, user);
 
 	peer->asked = false;
 	while (!list_is_empty(&peer->waiting))
 		delivery_fail(list_entry(peer->waiting.next, struct delivery, link),
-			DELIVER_TEMPORARY, 40300, reason);
+			DELIVER_TEMPORARY, STATUS(4, 3, 0), reason);
 }
 
 void

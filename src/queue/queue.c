@@ -33,8 +33,7 @@ routes_build(struct queue_service *service)
 		const struct conf_domain *domain = &conf->domains[i];
 		service->route_entries[i] = (struct route_entry){
 			domain->name, ROUTE_MAILDIR, domain->mailbox_template, domain->owner_user};
-		/* Empty for the system's own users: their deliverer's name comes from the address
-		 * (attempt.c). */
+		/* Empty for the system's own users: the address names whose (attempt.c). */
 		service->owners[i] =
 			domain->owner == CONF_OWNER_USER ? domain->owner_user : SLICE("");
 	}

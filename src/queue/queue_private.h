@@ -69,31 +69,39 @@ struct attempt {
 	struct envelope envelope;
 	uint8_t *states; /* enum recipient_state, one a recipient */
 	bool *was_done;
-	uint32_t under_way;
-	bool sending; /* recipients are still being handed out */
+	struct list open; /* deliveries that are being filled */
+	uint32_t open_count;
+	uint32_t under_way; /* deliveries */
+	bool sending;       /* recipients are still being handed out */
 	uint32_t delivered, deferred, failed, held, postponed; /* in this try */
 	struct deliver_peer *full_peer; /* that a recipient was postponed for */
-	uint32_t last_status;
+	struct enhanced_status last_status;
 	char last_text[SPOOL_RESULT_TEXT_MAX];
 	size_t last_text_len;
 };
 
-/* A recipient that a deliverer has, or is about to get. */
+/* Recipients of one message that a deliverer has, or is about to get: one DELIVER. */
 struct delivery {
-	struct list link; /* of its peer */
+	struct list link; /* of its peer; before, of its attempt's `open` */
 	struct attempt *attempt;
 	struct deliver_peer *peer;
 	struct peer_channel *channel; /* that it goes through; NULL while it waits */
 	struct slice template;
 	uint64_t copy_bytes; /* that it takes of PEER_COPY_BYTES_MAX */
-	uint32_t recipient;
+	uint64_t settled;    /* a bit for each of the recipients that has its result */
+	uint32_t recipients[DELIVERY_RECIPIENTS_MAX]; /* ascending */
+	uint32_t recipient_count;
+	size_t list_bytes; /* that the recipients take in DELIVER */
 	uint32_t generation;
 	uint32_t slot;
 	bool is_new; /* no earlier try can have delivered it */
 	bool sent;   /* the deliverer has it all: before, no answer to it can be true */
 };
 
-#define DELIVERER_SYSTEM "system:" /* in front of a login: no user name holds a colon */
+/* Deliveries of one attempt that wait for more recipients before they are sent. */
+#define ATTEMPT_OPEN_MAX 16
+
+#define DELIVERER_SYSTEM "system:" /* root's name for the deliverer of a system user */
 
 #define PEER_SEGMENTS_MAX  4
 #define PEER_UNDER_WAY_MAX 128 /* deliveries that a deliverer has; the others wait here */
@@ -108,11 +116,10 @@ struct delivery {
 struct deliver_peer {
 	struct list link;
 	struct queue_service *service;
-	struct slice
-		user; /* the name: an owner of virtual mailboxes, or DELIVERER_SYSTEM and a login */
-	bool is_system; /* it gets copies, never a descriptor of the spool, and root starts it when
-			   asked */
-	bool asked;     /* root was asked for it */
+	enum transport transport; /* SYSTEM gets copies, never a descriptor of the spool, and root
+				     starts it when asked; MAILDIR is always there */
+	struct slice name;        /* an owner of virtual mailboxes, or a login */
+	bool asked;               /* root was asked for it */
 	struct peer_channel *channel; /* NULL: not there now */
 	struct list waiting;          /* deliveries that it has not got yet */
 	struct list under_way;
@@ -216,11 +223,11 @@ queued_add_done(struct queue_service *service, struct queued *queued, uint32_t r
 /* attempt.c */
 /* May wait, for room towards the deliverers. */
 void attempt_start(struct queue_service *service, struct queued *queued);
-/* May wait. The answer for one delivery; frees its slot, and ends the attempt after the last one.
- */
-void attempt_answer(
-	struct queue_service *service, struct delivery *delivery, const struct ipc_result *result);
-/* May wait. The same for a delivery that was not tried. */
+/* May wait. An answer for the delivery: frees its slot after the last recipient's, and ends the
+ * attempt after the last one's. False: it has no such recipient without a result. */
+MUST_CHECK bool attempt_answer(struct queue_service *service, struct delivery *delivery,
+	const struct delivery_result *result);
+/* May wait. The rest of a delivery was not tried. */
 void attempt_postpone(struct queue_service *service, struct delivery *delivery);
 void queued_keep_reply(struct queue_service *service, struct queued *queued, struct slice reply);
 /* Reads and decodes the envelope of a message into the arena. */
@@ -233,7 +240,8 @@ queue_segment_fd(struct queue_service *service, uint32_t segment, int *ret_fd);
 void queue_put_result(struct queue_service *service, const struct spool_result *result);
 
 /* peer.c */
-struct deliver_peer *peer_for(struct queue_service *service, struct slice user);
+struct deliver_peer *
+peer_for(struct queue_service *service, enum transport transport, struct slice name);
 /* Whether what it would be given now should wait elsewhere (peer_park). */
 bool peer_is_full(const struct deliver_peer *peer);
 /* Hands the delivery over as soon as the peer is there and has room. */

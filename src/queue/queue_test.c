@@ -3,442 +3,7 @@
  * test's answer as they are told. The clock is virtual, so that retries come as soon as nothing
  * else happens.
  */
-#include "queue/queue.h"
-
-#include "descriptors.h"
-#include "ipc/channel.h"
-#include "ipc/envelope.h"
-#include "log_memory.h"
-#include "queue/session_test.h"
-#include "virtual_env.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define PATIENCE_US  (2 * US_PER_MS)
-#define TRACE        "Received: by mx.example.org id 0000000000000\r\n"
-#define SEEN_MAX     8192
-#define SEGMENTS_MAX 32
-#define FIRST_US     (60 * US_PER_S)
-#define HOUR_US      (3600 * US_PER_S)
-
-/* A delivery that a deliverer saw. */
-struct seen {
-	uint64_t queue_id;
-	uint32_t recipient;
-	char address[64];
-	bool first_attempt;
-	bool content_good;
-	wall_us at;
-};
-
-struct deliverer {
-	struct world *world;
-	struct channel channel;
-	struct task_group tasks;
-	int segment_fds[SEGMENTS_MAX];
-	uint32_t segments[SEGMENTS_MAX];
-	uint32_t segment_count;
-	bool ended;
-};
-
-struct world {
-	struct virtual_env *v;
-	struct env *env;
-	struct loop *loop;
-	struct task_group tasks;
-	struct conf conf;
-	struct log_memory log;
-	char folder[64];
-	int dir_fd;
-	struct queue_service *service;
-	struct session session;
-	bool has_session;
-	uint32_t next_token;
-	/* What deliverers do. */
-	enum deliver_outcome outcome;
-	const char *only_to; /* the outcome is for this address alone, others are delivered */
-	bool silent;         /* they do not answer */
-	struct seen seen[SEEN_MAX];
-	uint32_t seen_count;
-	uint64_t numbers[SEEN_MAX]; /* of the deliveries seen */
-	/* What root was asked. */
-	char needed[64];
-	uint32_t need_count;
-};
-
-static void
-need_deliver(void *arg, struct slice user)
-{
-	struct world *world = arg;
-
-	ck_assert_uint_lt(user.len, sizeof world->needed);
-	memcpy(world->needed, user.ptr, user.len);
-	world->needed[user.len] = 0;
-	world->need_count++;
-}
-
-static void
-broken(void *arg, uint32_t instance)
-{
-	(void)arg;
-	(void)instance;
-}
-
-static const struct queue_root_ops root_ops = {need_deliver, broken};
-
-static struct conf_domain domains[] = {
-	{.name = SLICE_INIT("example.org"),
-		.accounts = CONF_ACCOUNTS_ANY,
-		.mailbox = CONF_MAILBOX_MAILDIR,
-		.mailbox_template = SLICE_INIT("/var/mail/{domain}/{user}"),
-		.owner = CONF_OWNER_USER,
-		.owner_user = SLICE_INIT("mail")},
-	{.name = SLICE_INIT("system.example"),
-		.accounts = CONF_ACCOUNTS_SYSTEM,
-		.mailbox = CONF_MAILBOX_MAILDIR,
-		.mailbox_template = SLICE_INIT("{home}/Maildir"),
-		.owner = CONF_OWNER_SYSTEM},
-};
-
-static struct conf_route routes[] = {
-	{.name = SLICE_INIT("discard.example"), .to = CONF_TO_DISCARD},
-	{.name = SLICE_INIT("hold.example"), .to = CONF_TO_HOLD},
-};
-
-static void
-conf_init(struct conf *conf)
-{
-	*conf = (struct conf){.hostname = SLICE("mx.example.org"),
-		.domains = domains,
-		.domain_count = sizeof domains / sizeof *domains,
-		.routes = routes,
-		.route_count = sizeof routes / sizeof *routes,
-		.retry = {FIRST_US, 10 * FIRST_US, 24 * HOUR_US},
-		.spool_segment = 4u << 20};
-}
-
-static void
-service_start(struct world *world)
-{
-	int wake_fd = world->env->poll->wake_create(NULL), memory_fd;
-	int writer_wake_fd = dup(wake_fd);
-
-	world->service = queue_service_new(world->env, &world->conf, wake_fd, &root_ops, world);
-	queue_service_set_spool(world->service, dup(world->dir_fd));
-	world->session.wake_fd = world->env->poll->wake_create(NULL);
-	ck_assert_ok(ring_memory_new(world->env, SESSION_BLOCKS, &memory_fd));
-	ck_assert_ok(
-		ring_producer_open(&world->session.ring, world->env, memory_fd, writer_wake_fd));
-	queue_service_add_ring(world->service, 0, memory_fd, dup(world->session.wake_fd));
-	ck_assert_ok(queue_service_go(world->service));
-}
-
-/* May wait. */
-static void
-service_stop(struct world *world)
-{
-	int writer_wake_fd = world->session.ring.queue_wake_fd;
-
-	queue_service_stop(world->service, US_PER_S);
-	queue_service_free(&world->service);
-	ring_producer_close(&world->session.ring);
-	close(writer_wake_fd);
-	close(world->session.wake_fd);
-}
-
-static bool
-remove_entry(void *arg, const struct disk_entry *entry)
-{
-	unlinkat(*(int *)arg, entry->name, 0);
-	return true;
-}
-
-static void
-run_with(task_body *body)
-{
-	int before = descriptors_open();
-	struct virtual_env *v = virtual_env_new(PATIENCE_US);
-	struct world *world = memory_get(v->env.memory, sizeof *world);
-
-	*world = (struct world){.v = v, .env = &v->env};
-	log_memory_init(&world->log, &v->env);
-	conf_init(&world->conf);
-	memcpy(world->folder, "/tmp/veredus-queue-XXXXXX", 26);
-	ck_assert_ptr_nonnull(mkdtemp(world->folder));
-	world->dir_fd = open(world->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	world->loop = loop_new(&v->env, &(struct loop_options){.watchdog_us = 0});
-	task_group_init(&world->tasks, world->loop);
-	service_start(world);
-	ck_assert_ok(task_start(&world->tasks, "test", body, world));
-	loop_run(world->loop);
-	ck_assert_ptr_null(world->service); /* the test has stopped it */
-	loop_free(&world->loop);
-	v->env.disk->list(NULL, world->dir_fd, remove_entry, &world->dir_fd);
-	close(world->dir_fd);
-	ck_assert_int_eq(rmdir(world->folder), 0);
-	log_memory_done(&world->log);
-	memory_put(v->env.memory, world);
-	ck_assert_uint_eq(memory_used(v->env.memory), 0);
-	virtual_env_free(v);
-	ck_assert_int_eq(descriptors_open(), before);
-}
-
-/* May wait. Its id. */
-static uint64_t
-send_message(struct world *world, const char *const *to, uint32_t count)
-{
-	struct envelope_recipient recipients[64];
-	struct envelope envelope = {.received_at = env_wall(world->env),
-		.reverse_path = SLICE("sender@example.net"),
-		.recipients = recipients,
-		.recipient_count = count,
-		.content_size = 3000,
-		.trace = SLICE(TRACE),
-		.trace_id_at = sizeof TRACE - 1 - 2 - QUEUE_ID_DIGITS};
-	struct ring_completion answer;
-	struct buffer bytes;
-
-	for (uint32_t i = 0; i < count; i++)
-		recipients[i].address = slice_text(to[i]);
-	buffer_init(&bytes, world->env->memory, 65536);
-	envelope_encode(&envelope, &bytes);
-	submit_raw(&world->session, world->next_token, 3000, buffer_slice(&bytes));
-	ring_publish(&world->session.ring);
-	buffer_done(&bytes);
-	for (int i = 0; ring_take_completion(&world->session.ring, &answer) != OK; i++) {
-		ck_assert_int_lt(i, 5000);
-		ck_assert_ok(task_sleep(world->loop, loop_deadline(world->loop, 100)));
-	}
-	ck_assert_uint_eq(answer.status, RING_DURABLE);
-	ck_assert_uint_eq(answer.token, world->next_token++);
-	/* Its only block is free again. */
-	while (world->session.ring.free_count < SESSION_BLOCKS)
-		ring_block_put(
-			&world->session.ring, SESSION_BLOCKS - 1 - world->session.ring.free_count);
-	return answer.queue_id;
-}
-
-#define SEND(world, ...)                                          \
-	send_message((world), (const char *const[]){__VA_ARGS__}, \
-		sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
-
-static bool
-content_is_good(int fd, uint64_t offset, uint64_t size)
-{
-	uint8_t bytes[3000];
-
-	if (size != sizeof bytes || pread(fd, bytes, sizeof bytes, (off_t)offset) != sizeof bytes)
-		return false;
-	/* The seed is the token of the submission; the first octet tells it. */
-	for (size_t at = 0; at < sizeof bytes; at++)
-		if (bytes[at] != octet(bytes[0], at))
-			return false;
-	return true;
-}
-
-static struct seen *
-see(struct deliverer *deliverer, uint64_t number, uint64_t queue_id, uint32_t recipient,
-	struct slice address)
-{
-	struct world *world = deliverer->world;
-	struct seen *seen = &world->seen[world->seen_count];
-
-	ck_assert_uint_lt(world->seen_count, SEEN_MAX);
-	*seen = (struct seen){
-		.queue_id = queue_id, .recipient = recipient, .at = env_wall(world->env)};
-	ck_assert_uint_lt(address.len, sizeof seen->address);
-	memcpy(seen->address, address.ptr, address.len);
-	world->numbers[world->seen_count++] = number;
-	return seen;
-}
-
-static enum error
-answer_delivery(struct deliverer *deliverer, uint64_t number, enum deliver_outcome outcome)
-{
-	static const uint32_t statuses[] = {20000, 40202, 50101};
-	static const char *const texts[] = {"", "mailbox full", "no such mailbox"};
-	struct ipc_message message = {.kind = IPC_RESULT,
-		.result = {.delivery = number,
-			.outcome = outcome,
-			.status = statuses[outcome],
-			.text = slice_text(texts[outcome]),
-			.path = outcome == DELIVER_DELIVERED ? SLICE("/var/mail/x/new/1")
-							     : SLICE("")}};
-
-	return channel_send(&deliverer->channel, &message, MONO_NEVER);
-}
-
-static enum error
-take_delivery(struct deliverer *deliverer, const struct seen *seen, uint64_t number)
-{
-	struct world *world = deliverer->world;
-
-	if (world->silent)
-		return OK;
-	bool concerned = !world->only_to || strcmp(world->only_to, seen->address) == 0;
-	return answer_delivery(deliverer, number, concerned ? world->outcome : DELIVER_DELIVERED);
-}
-
-static enum error
-deliverer_take(struct deliverer *deliverer, struct ipc_message *message)
-{
-	struct seen *seen;
-
-	switch (message->kind) {
-	case IPC_SEGMENT:
-		ck_assert_uint_lt(deliverer->segment_count, SEGMENTS_MAX);
-		deliverer->segments[deliverer->segment_count] = message->segment.segment;
-		deliverer->segment_fds[deliverer->segment_count++] = message->fds[0];
-		ck_assert_int_eq(fcntl(message->fds[0], F_GETFL) & O_ACCMODE, O_RDONLY);
-		return OK;
-	case IPC_DELIVER:
-		seen = see(deliverer, message->deliver.delivery, message->deliver.queue_id,
-			message->deliver.recipient, message->deliver.address);
-		seen->first_attempt = message->deliver.first_attempt;
-		ck_assert_slice_eq(message->deliver.template, "/var/mail/{domain}/{user}");
-		ck_assert_slice_eq(message->deliver.reverse_path, "sender@example.net");
-		for (uint32_t i = 0; i < deliverer->segment_count; i++)
-			if (deliverer->segments[i] == message->deliver.segment)
-				seen->content_good = content_is_good(deliverer->segment_fds[i],
-					message->deliver.offset, message->deliver.size);
-		return take_delivery(deliverer, seen, message->deliver.delivery);
-	case IPC_DELIVER_COPY:
-		seen = see(deliverer, message->deliver_copy.delivery,
-			message->deliver_copy.queue_id, message->deliver_copy.recipient,
-			message->deliver_copy.address);
-		seen->first_attempt = message->deliver_copy.first_attempt;
-		ck_assert_slice_eq(message->deliver_copy.template, "{home}/Maildir");
-		ck_assert_int_eq(fcntl(message->fds[0], F_GET_SEALS),
-			F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-		seen->content_good =
-			content_is_good(message->fds[0], 0, message->deliver_copy.size);
-		close(message->fds[0]);
-		return take_delivery(deliverer, seen, message->deliver_copy.delivery);
-	default:
-		return OK;
-	}
-}
-
-static void
-deliverer_run(void *arg)
-{
-	struct deliverer *deliverer = arg;
-	struct ipc_message message;
-
-	while (channel_receive(&deliverer->channel, MONO_NEVER, &message) == OK)
-		if (deliverer_take(deliverer, &message) != OK)
-			break;
-	deliverer->ended = true;
-}
-
-static struct deliverer *
-deliverer_start(struct world *world, const char *user)
-{
-	struct deliverer *deliverer = memory_get(world->env->memory, sizeof *deliverer);
-	int fds[2];
-
-	deliverer->world = world;
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	ck_assert_ok(
-		channel_open(&deliverer->channel, world->loop, fds[1], ROLE_DELIVER, ROLE_QUEUE));
-	task_group_init(&deliverer->tasks, world->loop);
-	ck_assert_ok(task_start(&deliverer->tasks, "deliverer", deliverer_run, deliverer));
-	queue_service_add_deliver(world->service, slice_text(user), 1, fds[0]);
-	return deliverer;
-}
-
-/* May wait. */
-static void
-deliverer_end(struct deliverer *deliverer)
-{
-	task_group_cancel(&deliverer->tasks);
-	task_group_wait(&deliverer->tasks);
-	for (uint32_t i = 0; i < deliverer->segment_count; i++)
-		close(deliverer->segment_fds[i]);
-	channel_close(&deliverer->channel);
-	memory_put(deliverer->world->env->memory, deliverer);
-}
-
-/* May wait: a while of virtual time, in which everything that is due happens. */
-static void
-pass_time(struct world *world, int64_t us)
-{
-	ck_assert_ok(task_sleep(world->loop, loop_deadline(world->loop, us)));
-}
-
-/* May wait: until the deliverers have seen so many. */
-static void
-wait_for_seen(struct world *world, uint32_t count)
-{
-	for (int i = 0; world->seen_count < count && i < 5000; i++)
-		pass_time(world, 100);
-	ck_assert_uint_eq(world->seen_count, count);
-}
-
-struct listed {
-	uint32_t count, pages;
-	uint64_t total;
-	struct ipc_queue_item first; /* slices are not kept */
-	char last_reply[64];
-	uint64_t ids[64];
-};
-
-/* May wait: the whole queue through `admin`'s channel, in pages. */
-static void
-list_queue(struct world *world, uint32_t max, struct listed *listed)
-{
-	struct channel channel;
-	struct ipc_message message;
-	uint64_t from_id = 0;
-	int fds[2];
-
-	*listed = (struct listed){.count = 0};
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	ck_assert_ok(channel_open(&channel, world->loop, fds[1], ROLE_ADMIN, ROLE_QUEUE));
-	queue_service_set_admin(world->service, 77, fds[0]);
-	do {
-		struct ipc_message ask = {
-			.kind = IPC_QUEUE_LIST, .queue_list = {.from_id = from_id, .max = max}};
-		uint32_t of_page = 0;
-		ck_assert_ok(channel_send(&channel, &ask, MONO_NEVER));
-		while (channel_receive(&channel, MONO_NEVER, &message) == OK &&
-			message.kind == IPC_QUEUE_ITEM) {
-			const struct ipc_queue_item *item = &message.queue_item;
-			if (listed->count == 0) {
-				listed->first = *item;
-				memcpy(listed->last_reply, item->last_reply.ptr,
-					item->last_reply.len);
-			}
-			ck_assert(listed->count == 0 ||
-				  listed->ids[listed->count - 1] < item->queue_id);
-			listed->ids[listed->count++] = item->queue_id;
-			of_page++;
-		}
-		ck_assert_int_eq(message.kind, IPC_QUEUE_END);
-		ck_assert_uint_le(of_page, max);
-		listed->total = message.queue_end.total;
-		from_id = message.queue_end.next_id;
-		listed->pages++;
-	} while (from_id != 0);
-	channel_close(&channel);
-}
-
-static uint64_t
-queue_length(struct world *world)
-{
-	struct listed listed;
-
-	list_queue(world, 100, &listed);
-	ck_assert_uint_eq(listed.total, listed.count);
-	return listed.total;
-}
+#include "queue/world_test.h"
 
 static void
 delivery_body(void *arg)
@@ -632,7 +197,7 @@ second_deliverer_body(void *arg)
 	SEND(world, "bob@example.org");
 	wait_for_seen(world, 2);
 	ck_assert(!second->ended && second->segment_count == 1);
-	ck_assert_ok(answer_delivery(first, world->numbers[0], DELIVER_DELIVERED));
+	ck_assert_ok(answer_delivery(first, world->numbers[0], 0, DELIVER_DELIVERED));
 	pass_time(world, US_PER_S);
 	ck_assert_uint_eq(queue_length(world), 0);
 	ck_assert(!first->ended);
@@ -662,7 +227,7 @@ hostile_deliverer_body(void *arg)
 
 	for (size_t i = 0; i < sizeof guesses / sizeof *guesses; i++) {
 		struct deliverer *hostile = deliverer_start(world, "mail");
-		ck_assert_ok(answer_delivery(hostile, guesses[i], DELIVER_DELIVERED));
+		ck_assert_ok(answer_delivery(hostile, guesses[i], 0, DELIVER_DELIVERED));
 		for (int k = 0; k < 1000 && !hostile->ended; k++)
 			pass_time(world, 100);
 		ck_assert(hostile->ended);
@@ -673,8 +238,8 @@ hostile_deliverer_body(void *arg)
 	struct deliverer *twice = deliverer_start(world, "mail");
 	SEND(world, "anna@example.org");
 	wait_for_seen(world, 1);
-	ck_assert_ok(answer_delivery(twice, world->numbers[0], DELIVER_DELIVERED));
-	ck_assert_ok(answer_delivery(twice, world->numbers[0], DELIVER_PERMANENT));
+	ck_assert_ok(answer_delivery(twice, world->numbers[0], 0, DELIVER_DELIVERED));
+	ck_assert_ok(answer_delivery(twice, world->numbers[0], 0, DELIVER_PERMANENT));
 	pass_time(world, US_PER_S);
 	ck_assert(twice->ended);
 	ck_assert_uint_eq(queue_length(world), 0);
@@ -872,7 +437,7 @@ END_TEST
 static void
 many_recipients_body(void *arg)
 {
-	enum { MESSAGES = 45, RECIPIENTS = 60 };
+	enum { MESSAGES = 300, RECIPIENTS = 3 };
 	struct world *world = arg;
 	const char *to[RECIPIENTS];
 
@@ -883,7 +448,7 @@ many_recipients_body(void *arg)
 	pass_time(world, US_PER_S);
 	ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), 0);
 	struct listed listed;
-	list_queue(world, 100, &listed);
+	list_queue(world, 500, &listed);
 	ck_assert_uint_eq(listed.count, MESSAGES);
 	pass_time(world, 5 * US_PER_S);
 	ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), 0);
@@ -900,7 +465,7 @@ END_TEST
 static void
 backlog_body(void *arg)
 {
-	enum { MESSAGES = 60, RECIPIENTS = 50 };
+	enum { MESSAGES = 300, RECIPIENTS = 10 };
 	struct world *world = arg;
 	const char *to[RECIPIENTS];
 
@@ -932,7 +497,49 @@ START_TEST(a_backlog_goes_through_without_pauses)
 }
 END_TEST
 
-UNIT_MAIN("queue/queue", a_backlog_goes_through_without_pauses,
+/* Sixty-four recipients an attempt and no more, each with its own result; a result for all is for
+ * those that have none. */
+static void
+parts_body(void *arg)
+{
+	enum { RECIPIENTS = 64 };
+	struct world *world = arg;
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+	const char *to[RECIPIENTS];
+	struct listed listed;
+
+	for (int i = 0; i < RECIPIENTS; i++)
+		to[i] = i == 5 ? "bob@example.org" : "anna@example.org";
+	world->silent = true;
+	send_message(world, to, RECIPIENTS);
+	wait_for_seen(world, RECIPIENTS);
+	for (uint32_t i = 0; i < RECIPIENTS; i++) {
+		ck_assert_uint_eq(world->seen[i].recipient, i);
+		ck_assert_uint_eq(world->numbers[i], world->numbers[0]);
+	}
+	struct delivery_result results[] = {result_of(world->numbers[0], 5, DELIVER_TEMPORARY),
+		result_of(world->numbers[0], DELIVERY_ALL, DELIVER_DELIVERED)};
+	ck_assert_ok(send_results(deliverer, results, 2));
+	pass_time(world, US_PER_S);
+	ck_assert_uint_eq(log_memory_count(&world->log, "delivered"), RECIPIENTS - 1);
+	list_queue(world, 10, &listed);
+	ck_assert_uint_eq(listed.first.recipients_left, 1);
+	world->silent = false;
+	pass_time(world, FIRST_US * 12 / 10);
+	ck_assert_uint_eq(world->seen_count, RECIPIENTS + 1);
+	ck_assert_uint_eq(world->seen[RECIPIENTS].recipient, 5);
+	ck_assert_uint_eq(queue_length(world), 0);
+	service_stop(world);
+	deliverer_end(deliverer);
+}
+
+START_TEST(recipients_of_one_way_go_together)
+{
+	run_with(parts_body);
+}
+END_TEST
+
+UNIT_MAIN("queue/queue", recipients_of_one_way_go_together, a_backlog_goes_through_without_pauses,
 	a_message_is_delivered_and_forgotten,
 	a_temporary_failure_is_tried_again_for_its_recipient_alone, a_permanent_failure_is_held,
 	discard_ends_and_hold_holds, what_a_dead_deliverer_had_is_tried_again,

@@ -154,10 +154,11 @@ MUST_CHECK enum error spool_read_record(struct env *env, int segment_fd,
 	const struct spool_reference *reference, struct buffer *ret_payload);
 
 /*
- * The same check without the payload, in pieces: for whoever hands a content on from its segment.
- * ERROR_DAMAGED: it must not be sent.
+ * The CRC-32C of a record's payload, from its keyed head, without reading the payload: whoever
+ * hands a content on from its segment compares it with what he read. ERROR_DAMAGED: the record is
+ * not the one the reference names; it must not be sent.
  */
-MUST_CHECK enum error
-spool_check_record(struct env *env, int segment_fd, const struct spool_reference *reference);
+MUST_CHECK enum error spool_record_sum(struct env *env, int segment_fd,
+	const struct spool_reference *reference, uint32_t *ret_sum);
 
 #endif

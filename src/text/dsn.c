@@ -48,10 +48,10 @@ struct original {
 	bool is_global;
 };
 
-struct dsn_status
+struct enhanced_status
 dsn_status_of(const struct dsn_recipient *recipient)
 {
-	struct dsn_status status = recipient->status;
+	struct enhanced_status status = recipient->status;
 
 	if (status.class != 2 && status.class != 4 && status.class != 5)
 		status.class = recipient->action == DSN_FAILED    ? 5
@@ -409,7 +409,7 @@ put_diagnostic(struct dsn_lines *lines, const struct dsn_recipient *recipient)
 static void
 put_recipient(struct dsn_lines *lines, const struct dsn_recipient *recipient)
 {
-	struct dsn_status status = dsn_status_of(recipient);
+	struct enhanced_status status = dsn_status_of(recipient);
 
 	if (recipient->original_address.len > 0)
 		put_recipient_field(lines, "Original-Recipient:", recipient->original_type,

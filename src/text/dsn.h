@@ -28,6 +28,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/slice.h"
+#include "text/enhanced_status.h"
 
 #define DSN_RANDOM          16   /* octets that make the boundary and the Message-ID */
 #define DSN_LINE_MAX        998  /* RFC 5322 section 2.1.1 */
@@ -60,17 +61,11 @@ enum dsn_diagnostic {
 	DSN_DIAGNOSTIC_LOCAL, /* the text is our own: type x-veredus */
 };
 
-/* RFC 3463. A class other than 2, 4 and 5 is replaced by the one that fits the action; numbers over
- * 999 by 0. So all zero is "unknown". */
-struct dsn_status {
-	uint16_t class;
-	uint16_t subject;
-	uint16_t detail;
-};
-
 struct dsn_recipient {
 	enum dsn_action action;
-	struct dsn_status status;
+	/* A class other than 2, 4 and 5 is replaced by the one that fits the action; numbers over
+	 * 999 by 0. So all zero is "unknown". */
+	struct enhanced_status status;
 	struct slice address;          /* final recipient */
 	struct slice original_address; /* ORCPT, xtext and \x{} decoded; empty: none */
 	struct slice original_type;    /* ORCPT's address type; empty: rfc822 */

@@ -63,7 +63,7 @@ take_recipient(struct input *input, struct dsn_recipient *recipient)
 	recipient->action = flag(flags, 0) % DSN_ACTIONS;
 	recipient->diagnostic = flag(flags, 1) % 3;
 	recipient->status =
-		(struct dsn_status){flag(flags, 2) % 8, flag(flags, 3), flag(flags, 1) * 8};
+		(struct enhanced_status){flag(flags, 2) % 8, flag(flags, 3), flag(flags, 1) * 8};
 	recipient->will_retry_until = flag(flags, 2) * US_PER_S;
 	recipient->attempted_at = flag(flags, 3) * US_PER_S;
 	recipient->address = next(input);

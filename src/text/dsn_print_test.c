@@ -66,7 +66,7 @@ set_status(struct dsn_recipient *recipient, struct slice value)
 	if (dot < 0 || !slice_number(slice_sub(value, 2, (size_t)dot - 2), 999, &subject) ||
 		!slice_number(slice_from(value, (size_t)dot + 1), 999, &detail))
 		return false;
-	recipient->status = (struct dsn_status){
+	recipient->status = (struct enhanced_status){
 		(uint16_t)(value.ptr[0] - '0'), (uint16_t)subject, (uint16_t)detail};
 	return true;
 }

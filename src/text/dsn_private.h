@@ -59,7 +59,7 @@ struct dsn_tally {
 };
 
 /* The status as it is reported. */
-struct dsn_status dsn_status_of(const struct dsn_recipient *recipient);
+struct enhanced_status dsn_status_of(const struct dsn_recipient *recipient);
 
 /* The body of the text/plain part. */
 MUST_CHECK enum error

@@ -214,7 +214,7 @@ START_TEST(actions)
 		struct list list = one_recipient();
 		struct dsn dsn = report_of(&list);
 		list.recipients[0].action = cases[i].action;
-		list.recipients[0].status = (struct dsn_status){9, 1000, 1};
+		list.recipients[0].status = (struct enhanced_status){9, 1000, 1};
 		list.recipients[0].will_retry_until = TIME + 86400 * US_PER_S;
 		struct slice group = group_of(&dsn, 0), value;
 		ck_assert_slice_eq(value_of(group, SLICE("Action:")), cases[i].word);

@@ -92,7 +92,7 @@ static const char *const summaries[DSN_ACTIONS] = {
 };
 
 static const char *
-advice_for(struct dsn_status status)
+advice_for(struct enhanced_status status)
 {
 	for (size_t i = 0; i < sizeof advice / sizeof *advice; i++)
 		if (advice[i].subject == status.subject &&
@@ -139,7 +139,7 @@ put_summary(struct dsn_lines *lines, const struct dsn *dsn, const struct dsn_tal
 
 static void
 put_name(struct dsn_lines *lines, const struct dsn_recipient *recipient,
-	const struct dsn_status *status)
+	const struct enhanced_status *status)
 {
 	dsn_line_text(lines, "<");
 	dsn_line_address(lines, recipient->address, false);
@@ -181,7 +181,7 @@ put_reason(struct dsn_lines *lines, const struct dsn_recipient *recipient)
 
 static void
 put_next_step(struct dsn_lines *lines, const struct dsn_recipient *recipient,
-	const struct dsn_status *status)
+	const struct enhanced_status *status)
 {
 	if (recipient->action == DSN_FAILED)
 		put_paragraph(lines, "    ", advice_for(*status));
@@ -201,7 +201,7 @@ put_recipients(struct dsn_lines *lines, const struct dsn_recipients *recipients)
 		enum error error = recipients->get(recipients->context, i, &recipient);
 		if (error != OK)
 			return error;
-		struct dsn_status status = dsn_status_of(&recipient);
+		struct enhanced_status status = dsn_status_of(&recipient);
 		dsn_line_end(lines);
 		put_name(lines, &recipient, &status);
 		put_reason(lines, &recipient);
