@@ -28,7 +28,7 @@ enum record_type {
 	RECORD_SEGMENT_FREE = 18,
 	RECORD_STATE = 19,
 	RECORD_STATE_END = 20,
-	RECORD_VOID = 21,
+	RECORD_SEGMENT_SEALED = 21,
 };
 
 struct record {

@@ -11,11 +11,28 @@ spool_flush(struct spool *spool, int fd)
 	return error_from_errno(-spool->env->disk->fdatasync(spool->env->world, fd));
 }
 
+/*
+ * W5 for names: a flush of the folder that failed may have lost those of the files that wait for
+ * their use, and the next one would not say so.
+ */
+static void
+spares_drop(struct spool *spool)
+{
+	for (uint32_t i = 0; i < spool->spare_count; i++)
+		spare_drop(spool, LOGFILE_SEGMENT, &spool->spares[i]);
+	spool->spare_count = 0;
+	spare_drop(spool, LOGFILE_JOURNAL, &spool->journal_spare);
+}
+
 enum error
 spool_flush_folder(struct spool *spool)
 {
 	spool->flushes++;
-	return error_from_errno(-spool->env->disk->fsync(spool->env->world, spool->dir_fd));
+	enum error error =
+		error_from_errno(-spool->env->disk->fsync(spool->env->world, spool->dir_fd));
+	if (error != OK)
+		spares_drop(spool);
+	return error;
 }
 
 enum error

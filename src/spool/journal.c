@@ -62,10 +62,9 @@ fresh_add_segments(struct fresh *fresh)
 			now.first_sequence = active ? spool->next_sequence : 0;
 		}
 		error = journal_image_segment(&fresh->image, spool, RECORD_SEGMENT_OPEN, &now);
-		if (error == OK && segment->void_from > 0) {
-			now.first_sequence = segment->void_from;
-			error = journal_image_segment(&fresh->image, spool, RECORD_VOID, &now);
-		}
+		if (error == OK && segment->end_sequence > 0)
+			error = journal_image_segment(
+				&fresh->image, spool, RECORD_SEGMENT_SEALED, segment);
 		if (error == OK)
 			error = fresh_write_full(fresh);
 	}

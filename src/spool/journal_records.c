@@ -130,7 +130,8 @@ entry_apply(struct index *index, struct index_entry *entry, const struct spool_r
 #define SEGMENT_PAYLOAD_BYTES 40
 #define JOURNAL_SEGMENT_FLAGS (SEGMENT_SEALED | SEGMENT_KEEP | SEGMENT_UNREAD)
 
-/* Of SEGMENT_OPEN, SEGMENT_FREE and VOID, which differ in what the sequence means. */
+/* Of SEGMENT_OPEN, SEGMENT_FREE and SEGMENT_SEALED, which differ in what offset and sequence mean.
+ */
 static enum error
 add_segment(struct batch_image *image, uint32_t type, const struct journal_segment *segment)
 {
@@ -161,6 +162,10 @@ journal_image_segment(struct batch_image *image, const struct spool *spool, uint
 		.id_floor = spool->last_id,
 	};
 
+	if (type == RECORD_SEGMENT_SEALED) {
+		record.offset = segment->end_offset;
+		record.sequence = segment->end_sequence - 1;
+	}
 	return add_segment(image, type, &record);
 }
 
@@ -168,16 +173,6 @@ enum error
 journal_add_segment(struct spool *spool, uint32_t type, const struct segment *segment)
 {
 	return journal_image_segment(&spool->pending, spool, type, segment);
-}
-
-enum error
-journal_add_void(struct spool *spool, const struct segment *segment)
-{
-	struct segment from = *segment;
-
-	/* The batch that failed has the number that the next one will have. */
-	from.first_sequence = spool->next_sequence;
-	return journal_add_segment(spool, RECORD_VOID, &from);
 }
 
 enum error

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 
-#define LOGFILE_VERSION     1
+#define LOGFILE_VERSION     2
 #define LOGFILE_BLOCK       4096 /* the least block */
 #define LOGFILE_BLOCK_MAX   65536
 #define LOGFILE_HEAD_BYTES  64 /* of block 0 that mean something */

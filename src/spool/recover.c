@@ -70,6 +70,20 @@ recovery_unread(struct recovery *recovery, uint32_t number, uint64_t offset, con
 	recovery_damage(recovery, LOGFILE_SEGMENT, number, offset, what);
 }
 
+enum error
+recovery_open(
+	struct recovery *recovery, enum logfile_kind kind, uint32_t number, struct reader *reader)
+{
+	struct spool *spool = recovery->spool;
+
+	enum error error = reader_open(reader, spool->env, spool->dir_fd, kind, number);
+	if (error == ERROR_UNSUPPORTED)
+		recovery_damage(recovery, kind, number, 4,
+			"the format of another version, not 2: only the veredus that wrote it "
+			"reads it");
+	return error;
+}
+
 bool
 recovery_must_end(enum error error)
 {
@@ -167,8 +181,7 @@ adopt_segment(struct recovery *recovery, uint32_t number)
 	struct segment *segment;
 	struct reader reader;
 
-	enum error header =
-		reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number);
+	enum error header = recovery_open(recovery, LOGFILE_SEGMENT, number, &reader);
 	if (header == ERROR_NOT_FOUND)
 		return OK; /* never written to */
 	if (recovery_must_end(header))
@@ -204,7 +217,7 @@ segment_holds_news(struct recovery *recovery, uint32_t number, bool *ret_news)
 	struct reader reader;
 
 	*ret_news = false;
-	enum error error = reader_open(&reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, number);
+	enum error error = recovery_open(recovery, LOGFILE_SEGMENT, number, &reader);
 	if (error == ERROR_NOT_FOUND || error == ERROR_DAMAGED)
 		return OK;
 	if (error == OK) {

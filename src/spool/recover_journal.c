@@ -64,6 +64,21 @@ apply_open(struct replay *replay, const struct journal_segment *record)
 }
 
 static enum error
+apply_sealed(struct spool *spool, const struct journal_segment *record)
+{
+	struct segment *segment = segment_find(spool, record->number);
+
+	if (!segment)
+		return ERROR_DAMAGED;
+	segment->end_sequence = record->sequence + 1;
+	segment->end_offset = record->offset;
+	/* It may have ended with a batch that failed, whose number is not given again. */
+	if (spool->next_sequence < record->sequence + 2)
+		spool->next_sequence = record->sequence + 2;
+	return OK;
+}
+
+static enum error
 apply_segment(struct replay *replay, uint32_t type, struct slice payload)
 {
 	struct spool *spool = replay->recovery->spool;
@@ -79,11 +94,7 @@ apply_segment(struct replay *replay, uint32_t type, struct slice payload)
 		return apply_open(replay, &record);
 	if (type == RECORD_SEGMENT_FREE)
 		return number_list_add(replay->recovery, &replay->recovery->freed, record.number);
-	struct segment *segment = segment_find(spool, record.number);
-	if (!segment)
-		return ERROR_DAMAGED;
-	segment->void_from = record.sequence;
-	return OK;
+	return apply_sealed(spool, &record);
 }
 
 static enum error
@@ -156,7 +167,7 @@ apply_record(struct replay *replay, const struct found_record *found)
 	switch (found->record.type) {
 	case RECORD_SEGMENT_OPEN:
 	case RECORD_SEGMENT_FREE:
-	case RECORD_VOID:
+	case RECORD_SEGMENT_SEALED:
 		return replay->apply ? apply_segment(replay, found->record.type, payload) : OK;
 	case RECORD_STATE:
 		replay->messages++;
@@ -245,12 +256,10 @@ enum journal_state { JOURNAL_INCOMPLETE, JOURNAL_DAMAGED, JOURNAL_WHOLE };
 static enum error
 probe_journal(struct recovery *recovery, uint32_t number, enum journal_state *ret_state)
 {
-	struct spool *spool = recovery->spool;
 	struct replay replay = {.recovery = recovery};
 
 	*ret_state = JOURNAL_INCOMPLETE;
-	enum error error =
-		reader_open(&replay.reader, spool->env, spool->dir_fd, LOGFILE_JOURNAL, number);
+	enum error error = recovery_open(recovery, LOGFILE_JOURNAL, number, &replay.reader);
 	if (error == ERROR_DAMAGED || error == ERROR_NOT_FOUND)
 		return OK;
 	if (error != OK)
@@ -268,8 +277,7 @@ replay_journal(struct recovery *recovery, uint32_t number)
 	struct spool *spool = recovery->spool;
 	struct replay replay = {.recovery = recovery, .apply = true};
 
-	enum error error =
-		reader_open(&replay.reader, spool->env, spool->dir_fd, LOGFILE_JOURNAL, number);
+	enum error error = recovery_open(recovery, LOGFILE_JOURNAL, number, &replay.reader);
 	if (error != OK)
 		return journal_unread(recovery, number, error);
 	spool_see_id(spool, replay.reader.header.id_floor);

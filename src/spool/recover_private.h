@@ -38,6 +38,10 @@ void recovery_unread(struct recovery *recovery, uint32_t number, uint64_t offset
 /* Whether this error, met while opening a segment, is about more than that file. */
 bool recovery_must_end(enum error error);
 
+/* reader_open; a file of another version of the format is reported. */
+MUST_CHECK enum error recovery_open(
+	struct recovery *recovery, enum logfile_kind kind, uint32_t number, struct reader *reader);
+
 /* Finds the newest whole journal and fills index and segments from it. */
 MUST_CHECK enum error recover_journal(struct recovery *recovery);
 

@@ -35,8 +35,7 @@ open_segment(struct recovery *recovery, struct segment *segment, struct reader *
 {
 	struct spool *spool = recovery->spool;
 
-	enum error error =
-		reader_open(reader, spool->env, spool->dir_fd, LOGFILE_SEGMENT, segment->number);
+	enum error error = recovery_open(recovery, LOGFILE_SEGMENT, segment->number, reader);
 	if (recovery_must_end(error))
 		return error;
 	if (error == OK && reader->header.generation == segment->generation) {
@@ -157,10 +156,10 @@ take_batch(struct walk *walk, bool may_be_torn)
 static bool
 next_batch(struct walk *walk, uint64_t from, uint64_t sequence, struct found_batch *ret_batch)
 {
-	uint64_t void_from = walk->segment->void_from;
+	uint64_t end = walk->segment->end_sequence;
 
 	return reader_next_batch(&walk->reader, from, sequence, ret_batch) &&
-	       (void_from == 0 || ret_batch->head.sequence < void_from);
+	       (end == 0 || ret_batch->head.sequence < end);
 }
 
 static enum error
@@ -187,7 +186,7 @@ walk_batches(struct walk *walk, bool may_be_torn)
 		if (error != OK)
 			return error;
 	}
-	if (segment->void_from > 0 && known && sequence + 1 < segment->void_from)
+	if (segment->end_sequence > 0 && known && sequence + 1 < segment->end_sequence)
 		walk_damage(walk, from, "batches at the end are missing");
 	if (known && sequence >= spool->next_sequence)
 		spool->next_sequence = sequence + 1;
@@ -219,22 +218,22 @@ walk_undo(struct walk *walk)
 }
 
 /*
- * Where the next segment begins, this one ended: what is missing before was acknowledged. Of the
- * newest (then or now) the end is not known, and its last batch may be torn.
+ * What is missing before a segment's end was acknowledged. The journal has the end of all but the
+ * newest (then or now; R2); that one's last batch may be torn.
  */
 static enum error
 walk_segment(struct recovery *recovery, struct segment *segment, bool newest)
 {
 	struct walk walk = {.recovery = recovery, .segment = segment};
-	bool is_open = newest || segment->was_unread;
+	bool may_be_torn = (newest || segment->was_unread) && segment->end_sequence == 0;
 
-	if (!is_open && segment->void_from == 0)
-		segment->void_from = segment[1].first_sequence;
 	segment->flags &= ~(uint32_t)SEGMENT_UNREAD;
 	enum error error = open_segment(recovery, segment, &walk.reader);
 	if (error != OK)
 		return error == ERROR_NOT_FOUND ? OK : error;
-	error = walk_batches(&walk, is_open && segment->void_from == 0);
+	if (segment->end_sequence > 0 && segment->end_offset < walk.reader.size)
+		walk.reader.size = segment->end_offset;
+	error = walk_batches(&walk, may_be_torn);
 	if (error == OK && walk.reader.error != OK)
 		walk_undo(&walk);
 	/* What a process wrote and did not live to flush is about to be relied on. */

@@ -108,12 +108,31 @@ segment_seal(struct spool *spool)
 
 	if (active->state == ACTIVE_STARTED) {
 		struct segment *segment = segment_find(spool, active->header.number);
-		if (segment)
+		if (segment) {
 			segment->flags |= SEGMENT_SEALED;
+			segment->end_sequence = spool->next_sequence;
+			segment->end_offset = active->end;
+			segment->end_unsaid = true;
+		}
 		/* All of it is flushed, or given up: what close says changes neither. */
 		spool->env->disk->close(spool->env->world, active->fd);
 	}
 	*active = (struct active){.state = ACTIVE_NONE, .fd = NO_FD};
+}
+
+enum error
+segment_say_ends(struct spool *spool)
+{
+	for (size_t i = 0; i < spool->segment_count; i++) {
+		struct segment *segment = &spool->segments[i];
+		if (!segment->end_unsaid || segment->flags & SEGMENT_FREEING)
+			continue;
+		enum error error = journal_add_segment(spool, RECORD_SEGMENT_SEALED, segment);
+		if (error != OK)
+			return error;
+		segment->end_unsaid = false;
+	}
+	return OK;
 }
 
 /* The pre-written file of this number, taken from the spares, or a new one filled at once. */
@@ -159,7 +178,8 @@ write_segment_header(struct spool *spool, int fd)
 	return error;
 }
 
-/* SEGMENT_OPEN is durable afterwards. If not, the segment is sealed and empty. */
+/* SEGMENT_OPEN is durable afterwards, and in one batch with it the end of the segment before (R2).
+ * If not, the segment is sealed and empty. */
 static enum error
 journal_segment_open(struct spool *spool)
 {
@@ -170,9 +190,15 @@ journal_segment_open(struct spool *spool)
 		return error;
 	segment->walk_offset = spool->active.end;
 	segment->first_sequence = spool->next_sequence;
-	error = journal_add_segment(spool, RECORD_SEGMENT_OPEN, segment);
+	error = segment_say_ends(spool);
+	if (error == OK)
+		error = journal_add_segment(spool, RECORD_SEGMENT_OPEN, segment);
 	if (error == OK)
 		error = journal_flush(spool);
+	/* What else is journaled of the segment must not stand behind a record that is not there.
+	 */
+	if (error != OK)
+		spool->journal.broken = true;
 	return error;
 }
 

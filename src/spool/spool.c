@@ -5,7 +5,8 @@
  *   1. a journal that can be relied on (a new one after a failure, W5);
  *   2. the segment: for a new one header, folder, SEGMENT_OPEN (I1); then the batch and its flush
  * (W4);
- *   3. the journal's batch and its flush: results, VOID of a batch that failed, SEGMENT_FREE;
+ *   3. the journal's batch and its flush: results, the end of a segment whose batch failed,
+ * SEGMENT_FREE;
  *   4. files whose SEGMENT_FREE is flushed are removed (I6).
  */
 #include "spool/spool_private.h"
@@ -354,22 +355,22 @@ settle_added(struct spool *spool, bool durable)
 	spool->batch.count = 0;
 }
 
-/* W5: nothing is added to this segment any more; that its last batch does not count is for the
- * journal. */
+/* W5: nothing is added to this segment any more; where it ends, before that batch, is for
+ * the journal. */
 static void
-give_segment_up(struct spool *spool, bool *ret_must_void)
+give_segment_up(struct spool *spool, bool *ret_must_say)
 {
-	struct segment *segment = segment_find(spool, spool->active.header.number);
-
 	segment_seal(spool);
 	/* Without memory for the record only a new journal's state can say it. */
-	if (segment && journal_add_void(spool, segment) != OK)
+	if (segment_say_ends(spool) != OK)
 		spool->journal.broken = true;
-	*ret_must_void = true;
+	*ret_must_say = true;
+	/* Should the file come back, the next batch is not taken for this one. */
+	spool->next_sequence++;
 }
 
 static enum error
-commit_messages(struct spool *spool, bool *ret_must_void)
+commit_messages(struct spool *spool, bool *ret_must_say)
 {
 	struct active *active = &spool->active;
 
@@ -382,7 +383,7 @@ commit_messages(struct spool *spool, bool *ret_must_void)
 	if (error == OK)
 		error = spool_flush(spool, active->fd);
 	if (error != OK) {
-		give_segment_up(spool, ret_must_void);
+		give_segment_up(spool, ret_must_say);
 		settle_added(spool, false);
 		return error;
 	}
@@ -396,7 +397,7 @@ struct spool_commit
 spool_commit(struct spool *spool)
 {
 	struct spool_commit answer = {OK, OK, 0};
-	bool must_void = false, has_messages = spool->added_count > 0;
+	bool must_say = false, has_messages = spool->added_count > 0;
 	enum error error = OK;
 
 	spool->flushes = 0;
@@ -410,13 +411,13 @@ spool_commit(struct spool *spool)
 		return answer;
 	}
 	if (has_messages)
-		error = commit_messages(spool, &must_void);
+		error = commit_messages(spool, &must_say);
 	answer.messages = error == OK ? OK : message_error(error);
 	segment_collect(spool);
 	error = journal_flush(spool);
 	if (error == OK)
 		segment_remove_freed(spool);
-	else if (must_void)
+	else if (must_say)
 		answer.messages = ERROR_UNKNOWN;
 	answer.results = spool->pending_results > 0 ? error : OK;
 	answer.flushes = spool->flushes;

@@ -632,6 +632,40 @@ START_TEST(a_lost_journal_loses_no_mail)
 }
 END_TEST
 
+/* A message stays in the first segment, the one behind it is freed: the first one's end is known
+ * all the same. */
+START_TEST(a_straggler_is_no_damage)
+{
+	struct fixture f;
+	struct added added[4];
+	uint32_t last = 0;
+
+	fixture_init(&f);
+	fixture_open(&f);
+	for (uint64_t i = 0; i < 4; i++) {
+		added[i] = put(&f, i + 1, 600000);
+		ck_assert_uint_ne(added[i].message.segment, last);
+		last = added[i].message.segment;
+	}
+	add_result(&f, &added[1].message, SPOOL_DONE, 0, 0);
+	add_result(&f, &added[2].message, SPOOL_DONE, 0, 0);
+	commit_ok(&f);
+	ck_assert_ptr_null(segment_find(f.spool, added[1].message.segment));
+	for (int round = 0; round < 2; round++) {
+		fixture_open(&f);
+		ck_assert_msg(f.seen->damage == 0, "%s: %s", f.seen->file, f.seen->what);
+		ck_assert_uint_eq(f.seen->count, 2);
+		check_first_whole(&f, 1);
+		ck_assert_ptr_nonnull(find_seen(&f, 4));
+	}
+	/* And it goes, as any other, when nothing in it is live. */
+	add_result(&f, &added[0].message, SPOOL_DONE, 0, 0);
+	commit_ok(&f);
+	ck_assert_ptr_null(segment_find(f.spool, added[0].message.segment));
+	fixture_done(&f);
+}
+END_TEST
+
 /* A disk of which some reads fail, as `world` of a copy of its table. */
 struct bad_reads {
 	const struct disk_ops *disk;
@@ -747,8 +781,9 @@ START_TEST(a_read_error_is_not_damage)
 }
 END_TEST
 
-/* As a later version would write it: the first 64 octets keep their form for ever. */
-START_TEST(later_versions_are_refused)
+/* The first 64 octets keep their form in every version: those of others are refused by name, and
+ * nothing is changed. */
+START_TEST(other_versions_are_refused)
 {
 	struct fixture f;
 	struct snapshot s;
@@ -760,13 +795,14 @@ START_TEST(later_versions_are_refused)
 	uint32_t numbers[] = {added.message.segment, f.spool->journal.header.number};
 	spool_close(&f.spool);
 	snapshot_take(&f, &s);
-	for (enum logfile_kind kind = LOGFILE_SEGMENT; kind <= LOGFILE_JOURNAL; kind++) {
+	for (int i = 0; i < 4; i++) {
+		enum logfile_kind kind = i % 2 ? LOGFILE_JOURNAL : LOGFILE_SEGMENT;
 		uint8_t head[64], check[8];
 		struct siphash_key key;
 		struct buffer bytes;
 		snapshot_restore(&f, &s);
 		memcpy(head, snapshot_bytes(&s, kind, numbers[kind], NULL), sizeof head);
-		head[4] = 2;
+		head[4] = i < 2 ? 1 : 3;
 		memcpy(key.bytes, head + 40, sizeof key.bytes);
 		buffer_init_fixed(&bytes, check, sizeof check);
 		buffer_append_u64(&bytes, siphash(&key, slice_of(head, 56)));
@@ -775,6 +811,7 @@ START_TEST(later_versions_are_refused)
 		struct file_count before = count_files(&f);
 		ck_assert_int_eq(fixture_try_open(&f), ERROR_UNSUPPORTED);
 		ck_assert_ptr_null(f.spool);
+		ck_assert_ptr_nonnull(strstr(f.seen->what, "another version"));
 		ck_assert_uint_eq(count_files(&f).segments, before.segments);
 		ck_assert_uint_eq(count_files(&f).journals, before.journals);
 	}
@@ -788,4 +825,4 @@ UNIT_MAIN("spool/damage", torn_tails_are_dropped, lost_sectors_of_the_last_batch
 	older_segments_have_no_torn_tails, results_wait_for_a_segment_that_is_away,
 	planted_batches_are_never_taken_up, torn_journal_batches_are_dropped,
 	an_incomplete_new_journal_is_passed_over, a_lost_journal_loses_no_mail,
-	a_read_error_is_not_damage, later_versions_are_refused)
+	a_straggler_is_no_damage, a_read_error_is_not_damage, other_versions_are_refused)

@@ -28,9 +28,11 @@ struct segment {
 	/* Recovery: what the journal says of it. */
 	uint64_t walk_offset;    /* messages before it are in the journal's state */
 	uint64_t first_sequence; /* of the batch there; 0: not known */
-	uint64_t void_from; /* sequence of the first batch that does not count, all before it do; 0:
-			       not known */
-	bool was_unread;    /* an earlier recovery could not read it */
+	uint64_t end_sequence;   /* all batches with lower ones are there, none from it on counts;
+				    0: not known */
+	uint64_t end_offset;     /* where the last that counts ends, once end_sequence is known */
+	bool end_unsaid;         /* the journal does not have the end yet */
+	bool was_unread;         /* an earlier recovery could not read it */
 };
 
 /* A file that is being filled with zeros. */
@@ -108,6 +110,8 @@ MUST_CHECK enum error segment_plan(struct spool *spool, uint64_t batch_bytes);
 /* Makes a planned segment ready for its first batch (I1). */
 MUST_CHECK enum error segment_start(struct spool *spool);
 void segment_seal(struct spool *spool);
+/* SEGMENT_SEALED for all whose end the journal does not have. */
+MUST_CHECK enum error segment_say_ends(struct spool *spool);
 /* SEGMENT_FREE for all that hold nothing live. */
 void segment_collect(struct spool *spool);
 /* Removes the files whose SEGMENT_FREE is flushed. */
@@ -119,7 +123,6 @@ void segment_count_entry(struct spool *spool, struct index_entry *entry, bool al
 MUST_CHECK enum error journal_add_result(struct spool *spool, const struct spool_result *result);
 MUST_CHECK enum error
 journal_add_segment(struct spool *spool, uint32_t type, const struct segment *segment);
-MUST_CHECK enum error journal_add_void(struct spool *spool, const struct segment *segment);
 /* Writes and flushes what is pending; a new journal when the present one is full or broken. */
 MUST_CHECK enum error journal_flush(struct spool *spool);
 /* A new journal with the whole state: nothing is pending afterwards. */

@@ -63,7 +63,6 @@ struct crash_run {
 	uint64_t random;
 	void *ledger;
 	uint64_t promises; /* counts answers: the same disk after another answer is another state */
-	bool strict;       /* also what is known and passed over: docs/hacking.md */
 	bool quiet;        /* no state is made: the calls are counted */
 	uint64_t last_changes;
 	uint64_t last_promises;

@@ -1,6 +1,6 @@
 /*
  * crash-model [--workload NAME] [--states N] [--seconds N] [--seed S] [--part N] [--parts N]
- *             [--strict] [--replay ADDRESS]
+ *             [--replay ADDRESS]
  *
  * Runs workloads, each from a seed, first with every state of a power cut at each call, then with
  * every call failing in every way that it can, until so many states were checked or the time is
@@ -31,7 +31,6 @@ struct options {
 	uint64_t part;
 	uint64_t parts;
 	const char *replay;
-	bool strict;
 };
 
 static const struct workload *const workloads[] = {&workload_spool, &workload_maildir};
@@ -92,8 +91,7 @@ parse_options(int argc, char **argv)
 		case 'r':
 			options.replay = optarg;
 			break;
-		case 'R':
-			options.strict = true;
+		case 'R': /* the only mode there is; kept for addresses that were written down */
 			break;
 		default:
 			exit(2);
@@ -103,7 +101,7 @@ parse_options(int argc, char **argv)
 }
 
 static int
-replay(const char *text, bool strict)
+replay(const char *text)
 {
 	struct crash_totals totals = {0};
 	struct crash_address at = {0};
@@ -116,8 +114,7 @@ replay(const char *text, bool strict)
 	}
 	struct crash_run run = {.workload = find_workload(text, (size_t)(colon - text)),
 		.totals = &totals,
-		.replay = &at,
-		.strict = strict};
+		.replay = &at};
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
 		char *end;
 		uint64_t value = colon ? strtoull(colon + 1, &end, 10) : 0;
@@ -178,10 +175,7 @@ run_seed(const struct workload *workload, uint64_t seed, uint64_t round,
 	const struct clock_limit *limit, struct crash_totals *totals)
 {
 	static uint8_t ops[CALLS_MAX];
-	struct crash_run run = {.workload = workload,
-		.totals = totals,
-		.at.seed = seed,
-		.strict = limit->options->strict};
+	struct crash_run run = {.workload = workload, .totals = totals, .at.seed = seed};
 	uint64_t calls;
 
 	if (round < FAULT_SEEDS) {
@@ -211,7 +205,7 @@ main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, HEAP_KEEP);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (options.replay)
-		return replay(options.replay, options.strict);
+		return replay(options.replay);
 	clock_gettime(CLOCK_MONOTONIC, &limit.start);
 	for (uint64_t round = 0; !is_over(&limit); round++) {
 		/* The first seeds are everybody's, in shares; then each part has its own. */

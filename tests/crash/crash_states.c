@@ -372,9 +372,6 @@ crash_run_all(struct crash_run *run, uint8_t *op_log, uint64_t op_log_size, uint
 
 	disk->before_call = before_call;
 	disk->before_arg = run;
-	/* Known: a failed flush of its folder may lose the name of a spare, which the spool uses.
-	 */
-	disk->keeps_names = run->workload == &workload_spool && !run->strict;
 	disk->traces = run->replay != NULL;
 	disk->op_log = op_log;
 	disk->op_log_size = op_log_size;

@@ -27,10 +27,9 @@ START_SEGMENT = """	enum error error = segment_start(spool);
 		return error;
 	}
 	error = batch_write"""
-JOURNAL_OPEN = """	error = journal_add_segment(spool, RECORD_SEGMENT_OPEN, segment);
+JOURNAL_OPEN = """		error = journal_add_segment(spool, RECORD_SEGMENT_OPEN, segment);
 	if (error == OK)
 		error = journal_flush(spool);
-	return error;
 """
 FILES_PUBLISH = """		batch_flush(batch);
 		batch_publish(batch);
@@ -60,12 +59,12 @@ FAULTS = [
 		error = spool_flush_folder(spool);
 """)]),
     Fault('SEGMENT_OPEN after the first batch', 'spool', [(SEGMENT, JOURNAL_OPEN,
-                                                           '	return journal_add_segment(spool, RECORD_SEGMENT_OPEN, segment);\n')]),
+                                                           '		error = journal_add_segment(spool, RECORD_SEGMENT_OPEN, segment);\n')]),
     Fault('journal before segment', 'spool', [(SPOOL, """	if (has_messages)
-		error = commit_messages(spool, &must_void);
+		error = commit_messages(spool, &must_say);
 """, """	error = journal_flush(spool);
 	if (error == OK && has_messages)
-		error = commit_messages(spool, &must_void);
+		error = commit_messages(spool, &must_say);
 	answer.flushes = spool->flushes;
 	if (has_messages)
 		return answer;
@@ -113,8 +112,15 @@ FAULTS = [
 		result = spool->env->disk->fdatasync(spool->env->world, fd);
 	return error_from_errno(-result);
 """)]),
-    Fault('failed batch not declared void', 'spool', [(SPOOL, 'if (segment && journal_add_void(spool, segment) != OK)',
-                                                      'if (!segment)')]),
+    Fault('failed batch not declared void', 'spool', [(SPOOL, 'if (segment_say_ends(spool) != OK)', 'if (!spool)')]),
+    Fault('number of a failed batch given again', 'spool', [(SPOOL, """	/* Should the file come back, the next batch is not taken for this one. */
+	spool->next_sequence++;
+""", '')]),
+    Fault('spare used after its name may be lost', 'spool', [(FILES, """	if (error != OK)
+		spares_drop(spool);
+""", """	if (error == ERROR_COUNT)
+		spares_drop(spool);
+""")]),
     Fault('recovery relies on what is not flushed', 'spool', [
         ('src/spool/recover_segments.c', 'if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)', 'if (error == OK && !walk.reader.env)')]),
     Fault('old journal removed before the new one is flushed', 'spool', [('src/spool/recover.c', """	error = journal_start(recovery->spool);

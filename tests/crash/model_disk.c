@@ -284,8 +284,6 @@ model_flush_failed(struct model_disk *disk, uint32_t number)
 {
 	uint32_t before = disk->piece_count;
 
-	if (disk->keeps_names && disk->inodes[number].is_folder)
-		return;
 	settle_pieces(disk, number, true);
 	if (disk->piece_count == before)
 		return;

@@ -131,8 +131,7 @@ struct model_disk {
 	enum model_op fault_op; /* what failed */
 	uint8_t *op_log;        /* when not NULL: the kind of each call, */
 	uint64_t op_log_size;   /* as long as there is room */
-	bool keeps_names; /* a failed flush of a folder loses nothing: the next one writes it */
-	bool traces;      /* prints each call */
+	bool traces;            /* prints each call */
 	/* Comes before each call. */
 	void (*before_call)(void *arg, struct model_disk *disk);
 	void *before_arg;

@@ -63,28 +63,11 @@ found_message(void *arg, const struct spool_message *message)
 	crash_fail(finding->run, "message %" PRIu64 " is there and was never offered", id);
 }
 
-/*
- * A segment that was given up when a batch failed, and is freed, can come back with a power cut
- * while its removal is not durable. Recovery then takes the failed batch for news that the journal
- * lost, and the whole segment with it, since the number of a batch that failed is not below the
- * journal's next one. That is known, and passed over unless --strict is given.
- */
-static void
-see_batch_come_back(struct spool_finding *finding, const char *what)
-{
-	struct ledger *ledger = finding->ledger;
-
-	if (ledger->batch_failed && !finding->run->strict &&
-		strcmp(what, "not in the journal, which is damaged: read from its start") == 0)
-		ledger->batch_came_back = true;
-}
-
 static void
 found_damage(void *arg, const char *file, uint64_t offset, const char *what)
 {
 	struct spool_finding *finding = arg;
 
-	see_batch_come_back(finding, what);
 	if (finding->damage++ == 0)
 		snprintf(finding->what, sizeof finding->what, "%s at %" PRIu64 ": %s", file, offset,
 			what);
@@ -132,8 +115,6 @@ judge_standing(struct spool_finding *finding, uint32_t i)
 	const struct standing *now = &finding->standing[i];
 	struct crash_run *run = finding->run;
 
-	if (finding->ledger->forgets || finding->ledger->batch_came_back)
-		return;
 	if (now->attempts < letter->durable.attempts || now->attempts > letter->asked.attempts)
 		crash_fail(run, "message %" PRIu64 ": %u attempts, of %u known and %u asked for",
 			letter->queue_id, now->attempts, letter->durable.attempts,
@@ -150,28 +131,15 @@ judge_standing(struct spool_finding *finding, uint32_t i)
 			now->held ? "held" : "not held");
 }
 
-/*
- * The end of a segment is known by the first batch of the next one that the journal calls open. If
- * there was one in between that is free by now, recovery misses its batches in the one before, and
- * keeps that. Known as well; no mail is touched by it.
- */
-static bool
-end_is_misjudged(const struct spool_finding *finding)
-{
-	return !finding->run->strict && (strstr(finding->what, "batches at the end are missing") ||
-						strstr(finding->what, "kept for repair"));
-}
-
 static void
 judge_letter(struct spool_finding *finding, uint32_t i)
 {
 	const struct letter *letter = &finding->ledger->letters[i];
 	struct crash_run *run = finding->run;
-	bool forgets = finding->ledger->forgets || finding->ledger->batch_came_back;
 
-	if (finding->found[i] && letter->state == LETTER_REFUSED && !forgets)
+	if (finding->found[i] && letter->state == LETTER_REFUSED)
 		crash_fail(run, "message %" PRIu64 " was refused and is there", letter->queue_id);
-	if (finding->found[i] && letter->state == LETTER_GONE && !forgets)
+	if (finding->found[i] && letter->state == LETTER_GONE)
 		crash_fail(run, "message %" PRIu64 " was done and is there%s%s", letter->queue_id,
 			finding->damage ? "; " : "", finding->what);
 	if (!finding->found[i] && letter->state == LETTER_LIVE && !letter->asked.finished)
@@ -182,7 +150,7 @@ judge_letter(struct spool_finding *finding, uint32_t i)
 	judge_standing(finding, i);
 	/* A process that starts after a failed flush reads what the disk may not have; nobody got
 	 * OK for it. */
-	if (letter->unsure && letter->state == LETTER_OPEN && finding->ledger->disturbed)
+	if (letter->unsure && letter->state == LETTER_OPEN && finding->ledger->diverged)
 		return;
 	judge_record(finding, letter, &finding->content[i], letter_content(letter), "content");
 	judge_record(finding, letter, &finding->message[i], letter_payload(letter), "envelope");
@@ -193,8 +161,7 @@ finding_judge(struct spool_finding *finding)
 {
 	for (uint32_t i = 0; i < finding->ledger->count; i++)
 		judge_letter(finding, i);
-	if (finding->damage > 0 && !finding->ledger->disturbed &&
-		!finding->ledger->batch_came_back && !end_is_misjudged(finding))
+	if (finding->damage > 0 && !finding->ledger->diverged)
 		crash_fail(finding->run, "damage is reported: %s", finding->what);
 }
 
@@ -288,8 +255,6 @@ spool_check(struct crash_run *run, struct model_disk *disk, uint64_t seed)
 	struct inner_crash inner;
 	struct spool *spool;
 	struct env env;
-	struct ledger *ledger = run->ledger;
-	bool came_back = ledger->batch_came_back;
 
 	disk->random = seed;
 	disk->wall_offset = seed & 1 ? -CLOCK_BACK : 0;
@@ -309,6 +274,4 @@ spool_check(struct crash_run *run, struct model_disk *disk, uint64_t seed)
 	disk->before_call = NULL;
 	spool_close(&spool);
 	model_env_done(&env);
-	if (run->depth == 1)
-		ledger->batch_came_back = came_back;
 }

@@ -41,10 +41,8 @@ struct letter {
 struct ledger {
 	struct letter letters[LETTERS_MAX];
 	uint32_t count;
-	bool disturbed; /* a file could not be read: damage may be reported */
-	bool forgets;   /* a recovery could not read: results may be lost, so docs/spool.md says */
-	bool batch_failed;    /* a commit refused its messages, or their outcome is unknown */
-	bool batch_came_back; /* known: see_batch_come_back */
+	bool diverged; /* a process started after a failed flush: what it read, the disk may not
+			  have */
 	struct spool_options options;
 	bool found[LETTERS_MAX]; /* by the last recovery */
 };

@@ -255,7 +255,6 @@ commit(struct spool_work *work)
 		}
 	}
 	work->sequence += answer.messages == OK && ledger->count > work->first;
-	ledger->batch_failed = ledger->batch_failed || answer.messages != OK;
 	work->first = ledger->count;
 	if (answer.results == OK) {
 		results_durable(ledger);
@@ -290,10 +289,6 @@ take_over(struct spool_work *work, const struct spool_finding *finding)
 	for (uint32_t i = 0; i < ledger->count; i++) {
 		struct letter *letter = &ledger->letters[i];
 		if (!finding->found[i]) {
-			/* A recovery that could not read may find it another time. */
-			if (ledger->disturbed && letter->state == LETTER_LIVE &&
-				!letter->asked.finished)
-				continue;
 			if (letter->state == LETTER_LIVE)
 				letter->state = LETTER_GONE;
 			else if (letter->state == LETTER_OPEN)
@@ -316,7 +311,7 @@ restart(struct spool_work *work)
 	struct model_disk *disk = work->disk;
 
 	spool_close(&work->spool);
-	work->ledger->disturbed = work->ledger->disturbed || model_diverged(disk);
+	work->ledger->diverged = work->ledger->diverged || model_diverged(disk);
 	/* What was not answered stays open until it is known what became of it. */
 	for (uint32_t i = work->first; i < work->ledger->count; i++)
 		work->ledger->letters[i].unsure = true;
@@ -342,8 +337,6 @@ restart(struct spool_work *work)
 			crash_answered(work->run, disk);
 			return true;
 		}
-		work->ledger->disturbed = true;
-		work->ledger->forgets = work->ledger->forgets || finding.damage > 0;
 		if (below(work, 2) == 0)
 			return true;
 		spool_close(&work->spool);
