@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{"send", "send a message by SMTP", cmd_send},
 	{"queue", "show what waits for delivery", cmd_queue},
 	{"check", "check a configuration without starting anything", cmd_check},
+	{"spf", "may this client send mail for that domain?", cmd_spf},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

@@ -138,15 +138,6 @@ check_options(struct send *send, const struct arguments *arguments)
 	return EX_OK;
 }
 
-/* "<a@b>" as "a@b". */
-static struct slice
-without_brackets(struct slice text)
-{
-	bool has_both = text.len >= 2 && text.ptr[0] == '<' && text.ptr[text.len - 1] == '>';
-
-	return has_both ? slice_sub(text, 1, text.len - 2) : text;
-}
-
 /* A stranger may have chosen it, so it is shown without what could harm a terminal. */
 static int
 refuse_value(struct send *send, const char *option, struct slice value, const char *why)
@@ -164,7 +155,7 @@ static int
 check_address(
 	struct send *send, const char *option, struct slice *address, struct address *ret_address)
 {
-	struct slice bare = without_brackets(*address);
+	struct slice bare = tool_bare_address(*address);
 	enum address_fault fault = address_parse(bare, ret_address);
 
 	if (fault != ADDRESS_OK)

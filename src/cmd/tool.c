@@ -1,6 +1,7 @@
 /* Output goes through stdio: a command's process has nothing else to do while it writes. */
 #include "cmd/tool.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,6 +76,26 @@ tool_append_harmless(struct buffer *buffer, struct slice text)
 		else
 			buffer_printf(buffer, "\\x%02x", octet);
 	}
+}
+
+struct slice
+tool_bare_address(struct slice text)
+{
+	bool has_both = text.len >= 2 && text.ptr[0] == '<' && text.ptr[text.len - 1] == '>';
+
+	return has_both ? slice_sub(text, 1, text.len - 2) : text;
+}
+
+bool
+tool_parse_ip(const char *text, uint8_t storage[16], struct slice *ret_ip)
+{
+	if (inet_pton(AF_INET, text, storage) == 1)
+		*ret_ip = slice_of(storage, 4);
+	else if (inet_pton(AF_INET6, text, storage) == 1)
+		*ret_ip = slice_of(storage, 16);
+	else
+		return false;
+	return true;
 }
 
 void

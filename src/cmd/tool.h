@@ -32,6 +32,12 @@ MUST_CHECK enum error tool_run(struct env *env, const char *name, task_body *bod
 /* A stranger's octets for a terminal: printable ASCII as it is, all else as \xNN. */
 void tool_append_harmless(struct buffer *buffer, struct slice text);
 
+/* "<a@b>" as "a@b". */
+struct slice tool_bare_address(struct slice text);
+
+/* "192.0.2.1", "2001:db8::1" as 4 or 16 octets in the storage. */
+bool tool_parse_ip(const char *text, uint8_t storage[16], struct slice *ret_ip);
+
 /* Text and a line end on stdout. */
 void tool_print(struct slice text);
 
