@@ -113,7 +113,8 @@ message_done(struct queue_service *service, struct queued *queued)
 	queue_put_result(service, &result);
 }
 
-/* May wait. What this try settled while others stay open. */
+/* May wait. What this try settled while others stay open; a failure is final, whatever becomes of
+ * the others. */
 static void
 put_recipient_results(struct attempt *attempt)
 {
@@ -121,15 +122,31 @@ put_recipient_results(struct attempt *attempt)
 	struct queued *queued = attempt->queued;
 
 	for (uint32_t i = 0; i < attempt->envelope.recipient_count; i++) {
-		if (attempt->states[i] != RECIPIENT_DELIVERED || attempt->was_done[i])
+		bool failed = attempt->states[i] == RECIPIENT_FAILED;
+		if (attempt->was_done[i] || (!failed && attempt->states[i] != RECIPIENT_DELIVERED))
 			continue;
-		struct spool_result result = {.kind = SPOOL_RECIPIENT_DELIVERED,
+		struct spool_result result = {
+			.kind = failed ? SPOOL_RECIPIENT_FAILED : SPOOL_RECIPIENT_DELIVERED,
 			.message = queued->message,
 			.recipient = i};
-		if (queued_add_done(service, queued, i) ==
-			OK) /* else it is delivered again, into the file that is there */
-			queue_put_result(service, &result);
+		if (failed)
+			result.text = slice_of(attempt->last_text, attempt->last_text_len);
+		/* Without memory it is tried again: delivered into the file that is there. */
+		if (queued_add_done(service, queued, i) != OK)
+			continue;
+		queued->failed |= failed;
+		queue_put_result(service, &result);
 	}
+}
+
+/* Those that are not delivered. Which of the recipients of earlier tries failed is not known here:
+ * at least one did. */
+static uint32_t
+recipients_of_hold(const struct attempt *attempt)
+{
+	uint32_t now = attempt->failed + attempt->deferred + attempt->held;
+
+	return now > 0 ? now : 1;
 }
 
 /* May wait. */
@@ -143,10 +160,13 @@ message_hold(struct attempt *attempt, const char *event)
 	char id[QUEUE_ID_DIGITS + 1], status[ENHANCED_STATUS_BYTES];
 
 	queued->held = true;
-	queued_keep_reply(service, queued, text);
+	if (text.len > 0 || !queued->reply)
+		queued_keep_reply(service, queued, text);
+	else
+		text = slice_of(queued->reply, queued->reply_len);
 	log_event(service->env, LOG_WARNING, event, id_field(queued, id),
 		LOG_SLICE("from", attempt->envelope.reverse_path),
-		LOG_NUMBER("recipients", attempt->failed + attempt->deferred + attempt->held),
+		LOG_NUMBER("recipients", recipients_of_hold(attempt)),
 		LOG_SLICE("status", enhanced_status_print(attempt->last_status, status)),
 		LOG_SLICE("reply", text), LOG_STRING("state", "held"));
 	queue_put_result(service, &result);
@@ -207,7 +227,8 @@ attempt_end(struct attempt *attempt)
 	struct queue_service *service = attempt->service;
 	struct queued *queued = attempt->queued;
 
-	if (attempt->deferred + attempt->failed + attempt->held + attempt->postponed == 0) {
+	if (attempt->deferred + attempt->failed + attempt->held + attempt->postponed == 0 &&
+		!queued->failed) {
 		attempt_free(attempt);
 		message_done(service, queued);
 		return;
@@ -218,7 +239,7 @@ attempt_end(struct attempt *attempt)
 	else if (attempt->postponed > 0)
 		message_postpone(attempt);
 	else
-		message_hold(attempt, attempt->failed > 0 ? "failed" : "held");
+		message_hold(attempt, queued->failed ? "failed" : "held");
 	attempt_free(attempt);
 }
 

@@ -385,6 +385,7 @@ recovered_message(void *arg, const struct spool_message *message)
 		.content = message->content,
 		.attempts = message->attempts,
 		.held = message->held,
+		.failed = message->failed,
 	};
 	struct queued *added;
 	enum error error = table_add(service, &queued, &added);

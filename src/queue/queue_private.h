@@ -44,6 +44,7 @@ struct queued {
 	uint32_t envelope_bytes;
 	uint32_t attempts;
 	bool held;
+	bool failed; /* some of the finished recipients: it ends in the hands of people */
 	bool is_new; /* came in since this process started and was not tried yet: nobody can have
 			delivered it */
 	uint8_t reply_len; /* of the last reply that deferred or held it */

@@ -539,8 +539,55 @@ START_TEST(recipients_of_one_way_go_together)
 }
 END_TEST
 
-UNIT_MAIN("queue/queue", recipients_of_one_way_go_together, a_backlog_goes_through_without_pauses,
-	a_message_is_delivered_and_forgotten,
+/* Three recipients, one full, one unknown, one fine: the fine one and the unknown one are settled
+ * at once and for ever, also over a restart; the message ends in the hands of people. */
+static void
+three_ways_body(void *arg)
+{
+	struct world *world = arg;
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+	struct listed listed;
+
+	world->silent = true;
+	SEND(world, "full@example.org", "unknown@example.org", "fine@example.org");
+	wait_for_seen(world, 3);
+	struct delivery_result results[] = {result_of(world->numbers[0], 0, DELIVER_TEMPORARY),
+		result_of(world->numbers[0], 1, DELIVER_PERMANENT),
+		result_of(world->numbers[0], 2, DELIVER_DELIVERED)};
+	ck_assert_ok(send_results(deliverer, results, 3));
+	world->silent = false;
+	world->outcome = DELIVER_TEMPORARY;
+	pass_time(world, FIRST_US * 12 / 10);
+	ck_assert_uint_eq(world->seen_count, 4);
+	ck_assert_str_eq(world->seen[3].address, "full@example.org");
+	service_stop(world);
+	deliverer_end(deliverer);
+	service_start(world);
+	deliverer = deliverer_start(world, "mail");
+	list_queue(world, 10, &listed);
+	ck_assert_uint_eq(listed.first.recipients_left, 1);
+	world->outcome = DELIVER_DELIVERED;
+	pass_time(world, FIRST_US * 24 / 10);
+	ck_assert_uint_eq(world->seen_count, 5);
+	ck_assert_str_eq(world->seen[4].address, "full@example.org");
+	list_queue(world, 10, &listed);
+	ck_assert_uint_eq(listed.count, 1);
+	ck_assert_uint_eq(listed.first.state, QUEUE_HELD);
+	ck_assert_uint_eq(log_memory_count(&world->log, "failed"), 1);
+	pass_time(world, HOUR_US);
+	ck_assert_uint_eq(world->seen_count, 5);
+	service_stop(world);
+	deliverer_end(deliverer);
+}
+
+START_TEST(a_failure_is_final_beside_a_deferral)
+{
+	run_with(three_ways_body);
+}
+END_TEST
+
+UNIT_MAIN("queue/queue", a_failure_is_final_beside_a_deferral, recipients_of_one_way_go_together,
+	a_backlog_goes_through_without_pauses, a_message_is_delivered_and_forgotten,
 	a_temporary_failure_is_tried_again_for_its_recipient_alone, a_permanent_failure_is_held,
 	discard_ends_and_hold_holds, what_a_dead_deliverer_had_is_tried_again,
 	a_second_deliverer_takes_nothing_from_the_first,

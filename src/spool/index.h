@@ -21,6 +21,7 @@ enum entry_flags {
 	ENTRY_COUNTED = 32, /* its references count in their segments */
 	ENTRY_WALKED = 64,  /* recovery: found in a segment, the journal's state does not have it */
 	ENTRY_HAD_STUB = 128, /* recovery: with results that the journal has */
+	ENTRY_FAILED = 1024,  /* a recipient failed: whoever ends the message has to know */
 	ENTRY_RECOVERY = ENTRY_WALKED | ENTRY_HAD_STUB,
 };
 

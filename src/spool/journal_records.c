@@ -8,7 +8,7 @@
 #include "base/cursor.h"
 
 #define STATE_FIXED_BYTES 72
-#define STATE_FLAGS       (ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE)
+#define STATE_FLAGS       (ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE | ENTRY_FAILED)
 #define DONE_WORDS_MAX    (SPOOL_RECIPIENTS_MAX / 64)
 
 static void
@@ -107,10 +107,15 @@ journal_decode_result(uint64_t queue_id, struct slice payload, struct spool_resu
 enum error
 entry_apply(struct index *index, struct index_entry *entry, const struct spool_result *result)
 {
+	enum error error;
+
 	switch (result->kind) {
 	case SPOOL_RECIPIENT_DELIVERED:
-	case SPOOL_RECIPIENT_FAILED:
 		return entry_set_done(index, entry, result->recipient);
+	case SPOOL_RECIPIENT_FAILED:
+		error = entry_set_done(index, entry, result->recipient);
+		entry->flags |= error == OK ? ENTRY_FAILED : 0;
+		return error;
 	case SPOOL_DEFERRED:
 		entry->attempts = result->attempts;
 		entry->next_attempt_at = result->next_attempt_at;

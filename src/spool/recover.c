@@ -437,6 +437,7 @@ visit_entry(struct recovery *recovery, const struct index_entry *entry, struct d
 		.attempts = entry->attempts,
 		.next_attempt_at = entry->next_attempt_at,
 		.held = (entry->flags & ENTRY_HELD) != 0,
+		.failed = (entry->flags & ENTRY_FAILED) != 0,
 		.done_recipients = done->numbers,
 		.done_count = done->count,
 	};

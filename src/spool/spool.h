@@ -66,6 +66,7 @@ struct spool_message {
 	uint32_t attempts;
 	wall_us next_attempt_at; /* 0: at once */
 	bool held;
+	bool failed;                     /* one of the recipients below, at least */
 	const uint32_t *done_recipients; /* numbers of recipients that are delivered or failed */
 	uint32_t done_count;
 };

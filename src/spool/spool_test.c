@@ -163,6 +163,30 @@ START_TEST(what_was_not_committed_is_not_there)
 }
 END_TEST
 
+/* Whether one of the finished recipients failed, by the journal and by a later journal's state. */
+START_TEST(a_failed_recipient_is_told_from_a_delivered_one)
+{
+	struct fixture f;
+	struct added failed, delivered;
+
+	fixture_init(&f);
+	fixture_open(&f);
+	failed = put(&f, 1, 10);
+	delivered = put(&f, 2, 10);
+	add_result(&f, &failed.message, SPOOL_RECIPIENT_FAILED, 0, 0);
+	add_result(&f, &failed.message, SPOOL_RECIPIENT_DELIVERED, 1, 0);
+	add_result(&f, &delivered.message, SPOOL_RECIPIENT_DELIVERED, 1, 0);
+	commit_ok(&f);
+	for (int round = 0; round < 3; round++) {
+		fixture_open(&f);
+		ck_assert(find_seen(&f, 1)->failed);
+		ck_assert(!find_seen(&f, 2)->failed);
+		ck_assert_uint_eq(find_seen(&f, 1)->done_count, 2);
+	}
+	fixture_done(&f);
+}
+END_TEST
+
 static void
 check_state_of_7(const struct fixture *f, uint32_t attempts, bool held)
 {
@@ -173,6 +197,7 @@ check_state_of_7(const struct fixture *f, uint32_t attempts, bool held)
 	ck_assert_uint_eq(seen->attempts, attempts);
 	ck_assert_int_eq(seen->next_attempt_at, (wall_us)attempts * 1000);
 	ck_assert_int_eq(seen->held, held);
+	ck_assert(seen->failed);
 	ck_assert_uint_eq(seen->done_count, 5);
 	for (size_t i = 0; i < 5; i++)
 		ck_assert_uint_eq(seen->done[i], done[i]);
@@ -591,7 +616,8 @@ END_TEST
 UNIT_MAIN("spool/spool", empty_folder_becomes_a_spool, messages_come_back,
 	fifty_messages_take_one_write_and_one_flush, done_is_not_reported_again,
 	what_was_not_committed_is_not_there, results_survive_restarts,
-	results_must_name_a_live_message, batches_have_limits, empty_segments_go,
-	segments_are_prepared_at_their_rate, journals_are_switched, journals_grow_with_the_state,
-	ids_ascend_whatever_the_clock_says, only_one_has_it_open, references_are_checked,
-	options_have_bounds, index_agrees_with_an_array, index_takes_little_memory)
+	a_failed_recipient_is_told_from_a_delivered_one, results_must_name_a_live_message,
+	batches_have_limits, empty_segments_go, segments_are_prepared_at_their_rate,
+	journals_are_switched, journals_grow_with_the_state, ids_ascend_whatever_the_clock_says,
+	only_one_has_it_open, references_are_checked, options_have_bounds,
+	index_agrees_with_an_array, index_takes_little_memory)

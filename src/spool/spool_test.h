@@ -18,6 +18,7 @@ struct seen_message {
 	uint32_t attempts;
 	wall_us next_attempt_at;
 	bool held;
+	bool failed;
 	uint32_t done[8];
 	uint32_t done_count;
 };
@@ -42,7 +43,7 @@ seen_message(void *arg, const struct spool_message *message)
 	if (seen->count > 0)
 		ck_assert_uint_gt(message->message.queue_id, kept[-1].message.queue_id);
 	*kept = (struct seen_message){message->message, message->content, message->attempts,
-		message->next_attempt_at, message->held, {0}, message->done_count};
+		message->next_attempt_at, message->held, message->failed, {0}, message->done_count};
 	for (uint32_t i = 0; i < message->done_count && i < 8; i++)
 		kept->done[i] = message->done_recipients[i];
 	seen->count++;

@@ -8,6 +8,7 @@ Fault = namedtuple('Fault', 'name workload changes arguments', defaults=((),))
 SPOOL = 'src/spool/spool.c'
 SEGMENT = 'src/spool/segment.c'
 JOURNAL = 'src/spool/journal.c'
+RECORDS = 'src/spool/journal_records.c'
 FILES = 'src/spool/files.c'
 MAILDIR = 'src/mailbox/maildir.c'
 MAILDIR_FLUSH = 'src/mailbox/maildir_flush.c'
@@ -36,6 +37,7 @@ FILES_PUBLISH = """		batch_flush(batch);
 """
 
 FAULTS = [
+    Fault('failures left out of the state', 'spool', [(RECORDS, ' | ENTRY_FAILED)', ')')]),
     Fault('segment flush left out', 'spool', [(SPOOL, FLUSH_BATCH, FLUSH_BATCH.split('	if')[0])]),
     Fault('journal flush left out', 'spool', [(JOURNAL, FLUSH_JOURNAL, FLUSH_JOURNAL.split('	if')[0])]),
     Fault('new journal not flushed', 'spool', [(JOURNAL, """		error = spool_flush(spool, fresh->file.fd);

@@ -28,7 +28,8 @@ letter_payload(const struct letter *letter)
 static struct standing
 standing_of(const struct spool_message *message)
 {
-	struct standing standing = {.attempts = message->attempts, .held = message->held};
+	struct standing standing = {
+		.attempts = message->attempts, .held = message->held, .failed = message->failed};
 
 	for (uint32_t i = 0; i < message->done_count; i++) {
 		if (message->done_recipients[i] < RECIPIENTS_MAX)
@@ -125,6 +126,9 @@ judge_standing(struct spool_finding *finding, uint32_t i)
 	if (now->done & ~letter->asked.done)
 		crash_fail(run, "message %" PRIu64 ": recipients %x were never finished",
 			letter->queue_id, now->done & ~letter->asked.done);
+	if ((letter->durable.failed && !now->failed) || (now->failed && !letter->asked.failed))
+		crash_fail(run, "message %" PRIu64 ": that a recipient %s", letter->queue_id,
+			now->failed ? "failed is not true" : "failed is forgotten");
 	if (!letter->held_any && now->held != letter->durable.held &&
 		now->held != letter->asked.held)
 		crash_fail(run, "message %" PRIu64 " is %s", letter->queue_id,

@@ -21,6 +21,7 @@ struct standing {
 	uint32_t attempts;
 	uint32_t done; /* recipients, a bit each */
 	bool held;
+	bool failed;   /* one of the recipients */
 	bool finished; /* DONE */
 };
 

@@ -165,6 +165,7 @@ ask(struct letter *letter, enum spool_result_kind kind, uint32_t recipient)
 	case SPOOL_RECIPIENT_DELIVERED:
 	case SPOOL_RECIPIENT_FAILED:
 		asked->done |= 1u << recipient;
+		asked->failed |= kind == SPOOL_RECIPIENT_FAILED;
 		break;
 	case SPOOL_DEFERRED:
 		asked->attempts++;
