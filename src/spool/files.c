@@ -70,8 +70,10 @@ spare_drop(struct spool *spool, enum logfile_kind kind, struct spare *spare)
 		return;
 	spool->env->disk->close(spool->env->world, spare->fd);
 	spare->fd = NO_FD;
+	char name[LOGFILE_NAME_BYTES] = JOURNAL_READY;
+	if (!spare->ready)
+		logfile_name(kind, spare->number, name);
 	/* A file that stays is without header or unknown to the journal: the next start removes it.
 	 */
-	enum error ignored = logfile_remove(spool->env, spool->dir_fd, kind, spare->number);
-	(void)ignored;
+	spool->env->disk->unlinkat(spool->env->world, spool->dir_fd, name, 0);
 }

@@ -10,6 +10,7 @@
 
 #define STATE_BATCH_BYTES 1048576u /* a batch of the state is written once it is this large */
 #define STATE_ROOM_BYTES  (STATE_BATCH_BYTES + 262144u)
+#define ROOM_BYTES_MIN    65536u
 #define STATE_GROWTH      3 /* a journal is this many times as large as the state it starts with */
 
 /* A journal in the making. */
@@ -105,9 +106,14 @@ fresh_fill(struct fresh *fresh)
 	while (file->filled < file->size) {
 		enum error error =
 			logfile_fill(fresh->spool->env, file->fd, &file->filled, file->size);
+		/* A journal that is full soon is better than none: the disk may be full of what it
+		 * will free. */
+		if (error == ERROR_NO_SPACE && file->filled >= fresh->end + ROOM_BYTES_MIN)
+			break;
 		if (error != OK)
 			return error;
 	}
+	file->size = file->filled;
 	fresh->header.size = file->size;
 	return OK;
 }
@@ -133,6 +139,46 @@ fresh_write_all(struct fresh *fresh)
 	return error;
 }
 
+static enum error
+spare_rename(struct spool *spool, const char *name, const char *new_name)
+{
+	struct env *env = spool->env;
+
+	return error_from_errno(
+		-env->disk->renameat(env->world, spool->dir_fd, name, spool->dir_fd, new_name));
+}
+
+enum error
+journal_spare_keep(struct spool *spool)
+{
+	char name[LOGFILE_NAME_BYTES];
+
+	logfile_name(LOGFILE_JOURNAL, spool->journal_spare.number, name);
+	enum error error = spare_rename(spool, name, JOURNAL_READY);
+	spool->journal_spare.ready = error == OK;
+	return error;
+}
+
+/* A number above those of all others, before anything is in it. If that fails, it is given up. */
+static enum error
+spare_number(struct fresh *fresh)
+{
+	struct spool *spool = fresh->spool;
+	char name[LOGFILE_NAME_BYTES];
+	enum error error = ERROR_NO_SPACE;
+
+	if (spool->next_journal < LOGFILE_NUMBER_END) {
+		fresh->file.number = spool->next_journal++;
+		logfile_name(LOGFILE_JOURNAL, fresh->file.number, name);
+		error = spare_rename(spool, JOURNAL_READY, name);
+	}
+	if (error == OK)
+		fresh->file.ready = false;
+	else
+		spare_drop(spool, LOGFILE_JOURNAL, &fresh->file);
+	return error;
+}
+
 /* The pre-written file if there is one, else a new one. */
 static enum error
 fresh_open(struct fresh *fresh)
@@ -140,10 +186,10 @@ fresh_open(struct fresh *fresh)
 	struct spool *spool = fresh->spool;
 
 	fresh->file = spool->journal_spare;
-	spool->journal_spare.fd = NO_FD;
+	spool->journal_spare = (struct spare){.fd = NO_FD};
 	if (fresh->file.fd != NO_FD)
-		return OK;
-	if (spool->next_journal == UINT32_MAX)
+		return fresh->file.ready ? spare_number(fresh) : OK;
+	if (spool->next_journal >= LOGFILE_NUMBER_END)
 		return ERROR_NO_SPACE;
 	return spare_begin(spool, LOGFILE_JOURNAL, spool->next_journal++, &fresh->file);
 }

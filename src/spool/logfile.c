@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/cursor.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -103,17 +104,73 @@ logfile_create(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t num
 	return OK;
 }
 
+/* Not to wait for a FIFO's other end, whoever put one there. */
+#define OPEN_FLAGS (O_NOFOLLOW | O_NONBLOCK)
+
+static enum error
+open_regular(struct env *env, int dir_fd, const char *name, int flags, struct stat *ret_file,
+	int *ret_fd)
+{
+	int fd = env->disk->openat(env->world, dir_fd, name, flags | OPEN_FLAGS, 0);
+
+	if (fd == -ELOOP)
+		return ERROR_FORMAT;
+	if (fd < 0)
+		return error_from_errno(-fd);
+	enum error error = error_from_errno(-env->disk->fstat(env->world, fd, ret_file));
+	if (error == OK && !S_ISREG(ret_file->st_mode))
+		error = ERROR_FORMAT;
+	if (error != OK)
+		env->disk->close(env->world, fd);
+	else
+		*ret_fd = fd;
+	return error;
+}
+
 enum error
 logfile_open(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number, int *ret_fd)
 {
 	char name[LOGFILE_NAME_BYTES];
+	struct stat file;
 
 	logfile_name(kind, number, name);
-	int fd = env->disk->openat(env->world, dir_fd, name, O_RDONLY | O_NOFOLLOW, 0);
-	if (fd < 0)
-		return error_from_errno(-fd);
-	*ret_fd = fd;
-	return OK;
+	return open_regular(env, dir_fd, name, O_RDONLY, &file, ret_fd);
+}
+
+/* With memory for one piece, which the caller has. */
+static enum error
+check_zeros(struct env *env, int fd, uint64_t size, uint8_t *piece)
+{
+	enum error error = OK;
+
+	for (uint64_t at = 0; at < size && error == OK; at += ZERO_PIECE_BYTES) {
+		size_t len = size - at < ZERO_PIECE_BYTES ? (size_t)(size - at) : ZERO_PIECE_BYTES;
+		error = logfile_read(env, fd, piece, len, at);
+		if (error == OK && memcmp(piece, zeros, len) != 0)
+			error = ERROR_FORMAT;
+	}
+	return error;
+}
+
+enum error
+logfile_open_zeros(struct env *env, int dir_fd, const char *name, uint64_t size, int *ret_fd)
+{
+	struct stat file;
+	int fd;
+
+	enum error error = open_regular(env, dir_fd, name, O_RDWR, &file, &fd);
+	if (error != OK)
+		return error;
+	uint8_t *piece = memory_try(env->memory, ZERO_PIECE_BYTES);
+	error = !piece                           ? ERROR_NO_MEMORY
+		: (uint64_t)file.st_size != size ? ERROR_FORMAT
+						 : check_zeros(env, fd, size, piece);
+	memory_put(env->memory, piece);
+	if (error != OK)
+		env->disk->close(env->world, fd);
+	else
+		*ret_fd = fd;
+	return error;
 }
 
 enum error

@@ -15,6 +15,9 @@
 #define LOGFILE_HEAD_BYTES  64 /* of block 0 that mean something */
 #define LOGFILE_NAME_BYTES  32
 #define LOGFILE_SLICE_BYTES 1048576 /* zeros written by one call */
+/* Numbers of files are below this; a name with another one is nobody's (4 thousand million files).
+ */
+#define LOGFILE_NUMBER_END 0xfff00000u
 /* Queue ids are times in microseconds; one beyond this is no id, and the next one always exists. */
 #define SPOOL_ID_MAX ((uint64_t)INT64_MAX - 1)
 
@@ -47,8 +50,13 @@ uint32_t logfile_block(struct env *env, int dir_fd);
 /* A new, empty file, open for writing. ERROR_EXISTS when there is one. */
 MUST_CHECK enum error
 logfile_create(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number, int *ret_fd);
+/* Of a FIFO, a device, a folder or a link it is ERROR_FORMAT, at once. */
 MUST_CHECK enum error
 logfile_open(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number, int *ret_fd);
+/* A file of this size of which every octet is zero, open for writing; ERROR_FORMAT for any other.
+ */
+MUST_CHECK enum error
+logfile_open_zeros(struct env *env, int dir_fd, const char *name, uint64_t size, int *ret_fd);
 MUST_CHECK enum error
 logfile_remove(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number);
 

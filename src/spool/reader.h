@@ -22,8 +22,8 @@ struct reader {
 
 /*
  * Opens the file and reads its header. ERROR_NOT_FOUND: no file, or its header was never written.
- * ERROR_DAMAGED: a header that is not sound or not this file's. Anything else says nothing about
- * the file.
+ * ERROR_FORMAT: no file at all. ERROR_DAMAGED: a header that is not sound or not this file's.
+ * Anything else says nothing about the file.
  */
 MUST_CHECK enum error reader_open(struct reader *reader, struct env *env, int dir_fd,
 	enum logfile_kind kind, uint32_t number);

@@ -7,6 +7,7 @@
  */
 #include "spool/recover_private.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,17 +107,19 @@ list_entry_file(void *arg, const struct disk_entry *entry)
 
 	if (!logfile_parse_name(entry->name, &kind, &number))
 		return true;
+	if (number >= LOGFILE_NUMBER_END) {
+		recovery_damage(recovery, kind, number, 0, "no name of the spool's: left alone");
+		return true;
+	}
+	if (number >= recovery->next_number[kind])
+		recovery->next_number[kind] = number + 1;
+	if (entry->type != DT_REG && entry->type != DT_UNKNOWN) {
+		recovery_damage(recovery, kind, number, 0, "no file: left alone");
+		return true;
+	}
 	listing->error = number_list_add(recovery,
 		kind == LOGFILE_SEGMENT ? &recovery->segments : &recovery->journals, number);
 	return listing->error == OK;
-}
-
-static uint32_t
-number_after(const struct number_list *list)
-{
-	uint32_t last = list->count ? list->numbers[list->count - 1] : 0;
-
-	return last < UINT32_MAX ? last + 1 : last;
 }
 
 static enum error
@@ -129,8 +132,8 @@ list_folder(struct recovery *recovery)
 		spool->env->disk->list(spool->env->world, spool->dir_fd, list_entry_file, &listing);
 	if (listing.error != OK)
 		return listing.error;
-	spool->next_segment = number_after(&recovery->segments);
-	spool->next_journal = number_after(&recovery->journals);
+	spool->next_segment = recovery->next_number[LOGFILE_SEGMENT];
+	spool->next_journal = recovery->next_number[LOGFILE_JOURNAL];
 	return error_from_errno(-listed);
 }
 
@@ -394,6 +397,7 @@ recover_all(struct recovery *recovery)
 	settle_messages(recovery);
 	settle_segments(recovery);
 	remove_unused(recovery);
+	recover_journal_spare(recovery);
 	error = journal_start(recovery->spool);
 	if (error == OK)
 		remove_superseded(recovery);
@@ -466,7 +470,7 @@ visit_messages(struct recovery *recovery)
 enum error
 spool_recover(struct spool *spool, const struct spool_visitor *visitor)
 {
-	struct recovery recovery = {.spool = spool, .visitor = visitor};
+	struct recovery recovery = {.spool = spool, .visitor = visitor, .next_number = {1, 1}};
 
 	enum error error = recover_all(&recovery);
 	memory_put(spool->env->memory, recovery.segments.numbers);

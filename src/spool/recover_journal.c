@@ -88,7 +88,7 @@ apply_segment(struct replay *replay, uint32_t type, struct slice payload)
 	if (error != OK)
 		return error;
 	spool_see_id(spool, record.id_floor);
-	if (record.number >= spool->next_segment && record.number < UINT32_MAX)
+	if (record.number >= spool->next_segment && record.number < LOGFILE_NUMBER_END)
 		spool->next_segment = record.number + 1;
 	if (type == RECORD_SEGMENT_OPEN)
 		return apply_open(replay, &record);
@@ -309,4 +309,25 @@ recover_journal(struct recovery *recovery)
 	if (!recovery->journal_found)
 		return OK;
 	return replay_journal(recovery, number);
+}
+
+/*
+ * So that a start on a full disk has a journal to go on in. It is as good as new only if all of it
+ * is zeros: a power cut may bring the name back from one that was in the making.
+ */
+void
+recover_journal_spare(struct recovery *recovery)
+{
+	struct spool *spool = recovery->spool;
+	struct env *env = spool->env;
+	struct spare spare = {.size = spool->options.journal_bytes, .flushed = true, .ready = true};
+
+	enum error error =
+		logfile_open_zeros(env, spool->dir_fd, JOURNAL_READY, spare.size, &spare.fd);
+	if (error != OK && error != ERROR_NOT_FOUND)
+		env->disk->unlinkat(env->world, spool->dir_fd, JOURNAL_READY, 0);
+	if (error != OK)
+		return;
+	spare.filled = spare.size;
+	spool->journal_spare = spare;
 }

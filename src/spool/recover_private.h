@@ -16,6 +16,7 @@ struct recovery {
 	const struct spool_visitor *visitor;
 	struct number_list segments; /* files that are there */
 	struct number_list journals;
+	uint32_t next_number[2];  /* by enum logfile_kind: above all names, whatever bears them */
 	struct number_list freed; /* segments that the journal calls free */
 	bool journal_found;
 	bool state_lost; /* parts of the state are missing: every segment is read from its start */
@@ -44,6 +45,9 @@ MUST_CHECK enum error recovery_open(
 
 /* Finds the newest whole journal and fills index and segments from it. */
 MUST_CHECK enum error recover_journal(struct recovery *recovery);
+
+/* Takes over a journal that was pre-written and never used, if there is one. */
+void recover_journal_spare(struct recovery *recovery);
 
 /* Numbers of entries in the order of two keys. */
 struct ordered_entry {

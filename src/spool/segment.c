@@ -86,7 +86,7 @@ segment_plan(struct spool *spool, uint64_t batch_bytes)
 	if (active_has_room(spool, batch_bytes))
 		return OK;
 	segment_seal(spool);
-	if (spool->spare_count == 0 && spool->next_segment == UINT32_MAX)
+	if (spool->spare_count == 0 && spool->next_segment >= LOGFILE_NUMBER_END)
 		return ERROR_NO_SPACE;
 	*active = (struct active){.state = ACTIVE_PLANNED, .fd = NO_FD};
 	active->header = (struct logfile_header){

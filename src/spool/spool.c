@@ -67,7 +67,7 @@ static enum error
 spares_begin(struct spool *spool)
 {
 	if (spool->spare_count >= spool->options.spare_segments ||
-		spool->next_segment == UINT32_MAX)
+		spool->next_segment >= LOGFILE_NUMBER_END)
 		return OK;
 	enum error error = spare_begin(
 		spool, LOGFILE_SEGMENT, spool->next_segment, &spool->spares[spool->spare_count]);
@@ -453,10 +453,26 @@ spool_room_bytes(const struct spool *spool)
 	return room;
 }
 
-/* The first spare that is not ready, begun if need be; NULL: all are, or none can be made now. */
+static void
+journal_spare_begin(struct spool *spool)
+{
+	if (spool->journal_spare.fd != NO_FD || spool->next_journal >= LOGFILE_NUMBER_END)
+		return;
+	enum error error =
+		spare_begin(spool, LOGFILE_JOURNAL, spool->next_journal, &spool->journal_spare);
+	if (error == OK || error == ERROR_EXISTS)
+		spool->next_journal++;
+}
+
+/* The first spare that is not ready, the journal's before all: without it a full disk can't be
+ * emptied (W6). Begun if need be; NULL: all are, or none can be made now. */
 static struct spare *
 next_spare(struct spool *spool, enum logfile_kind *ret_kind)
 {
+	*ret_kind = LOGFILE_JOURNAL;
+	journal_spare_begin(spool);
+	if (spool->journal_spare.fd != NO_FD && !spare_is_ready(&spool->journal_spare))
+		return &spool->journal_spare;
 	*ret_kind = LOGFILE_SEGMENT;
 	for (uint32_t i = 0; i < spool->options.spare_segments; i++) {
 		if (i == spool->spare_count && spares_begin(spool) != OK)
@@ -464,14 +480,7 @@ next_spare(struct spool *spool, enum logfile_kind *ret_kind)
 		if (i < spool->spare_count && !spare_is_ready(&spool->spares[i]))
 			return &spool->spares[i];
 	}
-	*ret_kind = LOGFILE_JOURNAL;
-	if (spool->journal_spare.fd == NO_FD && spool->next_journal < UINT32_MAX &&
-		spare_begin(spool, LOGFILE_JOURNAL, spool->next_journal, &spool->journal_spare) ==
-			OK)
-		spool->next_journal++;
-	if (spool->journal_spare.fd == NO_FD || spare_is_ready(&spool->journal_spare))
-		return NULL;
-	return &spool->journal_spare;
+	return NULL;
 }
 
 /* What can't be filled (the disk is full) gives its space back. */
@@ -504,6 +513,8 @@ spool_prepare(struct spool *spool)
 	pace(spool, now, spare->filled - before);
 	if (error == OK && spare->filled == spare->size)
 		error = spare_finish(spool, spare);
+	if (error == OK && kind == LOGFILE_JOURNAL && spare_is_ready(spare))
+		error = journal_spare_keep(spool);
 	if (error == OK)
 		return true;
 	spare_give_up(spool, kind, spare);

@@ -781,6 +781,81 @@ START_TEST(a_read_error_is_not_damage)
 }
 END_TEST
 
+static void
+plant(struct fixture *f, const char *name, mode_t type)
+{
+	if (type == S_IFIFO)
+		ck_assert_int_eq(mkfifoat(f->dir_fd, name, 0600), 0);
+	else if (type == S_IFLNK)
+		ck_assert_int_eq(symlinkat("lock", f->dir_fd, name), 0);
+	else if (type == S_IFDIR)
+		ck_assert_int_eq(mkdirat(f->dir_fd, name, 0700), 0);
+	else
+		write_file(f, name, "VJRN nothing", 12);
+}
+
+static const struct {
+	const char *name;
+	mode_t type;
+} strange[] = {
+	{"segment-00000101", S_IFIFO},
+	{"journal-00000101", S_IFIFO},
+	{"segment-00000102", S_IFLNK},
+	{"journal-00000102", S_IFLNK},
+	{"segment-00000103", S_IFDIR},
+	{"journal-00000103", S_IFDIR},
+	{"segment-ffffffff", S_IFREG},
+	{"journal-ffffffff", S_IFREG},
+	{"segment-fff00000", S_IFDIR},
+	{"journal-fff00000", S_IFIFO},
+};
+#define STRANGE (sizeof strange / sizeof *strange)
+
+/* Whoever puts them there: they neither hold up nor end a start, stop no mail, and stay. */
+START_TEST(strange_files_are_left_alone)
+{
+	struct fixture f;
+	struct stat file;
+
+	fixture_init(&f);
+	fixture_open(&f);
+	struct added first = put(&f, 1, 10);
+	for (size_t i = 0; i < STRANGE; i++)
+		plant(&f, strange[i].name, strange[i].type);
+	for (uint64_t round = 0; round < 3; round++) {
+		fixture_open(&f);
+		ck_assert_uint_eq(f.seen->damage, STRANGE);
+		ck_assert_uint_eq(f.seen->count, 1 + round);
+		check_first_whole(&f, 1);
+		put(&f, 2 + round, 700000);
+		while (spool_prepare(f.spool))
+			continue;
+	}
+	for (size_t i = 0; i < STRANGE; i++) {
+		ck_assert_int_eq(fstatat(f.dir_fd, strange[i].name, &file, AT_SYMLINK_NOFOLLOW), 0);
+		ck_assert_uint_eq(file.st_mode & S_IFMT, strange[i].type);
+		ck_assert_int_eq(unlinkat(f.dir_fd, strange[i].name,
+					 strange[i].type == S_IFDIR ? AT_REMOVEDIR : 0),
+			0);
+	}
+	/* In the place of a segment they are one that can't be read. */
+	char name[LOGFILE_NAME_BYTES];
+	logfile_name(LOGFILE_SEGMENT, first.message.segment, name);
+	spool_close(&f.spool);
+	ck_assert_int_eq(renameat(f.dir_fd, name, f.dir_fd, "away"), 0);
+	plant(&f, name, S_IFIFO);
+	fixture_open(&f);
+	ck_assert_uint_ge(f.seen->damage, 1);
+	ck_assert_ptr_null(find_seen(&f, 1));
+	ck_assert_ptr_nonnull(find_seen(&f, 4));
+	ck_assert_int_eq(renameat(f.dir_fd, "away", f.dir_fd, name), 0);
+	fixture_open(&f);
+	ck_assert_uint_eq(f.seen->damage, 0);
+	check_first_whole(&f, 4);
+	fixture_done(&f);
+}
+END_TEST
+
 /* The first 64 octets keep their form in every version: those of others are refused by name, and
  * nothing is changed. */
 START_TEST(other_versions_are_refused)
@@ -825,4 +900,5 @@ UNIT_MAIN("spool/damage", torn_tails_are_dropped, lost_sectors_of_the_last_batch
 	older_segments_have_no_torn_tails, results_wait_for_a_segment_that_is_away,
 	planted_batches_are_never_taken_up, torn_journal_batches_are_dropped,
 	an_incomplete_new_journal_is_passed_over, a_lost_journal_loses_no_mail,
-	a_straggler_is_no_damage, a_read_error_is_not_damage, other_versions_are_refused)
+	a_straggler_is_no_damage, strange_files_are_left_alone, a_read_error_is_not_damage,
+	other_versions_are_refused)

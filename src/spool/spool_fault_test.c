@@ -57,7 +57,7 @@ faulty_openat(void *world, int dir_fd, const char *path, int flags, mode_t mode)
 {
 	struct faults *faults = world;
 
-	if (faults->full && (flags & O_CREAT))
+	if (faults->full && (flags & O_EXCL))
 		return -ENOSPC;
 	if (fault_plain(faults))
 		return fault_errno(faults);
@@ -465,6 +465,48 @@ START_TEST(a_full_disk_refuses_mail_and_takes_results)
 }
 END_TEST
 
+/* A journal was kept ready: the queue is listed and works, and what it finishes makes room. */
+START_TEST(a_restart_on_a_full_disk_goes_on)
+{
+	struct fixture f;
+	struct faults faults;
+	struct added a, b;
+
+	faulty_init(&f, &faults);
+	fixture_open(&f);
+	a = put(&f, 1, 500000);
+	put(&f, 2, 10);
+	for (int round = 0; round < 3; round++) {
+		while (spool_prepare(f.spool))
+			continue;
+		faults.full = true;
+		fixture_open(&f);
+		ck_assert_uint_eq(f.seen->damage, 0);
+		ck_assert_uint_eq(f.seen->count, round == 2 ? 1 : 2);
+		ck_assert_uint_eq(count_files(&f).journals, 1);
+		ck_assert_uint_eq(count_files(&f).others, 1);
+		if (round == 0)
+			add_result(&f, &a.message, SPOOL_DEFERRED, 3, 4);
+		if (round == 1)
+			add_result(&f, &a.message, SPOOL_DONE, 0, 0);
+		commit_ok(&f);
+		struct spool_commit answer = add_and_commit(&f, 3, 700000, &b);
+		ck_assert_int_eq(answer.messages, ERROR_NO_SPACE);
+		faults.full = false;
+		f.spool->retry_space_at = f.spool->retry_fill_at = 0;
+	}
+	/* Without one it says so, and the next start is as good as any. */
+	faults.full = true;
+	ck_assert_int_eq(fixture_try_open(&f), ERROR_NO_SPACE);
+	faults.full = false;
+	fixture_open(&f);
+	ck_assert_uint_eq(f.seen->count, 1);
+	put(&f, 4, 700000);
+	f.env.disk = faults.disk;
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(two_failed_flushes_leave_the_outcome_open)
 {
 	struct fixture f;
@@ -555,6 +597,7 @@ main(void)
 	tcase_add_loop_test(loops, every_call_may_fail, 0, FAULT_MODES);
 	tcase_add_loop_test(loops, every_call_may_be_the_last, 0, FAULT_MODES);
 	tcase_add_test(others, a_full_disk_refuses_mail_and_takes_results);
+	tcase_add_test(others, a_restart_on_a_full_disk_goes_on);
 	tcase_add_test(others, two_failed_flushes_leave_the_outcome_open);
 	tcase_add_test(others, memory_may_run_out);
 	suite_add_tcase(suite, loops);

@@ -42,7 +42,11 @@ struct spare {
 	uint64_t filled;
 	uint64_t size;
 	bool flushed;
+	bool ready; /* a journal under JOURNAL_READY; it gets a number when it is used */
 };
+
+/* Bears this name only once it is flushed: so it may serve whoever finds it (W6). */
+#define JOURNAL_READY "journal-ready"
 
 enum active_state { ACTIVE_NONE, ACTIVE_PLANNED, ACTIVE_STARTED };
 
@@ -127,6 +131,8 @@ journal_add_segment(struct spool *spool, uint32_t type, const struct segment *se
 MUST_CHECK enum error journal_flush(struct spool *spool);
 /* A new journal with the whole state: nothing is pending afterwards. */
 MUST_CHECK enum error journal_start(struct spool *spool);
+/* The pre-written journal gets the name under which the next start finds it. */
+MUST_CHECK enum error journal_spare_keep(struct spool *spool);
 void journal_close(struct spool *spool);
 
 /* The end of a journal's state. */

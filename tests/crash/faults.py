@@ -122,7 +122,7 @@ FAULTS = [
 		spares_drop(spool);
 """, """	if (error == ERROR_COUNT)
 		spares_drop(spool);
-""")]),
+""")], ('--seed', '22')),
     Fault('recovery relies on what is not flushed', 'spool', [
         ('src/spool/recover_segments.c', 'if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)', 'if (error == OK && !walk.reader.env)')]),
     Fault('old journal removed before the new one is flushed', 'spool', [('src/spool/recover.c', """	error = journal_start(recovery->spool);
