@@ -20,8 +20,8 @@ struct command {
 static int
 run_session(int argc, char **argv)
 {
-	(void)argc, (void)argv;
-	return child_main(&role_session);
+	(void)argc;
+	return child_main(argv[0]);
 }
 
 /* In the order in which help shows them. */

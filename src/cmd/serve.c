@@ -34,8 +34,10 @@ find_private_program(const char *own, const char *name, char ret_path[PATH_MAX])
 int
 serve_exec(const char *conf_file)
 {
-	char own[PATH_MAX], core[PATH_MAX], lookup[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
+	char paths[PROGRAM_COUNT][PATH_MAX];
+	char *own = paths[PROGRAM_VEREDUS];
+	const char *arguments[2 + PROGRAM_COUNT + 1] = {"veredus-root", conf_file};
+	ssize_t len = readlink("/proc/self/exe", own, PATH_MAX - 1);
 
 	if (len < 0) {
 		fprintf(stderr, "veredus: can't find the own program through /proc: %s\n",
@@ -43,17 +45,19 @@ serve_exec(const char *conf_file)
 		return EX_OSERR;
 	}
 	own[len] = 0;
-	if (!find_private_program(own, program_name(PROGRAM_CORE), core) ||
-		!find_private_program(own, program_name(PROGRAM_LOOKUP), lookup)) {
+	for (enum program program = 0; program < PROGRAM_COUNT; program++) {
+		arguments[2 + program] = paths[program];
+		if (program == PROGRAM_VEREDUS ||
+			find_private_program(own, program_name(program), paths[program]))
+			continue;
 		fprintf(stderr,
-			"veredus: %s and %s are neither beside %s nor in %s: the installation is "
+			"veredus: %s is neither beside %s nor in %s: the installation is "
 			"incomplete\n",
-			program_name(PROGRAM_CORE), program_name(PROGRAM_LOOKUP), own,
-			VEREDUS_LIBEXEC);
+			program_name(program), own, VEREDUS_LIBEXEC);
 		return EX_OSFILE;
 	}
-	execl(core, "veredus-root", conf_file, core, own, lookup, (char *)NULL);
-	fprintf(stderr, "veredus: can't start %s: %s\n", core, strerror(errno));
+	execv(paths[PROGRAM_CORE], (char *const *)(uintptr_t)arguments);
+	fprintf(stderr, "veredus: can't start %s: %s\n", paths[PROGRAM_CORE], strerror(errno));
 	return EX_OSERR;
 }
 

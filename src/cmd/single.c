@@ -37,21 +37,6 @@ struct single_child {
 	struct child_task task;
 };
 
-static const struct role_functions *
-functions_of(enum role role)
-{
-	static const struct role_functions *const functions[ROLE_COUNT] = {
-		[ROLE_SESSION] = &role_session,
-		[ROLE_QUEUE] = &role_queue,
-		[ROLE_DELIVER] = &role_deliver,
-		[ROLE_LOOKUP] = &role_lookup,
-		[ROLE_ADMIN] = &role_admin,
-		[ROLE_LOG] = &role_log,
-	};
-
-	return functions[role];
-}
-
 static void
 child_task_run(void *arg)
 {
@@ -78,7 +63,7 @@ start_task(
 	child->child = root_child;
 	env_init_linux(&child->task.env);
 	child->task.env.loop = single->env.loop;
-	child->task.functions = functions_of(root_child_role(root_child));
+	child->task.functions = process_functions_of(root_child_role(root_child));
 	child->task.root_fd = child_fd;
 	task_group_init(&child->group, single->env.loop);
 	if (task_start(&child->group, role_name(root_child_role(root_child)), child_task_run,

@@ -128,11 +128,9 @@
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */
 #define IPC_FDS_OPTIONAL 0x80u
-#define IPC_CHILDREN                                                              \
-	(ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | \
-		ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_LOG))
-#define IPC_ASKERS    (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
-#define IPC_ANSWERERS (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
+#define IPC_CHILDREN     ROLES_CHILDREN
+#define IPC_ASKERS       (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
+#define IPC_ANSWERERS    (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
 #define IPC_MESSAGES(M)                                                                           \
 	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 4)                                     \
 	M(PEER, peer, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 1)                                       \

@@ -1,8 +1,8 @@
 /* Names of the roles, as process names, logs and the rights table show them. */
 #include "ipc/role.h"
 
-static const char *const names[ROLE_COUNT] = {
-	"root", "session", "queue", "deliver", "lookup", "admin", "log", "tool"};
+#define ROLE_NAME(ROLE, name) #name,
+static const char *const names[ROLE_COUNT] = {ROLES(ROLE_NAME)};
 
 const char *
 role_name(enum role role)

@@ -5,19 +5,25 @@
 
 #include "base/slice.h"
 
-enum role {
-	ROLE_ROOT,
-	ROLE_SESSION,
-	ROLE_QUEUE,
-	ROLE_DELIVER,
-	ROLE_LOOKUP,
-	ROLE_ADMIN,
-	ROLE_LOG,
-	ROLE_TOOL, /* a person's command on the control socket */
-	ROLE_COUNT
-};
+/* R(ROLE, name): enum, names, and the functions of proc/child.h follow from this list. */
+#define ROLES(R)            \
+	R(ROOT, root)       \
+	R(SESSION, session) \
+	R(QUEUE, queue)     \
+	R(DELIVER, deliver) \
+	R(LOOKUP, lookup)   \
+	R(ADMIN, admin)     \
+	R(LOG, log)         \
+	R(TOOL, tool) /* a person's command on the control socket: no process of the server */
+
+#define ROLE_VALUE(ROLE, name) ROLE_##ROLE,
+enum role { ROLES(ROLE_VALUE) ROLE_COUNT };
+#undef ROLE_VALUE
 
 #define ROLE_BIT(role) (1u << (role))
+
+/* All that root starts. */
+#define ROLES_CHILDREN (ROLE_BIT(ROLE_COUNT) - 1 - ROLE_BIT(ROLE_ROOT) - ROLE_BIT(ROLE_TOOL))
 
 /* "session"; never NULL. */
 const char *role_name(enum role role);

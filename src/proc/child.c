@@ -313,9 +313,24 @@ child_run(void *arg)
 	child_done(child);
 }
 
-int
-child_main(const struct role_functions *functions)
+static const struct role_functions *
+functions_by_name(const char *path)
 {
+	struct slice name = slice_text(path);
+	enum role role;
+
+	while (slice_find(name, 0, '/') >= 0)
+		name = slice_from(name, (size_t)slice_find(name, 0, '/') + 1);
+	if (!slice_has_prefix(name, SLICE(CHILD_NAME_PREFIX)) ||
+		!role_parse(slice_from(name, sizeof CHILD_NAME_PREFIX - 1), &role))
+		return NULL;
+	return process_functions_of(role);
+}
+
+int
+child_main(const char *name)
+{
+	const struct role_functions *functions = functions_by_name(name);
 	struct child_task task = {.functions = functions,
 		.root_fd = CHILD_ROOT_FD,
 		.sandboxed = true,
@@ -323,9 +338,8 @@ child_main(const struct role_functions *functions)
 	struct loop_options options = {.watchdog_us = LOOP_WATCHDOG_US};
 	struct task_group group;
 
-	if (fcntl(CHILD_ROOT_FD, F_GETFD) < 0) {
-		fprintf(stderr, "veredus-%s is started by veredus serve, not by hand\n",
-			role_name(functions->role));
+	if (!functions || fcntl(CHILD_ROOT_FD, F_GETFD) < 0) {
+		fprintf(stderr, "%s is started by `veredus serve`, not by hand\n", name);
 		return EX_USAGE;
 	}
 	umask(077);

@@ -9,7 +9,8 @@
 #include "ipc/channel.h"
 #include "proc/sandbox.h"
 
-#define CHILD_ROOT_FD 3 /* where a started process finds its channel to root */
+#define CHILD_NAME_PREFIX "veredus-" /* of processes: the role follows */
+#define CHILD_ROOT_FD     3          /* where a started process finds its channel to root */
 
 /* What a role gets to know of itself. */
 struct role_context {
@@ -42,11 +43,16 @@ struct role_functions {
 /* Asks root to end this process in good order and to start another. */
 void child_ask_end(const struct role_context *context);
 
-extern const struct role_functions role_session, role_queue, role_deliver, role_lookup, role_admin,
-	role_log;
+/* Weak: each program has only those that it is built with, so that no process maps another's
+ * libraries. */
+#define ROLE_DECLARATION(ROLE, name) \
+	extern const struct role_functions role_##name __attribute__((weak));
+ROLES(ROLE_DECLARATION)
+#undef ROLE_DECLARATION
 
-/* main() of every program for a role: never returns before the process' end. */
-int child_main(const struct role_functions *functions);
+/* main() of every program for the roles it is built with, by the name it is started under
+ * ("veredus-queue"): never returns before the process' end. EX_USAGE when it is none of them. */
+int child_main(const char *name);
 
 /* A role as a task of the caller's loop, on a channel to root (veredus-single). The environment is
  * the role's own. */

@@ -3,8 +3,11 @@
  * tests run with these filters on, so a call that is missing here kills a test.
  */
 #include "proc/rights.h"
+#include "proc/child.h"
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define SESSION_GRACE_US (5 * US_PER_S)
+#define QUEUE_GRACE_US   (10 * US_PER_S)
+#define COUNT(array)     (sizeof(array) / sizeof *(array))
 
 static const char *const common_calls[] = {
 	/* waiting and talking to the other processes */
@@ -140,38 +143,129 @@ static const char *const log_calls[] = {
 	NULL,
 };
 
+static bool
+has_accounts(const struct conf *conf)
+{
+	bool has = false;
+
+	for (size_t i = 0; i < conf->domain_count; i++)
+		has |= conf->domains[i].accounts != CONF_ACCOUNTS_ANY;
+	return has;
+}
+
 static const struct process_rights table[] = {
-	{ROLE_ROOT, PROGRAM_CORE, RUN_AS_CALLER, ONE, false, FOLDER_NONE, "-",
-		ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) |
-			ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_LOG),
-		NULL, false, false,
-		"binds ports, opens folders, starts and restarts the others, hands the "
-		"configuration out",
-		"read a byte from outside"},
-	{ROLE_LOG, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_NONE, "-", ROLE_BIT(ROLE_ROOT),
-		log_calls, true, false, "writes the log and what is announced on standard output",
-		"open a file, touch the network, the spool or a mailbox"},
-	{ROLE_QUEUE, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_WRITE, "the spool",
-		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) |
-			ROLE_BIT(ROLE_ADMIN),
-		queue_calls, true, false, "stores, schedules and hands out messages",
-		"touch the network or a mailbox"},
-	{ROLE_DELIVER, PROGRAM_CORE, RUN_AS_OWNER, ONE_AN_OWNER, true, FOLDER_WRITE,
-		"the mailboxes of its owner", ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE),
-		deliver_calls, true, false, "puts messages into Maildirs",
-		"touch the network or write the spool"},
-	{ROLE_LOOKUP, PROGRAM_LOOKUP, RUN_AS_USER, ONE, false, FOLDER_READ,
-		"those of the account files, /etc", ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_SESSION),
-		lookup_calls, true, true, "reads account files and makes snapshots of the names",
-		"touch the network, the spool or a mailbox, write a file"},
-	{ROLE_ADMIN, PROGRAM_CORE, RUN_AS_USER, ONE, true, FOLDER_NONE, "-",
-		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_TOOL), admin_calls, true,
-		false, "answers on the control socket", "open a file, read mail content"},
-	{ROLE_SESSION, PROGRAM_VEREDUS, RUN_AS_USER, ONE_A_CORE, true, FOLDER_NONE, "-",
-		ROLE_BIT(ROLE_ROOT) | ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP), session_calls,
-		true, false, "speaks SMTP with strangers",
-		"open a file, make a connection, hold a descriptor of the spool"},
+	{
+		.role = ROLE_ROOT,
+		.program = PROGRAM_CORE,
+		.run_as = RUN_AS_CALLER,
+		.how_many = ONE,
+		.reads = CONF_READER_ROOT,
+		.does = "binds ports, opens folders, starts and restarts the others, hands the "
+			"configuration out",
+		.may_not = "read a byte from outside",
+	},
+	{
+		.role = ROLE_LOG,
+		.program = PROGRAM_CORE,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.chroot = true,
+		.stage = STAGE_LOG,
+		.awaited = true,
+		.reads = CONF_READER_LOG,
+		.system_calls = log_calls,
+		.filtered = true,
+		.does = "writes the log and what is announced on standard output",
+		.may_not = "open a file, touch the network, the spool or a mailbox",
+	},
+	{
+		.role = ROLE_QUEUE,
+		.program = PROGRAM_CORE,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.chroot = true,
+		.folders = FOLDER_WRITE,
+		.folder_names = "the spool",
+		.stage = STAGE_STORE,
+		.grace_us = QUEUE_GRACE_US,
+		.reads = CONF_READER_QUEUE,
+		.links = {{ROLE_DELIVER, LINK_CHANNEL}},
+		.ends = ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_ADMIN),
+		.system_calls = queue_calls,
+		.filtered = true,
+		.does = "stores, schedules and hands out messages",
+		.may_not = "touch the network or a mailbox",
+	},
+	{
+		.role = ROLE_DELIVER,
+		.program = PROGRAM_CORE,
+		.run_as = RUN_AS_OWNER,
+		.how_many = ONE_AN_OWNER,
+		.chroot = true,
+		.folders = FOLDER_WRITE,
+		.folder_names = "the mailboxes of its owner",
+		.stage = STAGE_SERVE,
+		.reads = CONF_READER_DELIVER,
+		.system_calls = deliver_calls,
+		.filtered = true,
+		.does = "puts messages into Maildirs",
+		.may_not = "touch the network or write the spool",
+	},
+	{
+		.role = ROLE_LOOKUP,
+		.program = PROGRAM_LOOKUP,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.folders = FOLDER_READ,
+		.folder_names = "those of the account files, /etc",
+		.stage = STAGE_SERVE,
+		.awaited = true,
+		.reads = CONF_READER_LOOKUP,
+		.is_used = has_accounts,
+		.links = {{ROLE_SESSION, LINK_CHANNEL}},
+		.ends = ROLE_BIT(ROLE_SESSION),
+		.system_calls = lookup_calls,
+		.filtered = true,
+		.refuses = true,
+		.does = "reads account files and makes snapshots of the names",
+		.may_not = "touch the network, the spool or a mailbox, write a file",
+	},
+	{
+		.role = ROLE_ADMIN,
+		.program = PROGRAM_CORE,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.chroot = true,
+		.stage = STAGE_SERVE,
+		.reads = CONF_READER_ADMIN,
+		.links = {{ROLE_QUEUE, LINK_CHANNEL}, {ROLE_TOOL, LINK_CONTROL}},
+		.system_calls = admin_calls,
+		.filtered = true,
+		.does = "answers on the control socket",
+		.may_not = "open a file, read mail content",
+	},
+	{
+		.role = ROLE_SESSION,
+		.program = PROGRAM_VEREDUS,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE_A_CORE,
+		.chroot = true,
+		.stage = STAGE_ACCEPT,
+		.grace_us = SESSION_GRACE_US,
+		.reads = CONF_READER_SESSION,
+		.links = {{ROLE_QUEUE, LINK_RING}},
+		.system_calls = session_calls,
+		.filtered = true,
+		.does = "speaks SMTP with strangers",
+		.may_not = "open a file, make a connection, hold a descriptor of the spool",
+	},
 };
+
+const struct process_rights *
+process_rights_at(size_t index)
+{
+	return index < COUNT(table) ? &table[index] : NULL;
+}
 
 const struct process_rights *
 process_rights_of(enum role role)
@@ -182,21 +276,46 @@ process_rights_of(enum role role)
 	return NULL;
 }
 
+const struct role_link *
+process_link(enum role from, enum role with)
+{
+	const struct process_rights *row = process_rights_of(from);
+
+	for (size_t i = 0; row && i < ROLE_LINKS_MAX && row->links[i].with != ROLE_ROOT; i++)
+		if (row->links[i].with == with)
+			return &row->links[i];
+	return NULL;
+}
+
+unsigned
+process_peers(enum role role)
+{
+	unsigned peers = role == ROLE_ROOT   ? ROLES_CHILDREN
+			 : role == ROLE_TOOL ? 0
+					     : ROLE_BIT(ROLE_ROOT);
+
+	for (enum role other = 0; other < ROLE_COUNT; other++)
+		if (process_link(role, other) || process_link(other, role))
+			peers |= ROLE_BIT(other);
+	return peers;
+}
+
+const struct role_functions *
+process_functions_of(enum role role)
+{
+#define ROLE_FUNCTIONS(ROLE, name) [ROLE_##ROLE] = &role_##name,
+	static const struct role_functions *const functions[ROLE_COUNT] = {ROLES(ROLE_FUNCTIONS)};
+#undef ROLE_FUNCTIONS
+
+	return functions[role];
+}
+
 unsigned
 process_conf_readers(enum role role)
 {
-	static const unsigned readers[ROLE_COUNT] = {
-		[ROLE_ROOT] = CONF_READER_ROOT,
-		[ROLE_SESSION] = CONF_READER_SESSION,
-		[ROLE_QUEUE] = CONF_READER_QUEUE,
-		[ROLE_DELIVER] = CONF_READER_DELIVER,
-		[ROLE_LOOKUP] = CONF_READER_LOOKUP,
-		[ROLE_ADMIN] = CONF_READER_ADMIN,
-		[ROLE_LOG] = CONF_READER_LOG,
-		[ROLE_TOOL] = CONF_READER_TOOL,
-	};
+	const struct process_rights *row = process_rights_of(role);
 
-	return readers[role];
+	return row ? row->reads : CONF_READER_TOOL;
 }
 
 const char *const *
@@ -208,9 +327,9 @@ process_common_system_calls(void)
 const char *
 program_name(enum program program)
 {
-	static const char *const names[] = {[PROGRAM_CORE] = "veredus-core",
-		[PROGRAM_VEREDUS] = "veredus",
-		[PROGRAM_LOOKUP] = "veredus-lookup"};
+#define PROGRAM_NAME(PROGRAM, name) [PROGRAM_##PROGRAM] = name,
+	static const char *const names[] = {PROGRAMS(PROGRAM_NAME)};
+#undef PROGRAM_NAME
 
 	return names[program];
 }
@@ -273,7 +392,7 @@ print_row(struct buffer *buffer, const struct process_rights *row)
 	bool first = true;
 
 	buffer_printf(buffer, "%s (%s, %s)\n", role_name(row->role), program_name(row->program),
-		how_many_text(row->how_many));
+		row->is_used ? "1, if the configuration needs it" : how_many_text(row->how_many));
 	buffer_printf(buffer, "    does          %s\n", row->does);
 	buffer_printf(buffer, "    may not       %s\n", row->may_not);
 	buffer_printf(buffer, "    runs as       %s%s%s\n", run_as_text(row->run_as),
@@ -284,7 +403,7 @@ print_row(struct buffer *buffer, const struct process_rights *row)
 	buffer_printf(buffer, "    folders       %s%s%s\n", access_text(row->folders),
 		row->folders ? ": " : "", row->folders ? row->folder_names : "");
 	buffer_append_text(buffer, "    talks to      ");
-	append_peers(buffer, row->peers, "");
+	append_peers(buffer, process_peers(row->role), "");
 	buffer_append_text(buffer, "\n    system calls  ");
 	if (row->filtered) {
 		buffer_append_text(buffer, "the common ones and ");
@@ -309,7 +428,7 @@ print_row_json(struct buffer *buffer, const struct process_rights *row)
 		run_as_text(row->run_as), row->chroot ? "true" : "false",
 		access_text(row->folders));
 	buffer_append_text(buffer, ",\"peers\":[");
-	append_peers(buffer, row->peers, "\"");
+	append_peers(buffer, process_peers(row->role), "\"");
 	buffer_printf(buffer, "],\"others\":\"%s\"",
 		!row->filtered ? "allowed"
 		: row->refuses ? "refused"

@@ -1,7 +1,7 @@
 /*
- * The one table of processes: for each role which program it is, how many, as whom, with which
- * peers, folders and system calls. What stands here is what root starts and what the kernel
- * enforces; docs/threat-model.md explains why.
+ * The one table of processes, a row a role: which program it is, how many, when it starts, as whom,
+ * with whom it is connected, what it may see and call. What stands here is what root starts and
+ * connects and what the kernel enforces; docs/threat-model.md explains why.
  */
 #ifndef PROC_RIGHTS_H
 #define PROC_RIGHTS_H
@@ -10,7 +10,16 @@
 #include "conf/conf.h"
 #include "ipc/role.h"
 
-enum program { PROGRAM_CORE, PROGRAM_VEREDUS, PROGRAM_LOOKUP };
+/* P(PROGRAM, name). All but the public `veredus` are private: beside it in a build folder, or in
+ * libexec. */
+#define PROGRAMS(P)             \
+	P(CORE, "veredus-core") \
+	P(VEREDUS, "veredus")   \
+	P(LOOKUP, "veredus-lookup")
+
+#define PROGRAM_VALUE(PROGRAM, name) PROGRAM_##PROGRAM,
+enum program { PROGRAMS(PROGRAM_VALUE) PROGRAM_COUNT };
+#undef PROGRAM_VALUE
 
 enum run_as {
 	RUN_AS_CALLER, /* root itself: as root where it must bind ports and become others, else as
@@ -20,6 +29,27 @@ enum run_as {
 };
 
 enum how_many { ONE, ONE_A_CORE, ONE_AN_OWNER };
+
+/*
+ * When a role starts: each stage after the one before (what keeps mail before what takes it). They
+ * end in another order, for what is under way needs the others to be finished: what accepts, what
+ * stores, what serves, the log.
+ */
+enum stage { STAGE_LOG, STAGE_STORE, STAGE_SERVE, STAGE_ACCEPT, STAGES };
+
+enum link_kind {
+	LINK_CHANNEL, /* messages, in both directions */
+	LINK_RING,    /* and a ring of mail: from this role, a session, to a queue */
+	LINK_CALL,    /* this role asks (ipc/caller.h), the other answers */
+	LINK_CONTROL, /* not root's making: whoever connects to this role's socket */
+};
+
+/* Stands in one of the two rows. The list ends with a link to root, which every role has. */
+struct role_link {
+	enum role with;
+	enum link_kind kind;
+};
+#define ROLE_LINKS_MAX 8
 
 enum folder_access {
 	FOLDER_NONE,
@@ -34,8 +64,15 @@ struct process_rights {
 	enum how_many how_many;
 	bool chroot; /* an empty folder that is removed already; as root only */
 	enum folder_access folders;
-	const char *folder_names;        /* for people */
-	unsigned peers;                  /* ROLE_BITs */
+	const char *folder_names; /* for people */
+	enum stage stage;
+	bool awaited;     /* the next stage starts when it is ready */
+	int64_t grace_us; /* to finish what is under way, when it is told to stop */
+	unsigned reads;   /* its part of the configuration: bits of enum conf_reader */
+	/* NULL: it is always there. Else it is started only if the configuration needs it. */
+	bool (*is_used)(const struct conf *conf);
+	struct role_link links[ROLE_LINKS_MAX];
+	unsigned ends; /* ROLE_BITs: whom it may have ended, since it works with them (BROKEN) */
 	const char *const *system_calls; /* besides those of every process; NULL-terminated */
 	bool filtered;                   /* seccomp and Landlock at all */
 	bool refuses; /* a call that is not listed fails with EPERM instead of killing the process
@@ -44,8 +81,22 @@ struct process_rights {
 	const char *may_not;
 };
 
+struct role_functions;
+
 /* NULL for ROLE_TOOL. */
 const struct process_rights *process_rights_of(enum role role);
+
+/* The rows in order; NULL behind the last. */
+const struct process_rights *process_rights_at(size_t index);
+
+/* With whom a role is connected, by its row and by those of the others: ROLE_BITs. */
+unsigned process_peers(enum role role);
+
+/* How two roles are connected, and who has the link in its row; NULL when they are not. */
+const struct role_link *process_link(enum role from, enum role with);
+
+/* What drives the role; NULL in programs that are built without it (src/cmd/meson.build). */
+const struct role_functions *process_functions_of(enum role role);
 
 /* Which part of the configuration the role is given: bits of enum conf_reader. */
 unsigned process_conf_readers(enum role role);

@@ -10,10 +10,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define START_US         (60 * US_PER_S) /* for a recovery of millions of messages, with room */
-#define SESSION_GRACE_US (5 * US_PER_S)
-#define QUEUE_GRACE_US   (10 * US_PER_S)
-#define KILL_AFTER_US    (2 * US_PER_S)
+#define START_US      (60 * US_PER_S) /* for a recovery of millions of messages, with room */
+#define KILL_AFTER_US (2 * US_PER_S)
 
 void
 root_stop(struct root *root)
@@ -22,105 +20,122 @@ root_stop(struct root *root)
 	task_event_signal(&root->changed);
 }
 
+static const struct process_rights *
+row_of(const struct root_child *child)
+{
+	return process_rights_of(child->role);
+}
+
 static void
-start_role(struct root *root, enum role role)
+start_stage(struct root *root, enum stage stage)
 {
 	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
-		if (child->role == role && root_start_child(child) != OK)
+		if (row_of(child)->stage == stage && root_start_child(child) != OK)
 			root->start_failed = true;
 	}
 }
 
-static bool
-role_is_ready(const struct root *root, enum role role)
+/* One that is not ready yet, of this stage; NULL. */
+static const struct root_child *
+find_unready(const struct root *root, enum stage stage, bool awaited_only)
 {
 	list_for_each (link, &root->children) {
 		const struct root_child *child = list_entry(link, struct root_child, link);
-		if (child->role == role && child->restarts && !child->ready)
-			return false;
+		if (row_of(child)->stage == stage && child->restarts && !child->ready &&
+			(row_of(child)->awaited || !awaited_only))
+			return child;
 	}
-	return true;
+	return NULL;
 }
 
 /* May wait. False when the start has failed or was called off. */
 static bool
-await_ready(struct root *root, enum role role)
+await_ready(struct root *root, enum stage stage, bool awaited_only)
 {
 	mono_us deadline = loop_deadline(root->env->loop, START_US);
+	const struct root_child *missing;
 
-	while (!role_is_ready(root, role)) {
+	while ((missing = find_unready(root, stage, awaited_only))) {
 		if (root->start_failed || root->stopping)
 			return false;
 		if (task_event_wait(root->env->loop, &root->changed, deadline) != OK) {
 			log_event(root->env, LOG_ERROR, "start_timed_out",
-				LOG_STRING("role", role_name(role)));
+				LOG_STRING("role", role_name(missing->role)));
 			root->start_failed = true;
 		}
 	}
 	return true;
 }
 
-/* May wait. */
+/* May wait. What only talks to the log and the queue need not wait for the queue's recovery. */
 static bool
 start_all(struct root *root)
 {
-	static const enum role stages[] = {
-		ROLE_LOG, ROLE_QUEUE, ROLE_DELIVER, ROLE_LOOKUP, ROLE_ADMIN, ROLE_SESSION};
-
-	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
-		start_role(root, stages[i]);
-		/* All that starts after the log and the queue only talks to them: no need to wait
-		 * in between. */
-		if ((stages[i] == ROLE_LOG || stages[i] == ROLE_LOOKUP) &&
-			!await_ready(root, stages[i]))
+	for (enum stage stage = 0; stage < STAGES; stage++) {
+		start_stage(root, stage);
+		if (!await_ready(root, stage, true))
 			return false;
 	}
-	for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
-		if (!await_ready(root, stages[i]))
+	for (enum stage stage = 0; stage < STAGES; stage++)
+		if (!await_ready(root, stage, false))
 			return false;
 	return true;
 }
 
 static bool
-role_is_running(const struct root *root, enum role role)
+stage_is_running(const struct root *root, enum stage stage)
 {
 	list_for_each (link, &root->children) {
 		const struct root_child *child = list_entry(link, struct root_child, link);
-		if (child->role == role && child->pid != 0)
+		if (row_of(child)->stage == stage && child->pid != 0)
 			return true;
 	}
 	return false;
 }
 
 static void
-kill_role(struct root *root, enum role role)
+kill_stage(struct root *root, enum stage stage)
 {
 	list_for_each (link, &root->children) {
 		struct root_child *child = list_entry(link, struct root_child, link);
-		if (child->role == role && child->pid != 0)
-			root->options->spawner->kill(root->options->spawner, child);
+		if (row_of(child)->stage != stage || child->pid == 0)
+			continue;
+		log_event(root->env, LOG_WARNING, "process_killed",
+			LOG_STRING("role", role_name(child->role)),
+			LOG_NUMBER("worker", child->worker));
+		root->options->spawner->kill(root->options->spawner, child);
 	}
+}
+
+/* The longest time that one of the stage has to end by itself. */
+static int64_t
+tell_stage_to_stop(struct root *root, enum stage stage)
+{
+	int64_t longest_us = 0;
+
+	list_for_each (link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		int64_t grace_us = row_of(child)->grace_us;
+		if (row_of(child)->stage != stage)
+			continue;
+		root_tell_stop(child, grace_us);
+		longest_us = grace_us > longest_us ? grace_us : longest_us;
+	}
+	return longest_us;
 }
 
 /* May wait. */
 static void
-end_role(struct root *root, enum role role, int64_t grace_us)
+end_stage(struct root *root, enum stage stage)
 {
 	struct loop *loop = root->env->loop;
-	mono_us deadline = loop_deadline(loop, grace_us + KILL_AFTER_US);
+	mono_us deadline = loop_deadline(loop, tell_stage_to_stop(root, stage) + KILL_AFTER_US);
 
-	list_for_each (link, &root->children) {
-		struct root_child *child = list_entry(link, struct root_child, link);
-		if (child->role == role)
-			root_tell_stop(child, grace_us);
-	}
-	while (role_is_running(root, role)) {
+	while (stage_is_running(root, stage)) {
 		if (task_event_wait(loop, &root->changed, deadline) == OK)
 			continue;
-		log_event(root->env, LOG_WARNING, "process_killed",
-			LOG_STRING("role", role_name(role)));
-		kill_role(root, role);
+		kill_stage(root, stage);
 		deadline = loop_deadline(loop, KILL_AFTER_US);
 	}
 }
@@ -130,13 +145,11 @@ static void
 end_all(struct root *root)
 {
 	root->stopping = true;
-	end_role(root, ROLE_SESSION, SESSION_GRACE_US);
-	end_role(root, ROLE_QUEUE, QUEUE_GRACE_US);
-	end_role(root, ROLE_DELIVER, 0);
-	end_role(root, ROLE_LOOKUP, 0);
-	end_role(root, ROLE_ADMIN, 0);
+	end_stage(root, STAGE_ACCEPT);
+	end_stage(root, STAGE_STORE);
+	end_stage(root, STAGE_SERVE);
 	log_event(root->env, LOG_INFO, "stopped", LOG_NUMBER("pid", getpid()));
-	end_role(root, ROLE_LOG, 0);
+	end_stage(root, STAGE_LOG);
 	task_group_cancel(&root->tasks);
 	task_group_wait(&root->tasks);
 }

@@ -54,6 +54,6 @@ void root_pid_exited(struct root *root, pid_t pid, int status);
 
 /* main() of veredus-core as root: reads the file, forks children, handles signals. `programs` are
  * paths by enum program. */
-int root_main(const char *conf_file, const char *const programs[3]);
+int root_main(const char *conf_file, const char *const programs[PROGRAM_COUNT]);
 
 #endif

@@ -248,20 +248,6 @@ serve_need_deliver(struct root *root, struct root_child *queue, struct slice use
 			LOG_STRING("error", error_text(error)));
 }
 
-/* Who may have whom ended: the counterparts that it works with. */
-static bool
-may_end(enum role by, enum role whom)
-{
-	switch (by) {
-	case ROLE_QUEUE:
-		return whom == ROLE_SESSION || whom == ROLE_DELIVER || whom == ROLE_ADMIN;
-	case ROLE_LOOKUP:
-		return whom == ROLE_SESSION;
-	default:
-		return false;
-	}
-}
-
 static void
 log_end(const struct root_child *child, enum role by, const char *why)
 {
@@ -278,7 +264,7 @@ end_broken(struct root *root, enum role by, uint32_t instance)
 		struct root_child *child = list_entry(link, struct root_child, link);
 		if (child->instance != instance || child->pid == 0 || child->told_to_stop)
 			continue;
-		if (!may_end(by, child->role))
+		if (!(process_rights_of(by)->ends & ROLE_BIT(child->role)))
 			return ERROR_FORMAT;
 		log_end(child, by, "its counterpart can't work with it");
 		root->options->spawner->kill(root->options->spawner, child);

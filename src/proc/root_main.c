@@ -73,22 +73,17 @@ child_exec(const char *program, const char *name, enum role role, int child_fd, 
 static int
 spawn_process(struct root_spawner *spawner, struct root_child *child, int child_fd, pid_t *ret_pid)
 {
-	static const char *const names[ROLE_COUNT] = {
-		[ROLE_SESSION] = "veredus-session",
-		[ROLE_QUEUE] = "veredus-queue",
-		[ROLE_DELIVER] = "veredus-deliver",
-		[ROLE_LOOKUP] = "veredus-lookup",
-		[ROLE_ADMIN] = "veredus-admin",
-		[ROLE_LOG] = "veredus-log",
-	};
+	char name[32];
 	struct core *core = (struct core *)((char *)spawner - offsetof(struct core, spawner));
 	enum role role = root_child_role(child);
 	const char *program = core->programs[process_rights_of(role)->program];
 	pid_t parent = getpid();
+
+	snprintf(name, sizeof name, CHILD_NAME_PREFIX "%s", role_name(role));
 	pid_t pid = fork();
 
 	if (pid == 0)
-		child_exec(program, names[role], role, child_fd, parent);
+		child_exec(program, name, role, child_fd, parent);
 	int error = errno;
 	close(child_fd);
 	if (pid < 0)
@@ -186,7 +181,7 @@ watch_signals(struct core *core)
 }
 
 int
-root_main(const char *conf_file, const char *const programs[3])
+root_main(const char *conf_file, const char *const programs[PROGRAM_COUNT])
 {
 	struct core core = {.spawner = {spawn_process, kill_process},
 		.programs = programs,

@@ -402,22 +402,32 @@ count_cores(void)
 	return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (uint32_t)count;
 }
 
+/* The children of a row, but deliverers: those come with their folders. */
+static void
+add_children(struct root *root, const struct process_rights *row)
+{
+	struct slice none = slice_of(NULL, 0), user = root->as_root ? root->conf->user : none;
+	uint32_t count = row->how_many == ONE_A_CORE ? root->workers : 1;
+
+	if (row->role == ROLE_ROOT || row->how_many == ONE_AN_OWNER ||
+		(row->is_used && !row->is_used(root->conf)))
+		return;
+	for (uint32_t worker = 0; worker < count; worker++)
+		root_add_child(root, row->role, worker, none, user, true);
+}
+
 int
 root_set_up(struct root *root)
 {
-	struct slice none = slice_of(NULL, 0), user = root->as_root ? root->conf->user : none;
+	const struct process_rights *row;
 	struct user ignored;
 	int code = find_owner(root, root->conf->user, &ignored);
 
 	root->workers = root->options->workers ? root->options->workers : count_cores();
-	root_add_child(root, ROLE_LOG, 0, none, user, true);
-	root_add_child(root, ROLE_QUEUE, 0, none, user, true);
+	for (size_t i = 0; (row = process_rights_at(i)); i++)
+		add_children(root, row);
 	if (code == EX_OK)
 		code = set_up_mailboxes(root);
-	root_add_child(root, ROLE_LOOKUP, 0, none, user, true);
-	root_add_child(root, ROLE_ADMIN, 0, none, user, true);
-	for (uint32_t worker = 0; worker < root->workers; worker++)
-		root_add_child(root, ROLE_SESSION, worker, none, user, true);
 	if (code == EX_OK)
 		code = set_up_state(root);
 	if (code == EX_OK)

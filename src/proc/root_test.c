@@ -166,7 +166,7 @@ root_body(void *arg)
 }
 
 static void
-configure(struct world *world)
+configure(struct world *world, bool accounts)
 {
 	struct conf_problems problems;
 	struct buffer text;
@@ -177,6 +177,9 @@ configure(struct world *world)
 	buffer_printf(&text,
 		"hostname mx.test\nuser nobody\nspool %s/spool\ncontrol %s/c/control\n",
 		world->folder, world->folder);
+	if (accounts)
+		buffer_append_text(&text, "domain a.test {\naccounts system\nmailbox maildir "
+					  "{home}/M\nowner system\n}\n");
 	buffer_printf(&text, "listen unix { address unix:%s/smtp  role mx }\n", world->folder);
 	buffer_append_text(&text, "route sink.test { to discard }\n");
 	conf_problems_init(&problems, world->env->memory);
@@ -201,7 +204,7 @@ remove_folders(struct world *world)
 }
 
 static void
-run_with(task_body *body)
+run_configured(task_body *body, bool accounts)
 {
 	int before = descriptors_open();
 	struct virtual_env *v = virtual_env_new(0);
@@ -211,7 +214,7 @@ run_with(task_body *body)
 	log_memory_init(&world->log, &v->env);
 	v->env.log = NULL; /* root brings its own; what stands there is read into ours */
 	world->spawner = (struct root_spawner){life_start, life_kill};
-	configure(world);
+	configure(world, accounts);
 	world->loop = loop_new(&v->env, &(struct loop_options){0});
 	task_group_init(&world->tasks, world->loop);
 	ck_assert_ok(task_start(&world->tasks, "root", root_body, world));
@@ -227,6 +230,12 @@ run_with(task_body *body)
 	ck_assert_uint_eq(memory_used(v->env.memory), 0);
 	virtual_env_free(v);
 	ck_assert_int_eq(descriptors_open(), before);
+}
+
+static void
+run_with(task_body *body)
+{
+	run_configured(body, true);
 }
 
 /* May wait. */
@@ -470,6 +479,24 @@ START_TEST(lookup_cannot_end_the_queue)
 }
 END_TEST
 
-UNIT_MAIN("proc/root", ready_is_said_once, a_flood_keeps_nobody_waiting,
-	a_start_that_fails_has_no_exit_status, a_process_may_ask_for_its_end,
-	who_asked_for_its_end_has_to_go, lookup_cannot_end_the_queue)
+static void
+unused_body(void *arg)
+{
+	struct world *world = arg;
+
+	pass(world, 20 * US_PER_S);
+	ck_assert_uint_eq(world->life_counts[ROLE_LOOKUP], 0);
+	ck_assert_uint_eq(
+		world->life_counts[ROLE_SESSION], 1); /* it waits for nobody who is not there */
+	finish(world);
+}
+
+START_TEST(a_role_without_use_is_not_started)
+{
+	run_configured(unused_body, false);
+}
+END_TEST
+
+UNIT_MAIN("proc/root", a_role_without_use_is_not_started, ready_is_said_once,
+	a_flood_keeps_nobody_waiting, a_start_that_fails_has_no_exit_status,
+	a_process_may_ask_for_its_end, who_asked_for_its_end_has_to_go, lookup_cannot_end_the_queue)

@@ -1,22 +1,10 @@
 /*
- * Who is connected with whom: one table. A child that comes to life is connected with all living
- * counterparts; they get their ends at any time and drop what they had with its predecessor.
+ * Connects who is connected with whom by the links of proc/rights.c. A child that comes to life is
+ * connected with all living counterparts; they get their ends at any time and drop what they had
+ * with its predecessor.
  */
 #include "ipc/ring.h"
 #include "proc/root_private.h"
-
-struct pair {
-	enum role a;
-	enum role b;
-	bool ring; /* a is the session, b the queue */
-};
-
-static const struct pair pairs[] = {
-	{ROLE_SESSION, ROLE_QUEUE, true},
-	{ROLE_LOOKUP, ROLE_SESSION, false},
-	{ROLE_QUEUE, ROLE_DELIVER, false},
-	{ROLE_ADMIN, ROLE_QUEUE, false},
-};
 
 /* Root waits for nobody: a child that leaves a socket full of orders lying is broken, and a list of
  * children must not change under a loop. */
@@ -112,7 +100,7 @@ connect_ring(struct root_child *session, struct root_child *queue)
 }
 
 static enum error
-connect_pair(const struct pair *pair, struct root_child *a, struct root_child *b)
+connect_pair(const struct role_link *link, struct root_child *a, struct root_child *b)
 {
 	struct env *env = a->root->env;
 	int fds[2];
@@ -125,25 +113,21 @@ connect_pair(const struct pair *pair, struct root_child *a, struct root_child *b
 		error = send_peer(b, a, fds[1]);
 	env->net->close(env->world, fds[0]);
 	env->net->close(env->world, fds[1]);
-	if (error == OK && pair->ring)
+	if (error == OK && link->kind == LINK_RING)
 		error = connect_ring(a, b);
 	return error;
 }
 
-/* Connects the newcomer with one living child if the table says so. A counterpart that does not
- * take it is dying: it will come again. */
+/* Connects the newcomer with one living child if one of their rows says so. A counterpart that does
+ * not take it is dying: it will come again. */
 static enum error
 connect_children(struct root_child *child, struct root_child *other)
 {
-	enum error error = OK;
+	const struct role_link *to = process_link(child->role, other->role);
+	const struct role_link *from = process_link(other->role, child->role);
+	enum error error = to ? connect_pair(to, child, other) : OK;
 
-	for (size_t i = 0; error == OK && i < sizeof pairs / sizeof *pairs; i++) {
-		if (pairs[i].a == child->role && pairs[i].b == other->role)
-			error = connect_pair(&pairs[i], child, other);
-		else if (pairs[i].b == child->role && pairs[i].a == other->role)
-			error = connect_pair(&pairs[i], other, child);
-	}
-	return error;
+	return error == OK && from ? connect_pair(from, other, child) : error;
 }
 
 static enum error
