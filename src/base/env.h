@@ -86,6 +86,8 @@ struct net_ops {
 		int backlog);
 	/* Two connected Unix sockets of this type, non-blocking. */
 	int (*pair)(void *world, int type, int ret_fds[2]);
+	/* 1 or 0: whether a TCP socket still takes connections. */
+	int (*is_listening)(void *world, int fd);
 	int (*local_name)(void *world, int fd, struct sockaddr_storage *ret_name);
 	int (*shutdown_send)(void *world, int fd);
 	int (*close)(void *world, int fd);

@@ -301,6 +301,17 @@ linux_connect_result(void *world, int fd)
 }
 
 static int
+linux_is_listening(void *world, int fd)
+{
+	int listening = 0;
+	socklen_t len = sizeof listening;
+
+	(void)world;
+	int result = RETRY(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len));
+	return result < 0 ? result : listening != 0;
+}
+
+static int
 set_option(int fd, int level, int name, int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof value);
@@ -726,6 +737,7 @@ static const struct net_ops linux_net = {
 	.listen = linux_listen,
 	.pair = linux_pair,
 	.local_name = linux_local_name,
+	.is_listening = linux_is_listening,
 	.shutdown_send = linux_shutdown_send,
 	.close = linux_close,
 };

@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #define CONF_VIEW_MAX          CONF_TEXT_MAX
-#define FIRST_SYSTEM_LOGIN_UID 1000 /* mail is never delivered as a daemon's account */
+#define FIRST_SYSTEM_LOGIN_UID 1000  /* mail is never delivered as a daemon's account, */
+#define LAST_SYSTEM_LOGIN_UID  59999 /* nor as one that no person has (Debian policy 9.2.2) */
 #define LOST_GRACE_US          (5 * US_PER_S)
 
 struct child {
@@ -90,7 +91,9 @@ find_user(struct child *child, struct slice name)
 	enum error error = find_user_offloaded(env, text, user, USER_LOOKUP_US);
 	if (error != OK)
 		return error;
-	if (is_system_deliverer(child->context.name) && user->uid < FIRST_SYSTEM_LOGIN_UID)
+	if (is_system_deliverer(child->context.name) &&
+		(user->uid < FIRST_SYSTEM_LOGIN_UID || user->uid > LAST_SYSTEM_LOGIN_UID ||
+			user->gid == 0))
 		return ERROR_DENIED;
 	child->sandbox.becomes_user = geteuid() == 0;
 	memcpy(child->home, user->home, sizeof child->home);

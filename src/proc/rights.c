@@ -5,142 +5,162 @@
 #include "proc/rights.h"
 #include "proc/child.h"
 
-#define SESSION_GRACE_US (5 * US_PER_S)
-#define QUEUE_GRACE_US   (10 * US_PER_S)
-#define COUNT(array)     (sizeof(array) / sizeof *(array))
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 
-static const char *const common_calls[] = {
+#define SESSION_GRACE_US   (5 * US_PER_S)
+#define QUEUE_GRACE_US     (10 * US_PER_S)
+#define SEND_FLAGS         (MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
+#define KERNEL_O_LARGEFILE 0100000 /* the kernel's; libc's own is 0 on 64-bit machines */
+#define COUNT(array)       (sizeof(array) / sizeof *(array))
+
+static const struct system_call common_calls[] = {
 	/* waiting and talking to the other processes */
-	"epoll_wait",
-	"epoll_pwait",
-	"epoll_pwait2",
-	"epoll_ctl",
-	"poll",
-	"ppoll",
-	"read",
-	"write",
-	"close",
-	"recvmsg",
-	"sendmsg",
-	"futex",
+	CALL("epoll_wait"),
+	CALL("epoll_pwait"),
+	CALL("epoll_pwait2"),
+	CALL("epoll_ctl"),
+	CALL("poll"),
+	CALL("ppoll"),
+	CALL("read"),
+	CALL("write"),
+	CALL("close"),
+	CALL("recvmsg"),
+	CALL_IF("sendmsg", "no flag but NOSIGNAL, DONTWAIT, MORE", ARGUMENT_WITHIN(2, SEND_FLAGS)),
+	CALL("futex"),
 	/* memory; mappings and protections may not be executable */
-	"mmap",
-	"munmap",
-	"mremap",
-	"mprotect",
-	"madvise",
-	"brk",
+	CALL_IF("mmap", "not executable", ARGUMENT_WITHOUT(2, PROT_EXEC)),
+	CALL("munmap"),
+	CALL("mremap"),
+	CALL_IF("mprotect", "not executable", ARGUMENT_WITHOUT(2, PROT_EXEC)),
+	CALL("madvise"),
+	CALL("brk"),
 	/* time, randomness */
-	"clock_gettime",
-	"gettimeofday",
-	"getrandom",
-	"clock_nanosleep",
-	"timer_settime", /* the watchdog's; it was made before the filter */
+	CALL("clock_gettime"),
+	CALL("gettimeofday"),
+	CALL("getrandom"),
+	CALL("clock_nanosleep"),
+	CALL("timer_settime"), /* the watchdog's; it was made before the filter */
 	/* sealed memory from other processes */
-	"fstat",
-	"newfstatat",
-	"fcntl",
+	CALL("fstat"),
+	CALL("newfstatat"),
+	/* no F_SETOWN, F_SETSIG, O_ASYNC: a descriptor would send signals to others */
+	CALL_IF("fcntl", "F_GETFD", ARGUMENT_IS(1, F_GETFD)),
+	CALL_IF("fcntl", "F_SETFD", ARGUMENT_IS(1, F_SETFD)),
+	CALL_IF("fcntl", "F_GETFL", ARGUMENT_IS(1, F_GETFL)),
+	CALL_IF("fcntl", "F_SETFL of O_NONBLOCK, O_APPEND", ARGUMENT_IS(1, F_SETFL),
+		ARGUMENT_WITHIN(2, O_ACCMODE | O_NONBLOCK | O_APPEND | KERNEL_O_LARGEFILE)),
+	CALL_IF("fcntl", "F_DUPFD_CLOEXEC", ARGUMENT_IS(1, F_DUPFD_CLOEXEC)),
+	CALL_IF("fcntl", "F_GET_SEALS", ARGUMENT_IS(1, F_GET_SEALS)),
+	CALL_IF("fcntl", "F_ADD_SEALS", ARGUMENT_IS(1, F_ADD_SEALS)),
 	/* ending, and what libc does on the way */
-	"exit",
-	"exit_group",
-	"rt_sigreturn",
-	"rt_sigprocmask",
-	"rt_sigaction",
-	"sigaltstack",
-	"restart_syscall",
-	"getpid",
-	"gettid",
-	"tgkill",
-	"rseq",
-	"set_robust_list",
-	"sched_yield",
-	"sched_getaffinity",
-	"sysinfo", /* qsort of more than a kilobyte */
-	"writev",  /* why it ended: a smashed stack, damaged memory */
-	NULL,
+	CALL("exit"),
+	CALL("exit_group"),
+	CALL("rt_sigreturn"),
+	CALL("rt_sigprocmask"),
+	CALL("rt_sigaction"),
+	CALL("sigaltstack"),
+	CALL("restart_syscall"),
+	CALL("getpid"),
+	CALL("gettid"),
+	{.name = "tgkill", .only = "itself", .answer = CALL_MADE_IF_OWN}, /* abort() */
+	CALL("rseq"),
+	CALL("set_robust_list"),
+	CALL("sched_yield"),
+	CALL("sched_getaffinity"),
+	CALL("sysinfo"), /* qsort of more than a kilobyte */
+	CALL("writev"),  /* why it ended: a smashed stack, damaged memory */
+	{0},
 };
 
-static const char *const session_calls[] = {
-	"accept4",
-	"recvfrom",
-	"sendto",
-	"getsockname",
-	"shutdown",
-	NULL,
+static const struct system_call session_calls[] = {
+	CALL("accept4"),
+	CALL("recvfrom"),
+	/* with an address and MSG_FASTOPEN it is a connect() that Landlock does not see */
+	CALL_IF("sendto", "no address; no flag but NOSIGNAL, DONTWAIT, MORE", ARGUMENT_IS(4, 0),
+		ARGUMENT_WITHIN(3, SEND_FLAGS)),
+	CALL("getsockname"),
+	/* of what is read it would end the listener, for all workers */
+	CALL_IF("shutdown", "SHUT_WR", ARGUMENT_IS(1, SHUT_WR)),
+	{0},
 };
 
-static const char *const queue_calls[] = {
+static const struct system_call queue_calls[] = {
 	/* the spool, below its folder's descriptor */
-	"openat",
-	"pread64",
-	"pwritev",
-	"pwrite64",
-	"fdatasync",
-	"fsync",
-	"ftruncate",
-	"renameat",
-	"renameat2",
-	"unlinkat",
-	"getdents64",
-	"flock",
-	"fstatfs",
-	"lseek",
+	CALL("openat"),
+	CALL("pread64"),
+	CALL("pwritev"),
+	CALL("pwrite64"),
+	CALL("fdatasync"),
+	CALL("fsync"),
+	CALL("ftruncate"),
+	CALL("renameat"),
+	CALL("renameat2"),
+	CALL("unlinkat"),
+	CALL("getdents64"),
+	CALL("flock"),
+	CALL("fstatfs"),
+	CALL("lseek"),
 	/* the writer thread */
-	"clone",
-	"clone3",
-	"prctl",
+	CALL_IF("clone", "threads", ARGUMENT_WITH(0, CLONE_THREAD)),
+	{.name = "clone3", .only = "answered ENOSYS", .answer = CALL_UNKNOWN},
 	/* copies for system users */
-	"memfd_create",
-	NULL,
+	CALL("memfd_create"),
+	{0},
 };
 
-static const char *const deliver_calls[] = {
-	"openat",
-	"pread64",
-	"pwritev",
-	"pwrite64",
-	"fdatasync",
-	"fsync",
-	"syncfs",
-	"ftruncate",
-	"renameat",
-	"renameat2",
-	"linkat",
-	"unlinkat",
-	"mkdirat",
-	"getdents64",
-	"fchown",
-	"fchmod",
-	"lseek",
-	NULL,
+static const struct system_call deliver_calls[] = {
+	CALL("openat"),
+	CALL("pread64"),
+	CALL("pwritev"),
+	CALL("pwrite64"),
+	CALL("fdatasync"),
+	CALL("fsync"),
+	CALL("syncfs"),
+	CALL("ftruncate"),
+	CALL("renameat"),
+	CALL("renameat2"),
+	CALL("linkat"),
+	CALL("unlinkat"),
+	CALL("mkdirat"),
+	CALL("getdents64"),
+	CALL("fchown"),
+	CALL("fchmod"),
+	CALL("lseek"),
+	{0},
 };
 
-static const char *const lookup_calls[] = {
+static const struct system_call lookup_calls[] = {
 	/* files; which calls the sources of system users make besides is their libraries' choice */
-	"openat",
-	"pread64",
-	"getdents64",
-	"lseek",
-	"memfd_create",
+	CALL("openat"),
+	CALL("pread64"),
+	CALL("getdents64"),
+	CALL("lseek"),
+	CALL("memfd_create"),
 	/* a thread for the list of users with its counter, and what NSS asks there */
-	"eventfd2",
-	"clone",
-	"clone3",
-	"ioctl",
-	"readlinkat",
-	"faccessat2",
-	"getuid",
-	"geteuid",
-	NULL,
+	CALL("eventfd2"),
+	CALL_IF("clone", "threads", ARGUMENT_WITH(0, CLONE_THREAD)),
+	{.name = "clone3", .only = "answered ENOSYS", .answer = CALL_UNKNOWN},
+	CALL_IF("ioctl", "TCGETS", ARGUMENT_IS(1, TCGETS)),
+	CALL_IF("ioctl", "FIONREAD", ARGUMENT_IS(1, FIONREAD)),
+	CALL("readlinkat"),
+	CALL("faccessat2"),
+	CALL("getuid"),
+	CALL("geteuid"),
+	{0},
 };
 
-static const char *const admin_calls[] = {
-	"accept4",
-	NULL,
+static const struct system_call admin_calls[] = {
+	CALL("accept4"),
+	{0},
 };
 
-static const char *const log_calls[] = {
-	NULL,
+static const struct system_call log_calls[] = {
+	{0},
 };
 
 static bool
@@ -318,7 +338,7 @@ process_conf_readers(enum role role)
 	return row ? row->reads : CONF_READER_TOOL;
 }
 
-const char *const *
+const struct system_call *
 process_common_system_calls(void)
 {
 	return common_calls;
@@ -376,12 +396,49 @@ append_peers(struct buffer *buffer, unsigned peers, const char *quote)
 	}
 }
 
+/* Each once by its name, and in text what of it is allowed. */
 static void
-append_calls(struct buffer *buffer, const char *const *calls, const char *quote, bool *first)
+append_calls(struct buffer *buffer, const struct system_call *calls, bool *first)
 {
-	for (; calls && *calls; calls++) {
-		buffer_printf(buffer, "%s%s%s%s", *first ? "" : (*quote ? "," : " "), quote, *calls,
-			quote);
+	for (const struct system_call *call = calls; call && call->name; call++) {
+		bool again = call > calls && strcmp(call->name, call[-1].name) == 0;
+		if (again)
+			buffer_printf(buffer, " | %s", call->only);
+		else
+			buffer_printf(buffer, "%s%s", *first ? "" : " ", call->name);
+		if (call->only && !again)
+			buffer_printf(buffer, "[%s", call->only);
+		if (call->only && (!call[1].name || strcmp(call->name, call[1].name) != 0))
+			buffer_append_text(buffer, "]");
+		*first = false;
+	}
+}
+
+static void
+append_names_json(struct buffer *buffer, const struct system_call *calls, bool *first)
+{
+	for (const struct system_call *call = calls; call && call->name; call++) {
+		if (call > calls && strcmp(call->name, call[-1].name) == 0)
+			continue;
+		buffer_printf(buffer, "%s\"%s\"", *first ? "" : ",", call->name);
+		*first = false;
+	}
+}
+
+static void
+append_rules_json(struct buffer *buffer, const struct system_call *calls, bool *first)
+{
+	for (const struct system_call *call = calls; call && call->name; call++) {
+		if (!call->only)
+			continue;
+		buffer_printf(buffer, "%s{\"call\":\"%s\",\"only\":\"%s\",\"arguments\":[",
+			*first ? "" : ",", call->name, call->only);
+		for (size_t i = 0; i < call->argument_count; i++)
+			buffer_printf(buffer,
+				"%s{\"number\":%u,\"mask\":%" PRIu64 ",\"value\":%" PRIu64 "}",
+				i > 0 ? "," : "", call->arguments[i].number,
+				call->arguments[i].mask, call->arguments[i].value);
+		buffer_append_text(buffer, "]}");
 		*first = false;
 	}
 }
@@ -407,7 +464,7 @@ print_row(struct buffer *buffer, const struct process_rights *row)
 	buffer_append_text(buffer, "\n    system calls  ");
 	if (row->filtered) {
 		buffer_append_text(buffer, "the common ones and ");
-		append_calls(buffer, row->system_calls, "", &first);
+		append_calls(buffer, row->system_calls, &first);
 		buffer_append_text(
 			buffer, row->refuses ? "; others are refused" : "; others kill it");
 	} else {
@@ -436,8 +493,14 @@ print_row_json(struct buffer *buffer, const struct process_rights *row)
 	buffer_printf(
 		buffer, ",\"filtered\":%s,\"system_calls\":[", row->filtered ? "true" : "false");
 	if (row->filtered) {
-		append_calls(buffer, common_calls, "\"", &first);
-		append_calls(buffer, row->system_calls, "\"", &first);
+		append_names_json(buffer, common_calls, &first);
+		append_names_json(buffer, row->system_calls, &first);
+	}
+	buffer_append_text(buffer, "],\"argument_rules\":[");
+	if (row->filtered) {
+		first = true;
+		append_rules_json(buffer, common_calls, &first);
+		append_rules_json(buffer, row->system_calls, &first);
 	}
 	buffer_append_text(buffer, "]}\n");
 }
@@ -455,7 +518,7 @@ proc_print_rights(struct buffer *buffer, bool json)
 	}
 	if (json)
 		return;
-	buffer_append_text(buffer, "the common system calls (memory never executable): ");
-	append_calls(buffer, common_calls, "", &first);
+	buffer_append_text(buffer, "the common system calls: ");
+	append_calls(buffer, common_calls, &first);
 	buffer_append_text(buffer, "\n");
 }

@@ -57,6 +57,60 @@ enum folder_access {
 	FOLDER_WRITE, /* read, make, write, rename and remove files and folders below */
 };
 
+/*
+ * A condition on one argument: (argument & mask) == value, in all its 64 bits. The kernel looks at
+ * 32 of most, so a rule that names what is forbidden is passed by one with another high bit: a rule
+ * names what is allowed, and every other bit is zero.
+ */
+struct call_argument {
+	unsigned number; /* from 0 */
+	uint64_t mask;
+	uint64_t value;
+};
+#define CALL_ARGUMENTS_MAX 3
+
+enum call_answer {
+	CALL_MADE,
+	CALL_MADE_IF_OWN, /* the first argument is the process itself */
+	CALL_UNKNOWN,     /* ENOSYS, as an older kernel says */
+};
+
+/* A system call, or one way of calling it: several rows of one name are alternatives. */
+struct system_call {
+	const char *name;
+	const char *only; /* what of it, for people; NULL: all */
+	enum call_answer answer;
+	size_t argument_count;
+	struct call_argument arguments[CALL_ARGUMENTS_MAX];
+};
+
+#define ARGUMENT_IS(number, value)            \
+	{                                     \
+		(number), UINT64_MAX, (value) \
+	}
+#define ARGUMENT_WITHIN(number, bits)          \
+	{                                      \
+		(number), ~(uint64_t)(bits), 0 \
+	}
+#define ARGUMENT_WITHOUT(number, bits) \
+	{                              \
+		(number), (bits), 0    \
+	}
+#define ARGUMENT_WITH(number, bits)      \
+	{                                \
+		(number), (bits), (bits) \
+	}
+#define CALL(call)           \
+	{                    \
+		.name = call \
+	}
+#define CALL_IF(call, what, ...)                                                  \
+	{                                                                         \
+		.name = call, .only = what, .arguments = {__VA_ARGS__},           \
+		.argument_count = sizeof((struct call_argument[]){__VA_ARGS__}) / \
+				  sizeof(struct call_argument)                    \
+	}
+
 struct process_rights {
 	enum role role;
 	enum program program;
@@ -73,8 +127,9 @@ struct process_rights {
 	bool (*is_used)(const struct conf *conf);
 	struct role_link links[ROLE_LINKS_MAX];
 	unsigned ends; /* ROLE_BITs: whom it may have ended, since it works with them (BROKEN) */
-	const char *const *system_calls; /* besides those of every process; NULL-terminated */
-	bool filtered;                   /* seccomp and Landlock at all */
+	const struct system_call *system_calls; /* besides those of every process; up to one
+						 * without a name */
+	bool filtered;                          /* seccomp and Landlock at all */
 	bool refuses; /* a call that is not listed fails with EPERM instead of killing the process
 		       */
 	const char *does;
@@ -101,8 +156,8 @@ const struct role_functions *process_functions_of(enum role role);
 /* Which part of the configuration the role is given: bits of enum conf_reader. */
 unsigned process_conf_readers(enum role role);
 
-/* The calls that every filtered process may make; NULL-terminated. */
-const char *const *process_common_system_calls(void);
+/* The calls that every filtered process may make; up to one without a name. */
+const struct system_call *process_common_system_calls(void);
 
 /* For `veredus check --rights`: the table for people, or one JSON object a line. */
 void proc_print_rights(struct buffer *buffer, bool json);

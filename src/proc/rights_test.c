@@ -107,16 +107,27 @@ START_TEST(every_child_is_led_by_root)
 }
 END_TEST
 
+/* Rows of one name stand together and say what of the call they mean; conditions are such that what
+ * is allowed has no bit that its mask does not name. */
 static void
-check_calls(const char *const *calls, const char *const *others)
+check_calls(const struct system_call *calls, const struct system_call *others)
 {
-	for (size_t i = 0; calls[i]; i++) {
-		ck_assert_msg(seccomp_syscall_resolve_name(calls[i]) != __NR_SCMP_ERROR,
-			"there is no system call %s", calls[i]);
+	for (size_t i = 0; calls[i].name; i++) {
+		const struct system_call *call = &calls[i];
+		ck_assert_msg(seccomp_syscall_resolve_name(call->name) != __NR_SCMP_ERROR,
+			"there is no system call %s", call->name);
+		ck_assert((call->only != NULL) ==
+			  (call->argument_count > 0 || call->answer != CALL_MADE));
+		for (size_t j = 0; j < call->argument_count; j++)
+			ck_assert_uint_eq(call->arguments[j].value & ~call->arguments[j].mask, 0);
 		for (size_t j = 0; j < i; j++)
-			ck_assert_str_ne(calls[i], calls[j]);
-		for (size_t j = 0; others && others[j]; j++)
-			ck_assert_str_ne(calls[i], others[j]);
+			if (strcmp(call->name, calls[j].name) == 0) {
+				ck_assert_str_eq(calls[i - 1].name, call->name);
+				ck_assert(call->only && calls[j].only);
+				ck_assert_str_ne(call->only, calls[j].only);
+			}
+		for (size_t j = 0; others && others[j].name; j++)
+			ck_assert_str_ne(call->name, others[j].name);
 	}
 }
 

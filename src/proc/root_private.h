@@ -7,6 +7,7 @@
 #include "proc/sandbox.h"
 #include "ipc/channel.h"
 #include "ipc/log_ring.h"
+#include "net/endpoint.h"
 #include "proc/root.h"
 
 #include <sys/un.h>
@@ -32,6 +33,8 @@ struct root_listener {
 	struct list link;
 	enum role role;
 	struct slice name;
+	int type;
+	struct endpoint endpoint; /* the real one, after port 0 */
 	int fd;
 	/* A Unix socket's file, which goes at the end if it is still this one; "": none. */
 	char path[sizeof(struct sockaddr_un)];
@@ -113,6 +116,9 @@ void root_disconnect_log(struct root_child *child);
 MUST_CHECK enum error root_send_log_file(struct root *root, struct root_child *log);
 
 /* root_setup.c */
+/* A listener that a process has ended (they share the socket) is bound anew: else nobody could
+ * connect until the whole server is restarted. */
+MUST_CHECK enum error root_revive_listener(struct root *root, struct root_listener *listener);
 /* Folders, sockets and the list of children, from the configuration. Exit code; 0 is good. */
 int root_set_up(struct root *root);
 void root_take_down(struct root *root);

@@ -326,10 +326,33 @@ bind_listener(struct root *root, enum role role, struct slice name, struct slice
 			: why == EACCES   ? " (ports below 1024 need root)"
 					  : "");
 	struct root_listener *listener = memory_get(root->env->memory, sizeof *listener);
-	*listener = (struct root_listener){.role = role, .name = name, .fd = fd};
+	*listener = (struct root_listener){
+		.role = role, .name = name, .type = type, .endpoint = endpoint, .fd = fd};
+	if (endpoint.address.ss_family != AF_UNIX &&
+		listener_endpoint(root->env, fd, &listener->endpoint) != OK)
+		listener->endpoint = endpoint;
 	remember_file(root->env, listener, &endpoint);
 	list_append(&root->listeners, &listener->link);
 	return EX_OK;
+}
+
+enum error
+root_revive_listener(struct root *root, struct root_listener *listener)
+{
+	struct env *env = root->env;
+	int fd, why = 0;
+
+	if (env->net->is_listening(env->world, listener->fd) != 0)
+		return OK;
+	enum error error = listener_bind(env, &listener->endpoint, listener->type, &fd, &why);
+	log_event(env, LOG_ERROR, "listener_ended", LOG_SLICE("name", listener->name),
+		LOG_STRING("effect", "a process has shut it; it is bound anew"),
+		LOG_STRING("result", error_text(error)));
+	if (error != OK)
+		return error;
+	env->net->close(env->world, listener->fd);
+	listener->fd = fd;
+	return OK;
 }
 
 static int

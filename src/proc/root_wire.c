@@ -228,6 +228,9 @@ send_listeners(struct root_child *child)
 		struct root_listener *listener = list_entry(link, struct root_listener, link);
 		if (error != OK || listener->role != child->role)
 			continue;
+		error = root_revive_listener(root, listener);
+		if (error != OK)
+			break;
 		struct ipc_message message = {.kind = IPC_LISTENER,
 			.listener = {.name = listener->name},
 			.fds = {listener->fd},

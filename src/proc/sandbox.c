@@ -177,58 +177,49 @@ landlock_close(const struct sandbox *sandbox)
 	return error;
 }
 
-/* Calls with which a mapping could become executable are allowed without PROT_EXEC only. */
-static bool
-takes_protection(const char *name)
-{
-	return strcmp(name, "mmap") == 0 || strcmp(name, "mprotect") == 0;
-}
-
-/* Threads, not processes. What clone3 is asked for lies in memory that no filter can read: libc
- * takes ENOSYS and asks clone. */
+/* With sanitizers, which do what they like, each call that is named is allowed whole. */
 static int
-filter_allow_threads(scmp_filter_ctx filter, const char *name, int number)
+filter_allow(scmp_filter_ctx filter, const struct system_call *call, int number)
 {
-	if (strcmp(name, "clone3") == 0)
+	struct scmp_arg_cmp conditions[CALL_ARGUMENTS_MAX];
+
+	if (SANDBOX_SANITIZED)
+		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+	if (call->answer == CALL_UNKNOWN)
 		return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), number, 0);
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
-		SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-}
-
-/* Signals go to nobody else: tgkill is for abort(). */
-static int
-filter_allow(scmp_filter_ctx filter, const char *name, int number)
-{
-	if (slice_has_prefix(slice_text(name), SLICE("clone")) && !SANDBOX_SANITIZED)
-		return filter_allow_threads(filter, name, number);
-	if (strcmp(name, "tgkill") == 0 && !SANDBOX_SANITIZED)
+	if (call->answer == CALL_MADE_IF_OWN)
 		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
 			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	if (takes_protection(name) && !SANDBOX_SANITIZED)
-		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+	for (size_t i = 0; i < call->argument_count; i++)
+		conditions[i] = (struct scmp_arg_cmp){.arg = call->arguments[i].number,
+			.op = SCMP_CMP_MASKED_EQ,
+			.datum_a = call->arguments[i].mask,
+			.datum_b = call->arguments[i].value};
+	return seccomp_rule_add_array(
+		filter, SCMP_ACT_ALLOW, number, (unsigned)call->argument_count, conditions);
 }
 
 static enum error
-filter_add(scmp_filter_ctx filter, const char *const *calls)
+filter_add(scmp_filter_ctx filter, const struct system_call *calls)
 {
-	for (; *calls; calls++) {
-		int number = seccomp_syscall_resolve_name(*calls);
+	for (; calls->name; calls++) {
+		int number = seccomp_syscall_resolve_name(calls->name);
 		if (number == __NR_SCMP_ERROR)
 			continue; /* unknown to this libseccomp: then to its kernel headers too */
-		int result = filter_allow(filter, *calls, number);
-		if (result < 0)
+		int result = filter_allow(filter, calls, number);
+		if (result < 0 && !(SANDBOX_SANITIZED && result == -EEXIST))
 			return error_from_errno(-result);
 	}
 	return OK;
 }
 
-static const char *const sanitizer_calls[] = {"openat", "readlink", "readlinkat", "getrlimit",
-	"prlimit64", "lseek", "getdents64", "gettid", "prctl", "clone", "clone3", "wait4", "kill",
-	"sysinfo", "writev", "ioctl", "personality", "sched_getaffinity", "getuid",
-	"process_vm_readv", "pread64", "stat", "lstat", "access", "uname", "getppid", "setitimer",
-	"dup", "pipe2", "ptrace", "arch_prctl", NULL};
+static const struct system_call sanitizer_calls[] = {CALL("openat"), CALL("readlink"),
+	CALL("readlinkat"), CALL("getrlimit"), CALL("prlimit64"), CALL("lseek"), CALL("getdents64"),
+	CALL("gettid"), CALL("prctl"), CALL("clone"), CALL("clone3"), CALL("wait4"), CALL("kill"),
+	CALL("sysinfo"), CALL("writev"), CALL("ioctl"), CALL("personality"),
+	CALL("sched_getaffinity"), CALL("getuid"), CALL("process_vm_readv"), CALL("pread64"),
+	CALL("stat"), CALL("lstat"), CALL("access"), CALL("uname"), CALL("getppid"),
+	CALL("setitimer"), CALL("dup"), CALL("pipe2"), CALL("ptrace"), CALL("arch_prctl"), {0}};
 
 static enum error
 seccomp_close(const struct process_rights *rights)

@@ -296,6 +296,8 @@ listener_rest(struct session_listener *listener, struct task_event *until, int64
 	return watch_open(&listener->watch, loop, listener->fd, POLL_EXCLUSIVE);
 }
 
+static void worker_unable(struct session_worker *worker, const char *what, enum error error);
+
 /* May wait. A client that went away before it was served is no reason to rest. */
 static enum error
 listener_failed(struct session_listener *listener, int accept_errno)
@@ -304,6 +306,12 @@ listener_failed(struct session_listener *listener, int accept_errno)
 		return OK;
 	if (accept_errno == EAGAIN)
 		return watch_wait(&listener->watch, POLL_READABLE, MONO_NEVER);
+	if (accept_errno == EINVAL) {
+		/* It listens no more: a worker has shut it for all. Root sees that, binds anew, and
+		 * gives it to the next process. */
+		worker_unable(listener->worker, "a listener", ERROR_CLOSED);
+		return ERROR_CLOSED;
+	}
 	if (!listener->exhausted)
 		log_event(listener->worker->env, LOG_ERROR, "accept_failed",
 			LOG_SLICE("listener", listener->name),
