@@ -1,18 +1,21 @@
 /*
- * One try at a message: read its envelope, ask the route of each open recipient, discard or hold or
- * hand to a deliverer, and when the last answer is there decide what becomes of the message.
- * Failures of ours (no memory, a deliverer that died) count like any other, so that a message that
- * makes a deliverer fail is tried ever more seldom; what was not tried at all does not count and is
- * tried soon.
+ * Attempts and what becomes of them. A result is a recipient's, and final if it says delivered or
+ * failed; deferred recipients become a part that waits for its own time. When nothing of a message
+ * waits or is under way, it is done, or, if a recipient failed or its route says so, held with the
+ * reason until somebody looks: nothing that got a 250 is dropped silently.
  *
- * A message that has failed for good is held, with its reason, until somebody looks: nothing that
- * got a 250 is dropped silently.
+ * Failures of ours (no memory, a deliverer that died) count like any other, so that a message that
+ * makes a deliverer fail is tried ever more seldom; what was not tried at all does not count.
  */
 #include "queue/queue_private.h"
-#include "text/address.h"
 
-#define ATTEMPT_ARENA_MAX (64u << 20)
-#define PUT_RETRY_US      (2 * US_PER_MS)
+#define PUT_RETRY_US  (2 * US_PER_MS)
+#define SLOTS_MIN     64
+#define SLOTS_MAX     65536
+#define NO_SLOT       UINT32_MAX
+#define READ_AGAIN_US (10 * US_PER_S)
+#define NO_ROUTE_TEXT SLICE("no domain or route of the configuration takes this address")
+#define BIT(i)        (UINT64_C(1) << (i))
 
 /* May wait. */
 void
@@ -38,559 +41,447 @@ queue_put_result(struct queue_service *service, const struct spool_result *resul
 	task_event_signal(&service->result_put);
 }
 
-enum error
-queue_segment_fd(struct queue_service *service, uint32_t segment, int *ret_fd)
+static enum error
+slots_grow(struct queue_service *service)
 {
-	struct segment_cache *cache = &service->segments;
-	int fd;
+	struct attempt_table *table = &service->attempts;
+	uint32_t count = table->count ? table->count * 2 : SLOTS_MIN;
 
-	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
-		if (cache->entries[i].fd >= 0 && cache->entries[i].segment == segment) {
-			*ret_fd = cache->entries[i].fd;
-			return OK;
-		}
-	enum error error = spool_open_segment(service->env, service->spool_fd, segment, &fd);
-	if (error != OK)
-		return error;
-	uint32_t place = cache->next++ % PEER_SEGMENTS_MAX;
-	if (cache->entries[place].fd >= 0)
-		service->env->disk->close(service->env->world, cache->entries[place].fd);
-	cache->entries[place].segment = segment;
-	cache->entries[place].fd = fd;
-	*ret_fd = fd;
+	if (count > SLOTS_MAX)
+		return ERROR_LIMIT;
+	struct attempt_slot *slots =
+		memory_resize(service->env->memory, table->slots, count * sizeof *slots);
+	if (!slots)
+		return ERROR_NO_MEMORY;
+	for (uint32_t i = table->count; i < count; i++)
+		slots[i] = (struct attempt_slot){.next_free = i + 1 < count ? i + 1 : NO_SLOT};
+	table->slots = slots;
+	table->first_free = table->count;
+	table->count = count;
 	return OK;
 }
 
-enum error
-queue_read_envelope(struct queue_service *service, const struct queued *queued, struct arena *arena,
-	struct envelope *ret_envelope)
+static struct attempt *
+attempt_new(struct queue_service *service)
 {
-	struct slice bytes = slice_of(queued->envelope, queued->envelope_bytes);
-	struct buffer payload;
-	struct slice copy;
-	int fd;
+	struct attempt_table *table = &service->attempts;
 
-	if (queued->envelope)
-		return arena_copy(arena, bytes, &copy) ? envelope_decode(copy, arena, ret_envelope)
-						       : ERROR_NO_MEMORY;
-	enum error error = queue_segment_fd(service, queued->message.segment, &fd);
-	if (error != OK)
-		return error;
-	buffer_init(&payload, service->env->memory, ENVELOPE_BYTES_MAX);
-	error = spool_read_record(service->env, fd, &queued->message, &payload);
-	if (error == OK && !arena_copy(arena, buffer_slice(&payload), &copy))
-		error = ERROR_NO_MEMORY;
-	buffer_done(&payload);
-	return error == OK ? envelope_decode(copy, arena, ret_envelope) : error;
+	if (table->used == table->count && slots_grow(service) != OK)
+		return NULL;
+	struct attempt *attempt = memory_try(service->env->memory, sizeof *attempt);
+	if (!attempt)
+		return NULL;
+	struct attempt_slot *slot = &table->slots[table->first_free];
+	*attempt = (struct attempt){.service = service,
+		.slot = table->first_free,
+		.generation = ++slot->generation,
+		.outcome = LANE_WORKED};
+	list_init(&attempt->link);
+	table->first_free = slot->next_free;
+	table->used++;
+	slot->attempt = attempt;
+	return attempt;
 }
 
-static struct log_field
-id_field(const struct queued *queued, char storage[QUEUE_ID_DIGITS + 1])
+uint64_t
+attempt_number(const struct attempt *attempt)
 {
-	queue_id_print(queued->message.queue_id, storage);
-	return LOG_STRING("id", storage);
+	return (uint64_t)attempt->generation << 32 | attempt->slot;
 }
 
+struct attempt *
+attempt_find(const struct queue_service *service, uint64_t number)
+{
+	const struct attempt_table *table = &service->attempts;
+	uint32_t slot = (uint32_t)number;
+
+	if (slot >= table->count || table->slots[slot].generation != number >> 32)
+		return NULL;
+	return table->slots[slot].attempt;
+}
+
+/* The last of it. */
 static void
 attempt_free(struct attempt *attempt)
 {
 	struct queue_service *service = attempt->service;
+	struct attempt_table *table = &service->attempts;
 
-	attempt->queued->attempt = NULL;
-	arena_done(&attempt->arena);
+	if (attempt->opened)
+		message_close(service, attempt->message);
+	table->slots[attempt->slot].attempt = NULL;
+	table->slots[attempt->slot].next_free = table->first_free;
+	table->first_free = attempt->slot;
+	table->used--;
 	memory_put(service->env->memory, attempt);
-	service->attempts--;
 	task_event_signal(&service->attempt_ended);
 }
 
-/* May wait. All recipients are done: the message ends. */
+/* As many recipients as one attempt may have. */
 static void
-message_done(struct queue_service *service, struct queued *queued)
+take_recipients(struct attempt *attempt, struct part *part)
 {
-	struct spool_result result = {.kind = SPOOL_DONE, .message = queued->message};
+	const struct envelope *envelope = &attempt->opened->envelope;
+	size_t bytes = 0;
 
-	table_remove(service, queued);
-	queue_put_result(service, &result);
-}
-
-/* May wait. What this try settled while others stay open; a failure is final, whatever becomes of
- * the others. */
-static void
-put_recipient_results(struct attempt *attempt)
-{
-	struct queue_service *service = attempt->service;
-	struct queued *queued = attempt->queued;
-
-	for (uint32_t i = 0; i < attempt->envelope.recipient_count; i++) {
-		bool failed = attempt->states[i] == RECIPIENT_FAILED;
-		if (attempt->was_done[i] || (!failed && attempt->states[i] != RECIPIENT_DELIVERED))
-			continue;
-		struct spool_result result = {
-			.kind = failed ? SPOOL_RECIPIENT_FAILED : SPOOL_RECIPIENT_DELIVERED,
-			.message = queued->message,
-			.recipient = i};
-		if (failed)
-			result.text = slice_of(attempt->last_text, attempt->last_text_len);
-		/* Without memory it is tried again: delivered into the file that is there. */
-		if (queued_add_done(service, queued, i) != OK)
-			continue;
-		queued->failed |= failed;
-		queue_put_result(service, &result);
+	while (part->taken < part->count && attempt->count < DELIVERY_RECIPIENTS_MAX) {
+		uint32_t recipient = part->recipients[part->taken];
+		bytes += delivery_recipient_bytes(envelope->recipients[recipient].address);
+		if (bytes > DELIVERY_LIST_BYTES)
+			break;
+		attempt->recipients[attempt->count++] = recipient;
+		part->taken++;
 	}
 }
 
-/* Those that are not delivered. Which of the recipients of earlier tries failed is not known here:
- * at least one did. */
-static uint32_t
-recipients_of_hold(const struct attempt *attempt)
+/* It can't be begun now: the part waits, and its lane had nothing under way for it. */
+static struct attempt *
+attempt_refuse(struct queue_service *service, struct part *part, struct attempt *attempt)
 {
-	uint32_t now = attempt->failed + attempt->deferred + attempt->held;
+	struct queue_lane *lane = part->lane;
 
-	return now > 0 ? now : 1;
+	if (attempt)
+		attempt_free(attempt);
+	lane_end(&lane->lane, &lane->carrier->pool, loop_now(service->env->loop), LANE_UNTRIED);
+	due_set(service, &part->due, env_wall(service->env) + READ_AGAIN_US);
+	return NULL;
+}
+
+struct attempt *
+attempt_begin(struct queue_service *service, struct part *part)
+{
+	struct queued *queued = part->message;
+	struct queue_lane *lane = part->lane;
+	struct attempt *attempt = attempt_new(service);
+
+	if (!attempt)
+		return attempt_refuse(service, part, NULL);
+	attempt->message = queued;
+	enum error error = message_open(service, queued, &attempt->opened);
+	if (error != OK) {
+		char id[QUEUE_ID_DIGITS + 1];
+		queue_id_print(queued->message.queue_id, id);
+		log_event(service->env, LOG_ERROR, "message_unreadable", LOG_STRING("id", id),
+			LOG_STRING("error", error_text(error)));
+		attempt->opened = NULL;
+		return attempt_refuse(service, part, attempt);
+	}
+	queued_drop_envelope(service, queued);
+	attempt->lane = lane;
+	attempt->template = part->template;
+	attempt->attempts = part->attempts + 1;
+	attempt->is_new = part->is_new;
+	take_recipients(attempt, part);
+	queued->under_way++;
+	if (part->taken == part->count)
+		part_free(service, part);
+	else
+		lane_add(&lane->lane, &lane->carrier->pool, &part->line);
+	return attempt;
+}
+
+static void
+log_delivered(const struct attempt *attempt, uint32_t i, const struct delivery_result *result)
+{
+	const struct envelope *envelope = &attempt->opened->envelope;
+	struct env *env = attempt->service->env;
+	char id[QUEUE_ID_DIGITS + 1];
+
+	queue_id_print(attempt->message->message.queue_id, id);
+	log_event(env, LOG_INFO, "delivered", LOG_STRING("id", id),
+		LOG_SLICE("to", envelope->recipients[attempt->recipients[i]].address),
+		LOG_SLICE("path", result->path),
+		LOG_NUMBER("delay_ms", (env_wall(env) - envelope->received_at) / US_PER_MS));
+}
+
+static struct slice
+attempt_text(const struct attempt *attempt)
+{
+	return slice_of(attempt->text, attempt->text_len);
+}
+
+static void
+settle(struct attempt *attempt, uint32_t i, const struct delivery_result *result)
+{
+	attempt->settled |= BIT(i);
+	if (result->outcome == DELIVER_DELIVERED) {
+		log_delivered(attempt, i, result);
+		return;
+	}
+	if (result->outcome == DELIVER_PERMANENT)
+		attempt->failed |= BIT(i);
+	else
+		attempt->deferred |= BIT(i);
+	struct slice text = slice_sub(result->text, 0, sizeof attempt->text);
+	memcpy(attempt->text, text.ptr ? text.ptr : (const uint8_t *)"", text.len);
+	attempt->text_len = (uint8_t)text.len;
+	attempt->status = result->status;
+}
+
+static uint32_t
+pick(const struct attempt *attempt, uint64_t bits, uint32_t ret_recipients[DELIVERY_RECIPIENTS_MAX])
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < attempt->count; i++)
+		if (bits & BIT(i))
+			ret_recipients[count++] = attempt->recipients[i];
+	return count;
+}
+
+static struct part
+part_of(const struct attempt *attempt)
+{
+	return (struct part){.message = attempt->message,
+		.lane = attempt->lane,
+		.template = attempt->template,
+		.attempts = attempt->attempts};
+}
+
+static void
+log_deferred(struct queue_service *service, const struct queued *queued, uint32_t count,
+	uint32_t attempts, struct enhanced_status status, struct slice text, wall_us next_at)
+{
+	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
+
+	queue_id_print(queued->message.queue_id, id);
+	log_event(service->env, LOG_INFO, "deferred", LOG_STRING("id", id),
+		LOG_NUMBER("recipients", count), LOG_NUMBER("attempts", attempts),
+		LOG_SLICE("status", enhanced_status_print(status, printed)),
+		LOG_SLICE("reply", text),
+		LOG_NUMBER("next_s", (next_at - env_wall(service->env)) / US_PER_S));
+}
+
+/* When these are tried again; false: never, they are as old as mail may get. */
+static bool
+defer(struct queue_service *service, const struct part *like, const struct schedule_policy *policy,
+	wall_us received_at, const uint32_t *recipients, uint32_t count)
+{
+	struct queued *queued = like->message;
+	uint64_t random;
+
+	env_random(service->env, &random, sizeof random);
+	struct schedule_decision decision =
+		schedule_retry(policy, received_at, env_wall(service->env), like->attempts, random);
+	if (decision.expired)
+		return false;
+	part_add(service, like, recipients, count, decision.next_at);
+	if (queued->next_attempt_at > decision.next_at ||
+		queued->next_attempt_at <= env_wall(service->env))
+		queued->next_attempt_at = decision.next_at;
+	if (queued->attempts < like->attempts)
+		queued->attempts = like->attempts;
+	return true;
+}
+
+static void
+defer_attempt(struct attempt *attempt)
+{
+	struct queue_service *service = attempt->service;
+	struct queued *queued = attempt->message;
+	struct part like = part_of(attempt);
+	uint32_t recipients[DELIVERY_RECIPIENTS_MAX];
+	uint32_t count = pick(attempt, attempt->deferred, recipients);
+
+	if (count == 0)
+		return;
+	if (defer(service, &like, &attempt->lane->policy, attempt->opened->envelope.received_at,
+		    recipients, count)) {
+		log_deferred(service, queued, count, attempt->attempts, attempt->status,
+			attempt_text(attempt), queued->next_attempt_at);
+		return;
+	}
+	queued->expired = true;
+	attempt->failed |= attempt->deferred;
+	attempt->deferred = 0;
+}
+
+/* Not tried: due at once, as they were. At our end the next start sees to it. */
+static void
+give_back(struct attempt *attempt)
+{
+	struct part like = part_of(attempt);
+	uint32_t recipients[DELIVERY_RECIPIENTS_MAX];
+	uint32_t count = pick(attempt, ~attempt->settled, recipients);
+
+	like.attempts--;
+	like.is_new = attempt->is_new;
+	if (count == 0 || attempt->service->stopping)
+		return;
+	part_add(attempt->service, &like, recipients, count, 0);
 }
 
 /* May wait. */
 static void
-message_hold(struct attempt *attempt, const char *event)
+put_mark(struct attempt *attempt, uint32_t i)
 {
-	struct queue_service *service = attempt->service;
-	struct queued *queued = attempt->queued;
-	struct slice text = slice_of(attempt->last_text, attempt->last_text_len);
+	bool failed = attempt->failed & BIT(i);
+	struct spool_result result = {
+		.kind = failed ? SPOOL_RECIPIENT_FAILED : SPOOL_RECIPIENT_DELIVERED,
+		.message = attempt->message->message,
+		.recipient = attempt->recipients[i],
+		.text = failed ? attempt_text(attempt) : slice_of(NULL, 0)};
+
+	queue_put_result(attempt->service, &result);
+}
+
+/* Whether some recipients are due now: after a crash they must not wait for those that are not. */
+static bool
+parts_are_due(const struct queue_service *service, const struct queued *queued)
+{
+	unsigned seen = 0;
+
+	list_for_each (link, &queued->parts) {
+		struct part *part = list_entry(link, struct part, link);
+		if (!schedule_contains(&service->due, &part->due.entry) || ++seen == 16)
+			return true;
+	}
+	return queued->under_way > 1;
+}
+
+/* May wait. What this attempt settled, while others stay open or a failure is to be remembered. */
+static void
+put_results(struct attempt *attempt)
+{
+	struct queued *queued = attempt->message;
+	bool has_untried = parts_are_due(attempt->service, queued);
+	struct spool_result deferred = {.kind = SPOOL_DEFERRED,
+		.message = queued->message,
+		.attempts = queued->attempts,
+		.next_attempt_at =
+			has_untried ? env_wall(attempt->service->env) : queued->next_attempt_at,
+		.text = attempt_text(attempt)};
+
+	for (uint32_t i = 0; i < attempt->count; i++)
+		if (attempt->settled & ~attempt->deferred & BIT(i))
+			put_mark(attempt, i);
+	if (attempt->deferred)
+		queue_put_result(attempt->service, &deferred);
+}
+
+/* May wait. */
+static void
+message_hold(struct queue_service *service, struct queued *queued)
+{
+	struct slice text = slice_of(queued->reply, queued->reply_len);
 	struct spool_result result = {.kind = SPOOL_HELD, .message = queued->message, .text = text};
-	char id[QUEUE_ID_DIGITS + 1], status[ENHANCED_STATUS_BYTES];
+	const char *event = queued->expired ? "expired" : queued->failed > 0 ? "failed" : "held";
+	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
 
 	queued->held = true;
-	if (text.len > 0 || !queued->reply)
-		queued_keep_reply(service, queued, text);
-	else
-		text = slice_of(queued->reply, queued->reply_len);
-	log_event(service->env, LOG_WARNING, event, id_field(queued, id),
-		LOG_SLICE("from", attempt->envelope.reverse_path),
-		LOG_NUMBER("recipients", recipients_of_hold(attempt)),
-		LOG_SLICE("status", enhanced_status_print(attempt->last_status, status)),
+	queue_id_print(queued->message.queue_id, id);
+	log_event(service->env, LOG_WARNING, event, LOG_STRING("id", id),
+		LOG_NUMBER("recipients", queued->failed + queued->kept_back),
+		LOG_SLICE("status",
+			enhanced_status_print(enhanced_status_of(queued->status), printed)),
 		LOG_SLICE("reply", text), LOG_STRING("state", "held"));
 	queue_put_result(service, &result);
 }
 
-/* May wait. */
-static void
-message_defer(struct attempt *attempt)
+static bool
+message_is_over(const struct queued *queued)
 {
-	struct queue_service *service = attempt->service;
-	struct queued *queued = attempt->queued;
-	struct slice text = slice_of(attempt->last_text, attempt->last_text_len);
-	uint64_t random;
-	char id[QUEUE_ID_DIGITS + 1], status[ENHANCED_STATUS_BYTES];
+	return queued->is_routed && !queued->is_routing && !queued->held &&
+	       queued->under_way == 0 && list_is_empty(&queued->parts);
+}
 
-	env_random(service->env, &random, sizeof random);
-	struct schedule_decision decision = schedule_retry(&service->policy,
-		attempt->envelope.received_at, env_wall(service->env), queued->attempts, random);
-	if (decision.expired) {
-		message_hold(attempt, "expired");
+void
+message_check_end(struct queue_service *service, struct queued *queued)
+{
+	struct spool_result result = {.kind = SPOOL_DONE, .message = queued->message};
+
+	/* At our end parts are left where they are: the next start decides. */
+	if (!message_is_over(queued) || (service->stopping && queued->left > 0))
+		return;
+	if (queued->left > 0 || queued->failed > 0) {
+		message_hold(service, queued);
 		return;
 	}
-	queued_keep_reply(service, queued, text);
-	log_event(service->env, LOG_INFO, "deferred", id_field(queued, id),
-		LOG_NUMBER("recipients", attempt->deferred),
-		LOG_NUMBER("attempts", queued->attempts),
-		LOG_SLICE("status", enhanced_status_print(attempt->last_status, status)),
-		LOG_SLICE("reply", text),
-		LOG_NUMBER("next_s", (decision.next_at - env_wall(service->env)) / US_PER_S));
-	struct spool_result result = {.kind = SPOOL_DEFERRED,
-		.message = queued->message,
-		.attempts = queued->attempts,
-		.next_attempt_at = decision.next_at,
-		.text = text};
+	table_remove(service, queued);
 	queue_put_result(service, &result);
-	/* Last: from here on the next try may begin, and this one must not wait any more. */
-	table_schedule(service, queued, decision.next_at);
 }
 
-/* Nothing is written: after a crash the message is due at once, which is right too. */
-static void
-message_postpone(struct attempt *attempt)
-{
-	struct queue_service *service = attempt->service;
-
-	attempt->queued->attempts--;
-	if (attempt->full_peer)
-		peer_park(attempt->full_peer, attempt->queued);
-	else
-		table_schedule(
-			service, attempt->queued, env_wall(service->env) + QUEUE_RETRY_SOON_US);
-}
-
-/* May wait. The last answer of the try is there. */
+/* May wait. All recipients have their results, or will have none of this attempt. */
 static void
 attempt_end(struct attempt *attempt)
 {
 	struct queue_service *service = attempt->service;
-	struct queued *queued = attempt->queued;
+	struct queued *queued = attempt->message;
 
-	if (attempt->deferred + attempt->failed + attempt->held + attempt->postponed == 0 &&
-		!queued->failed) {
-		attempt_free(attempt);
-		message_done(service, queued);
-		return;
-	}
-	put_recipient_results(attempt);
-	if (attempt->deferred > 0)
-		message_defer(attempt);
-	else if (attempt->postponed > 0)
-		message_postpone(attempt);
-	else
-		message_hold(attempt, queued->failed ? "failed" : "held");
+	carrier_end_attempt(attempt);
+	defer_attempt(attempt);
+	give_back(attempt);
+	queued->left -= (uint32_t)__builtin_popcountll(attempt->settled & ~attempt->deferred);
+	queued->failed += (uint32_t)__builtin_popcountll(attempt->failed);
+	if (attempt->failed | attempt->deferred)
+		queued_keep_reply(service, queued, enhanced_status_number(attempt->status),
+			attempt_text(attempt));
+	/* The usual end needs one record, DONE. */
+	bool is_done = queued->left == 0 && queued->failed == 0 && queued->under_way == 1;
+	if (!is_done)
+		put_results(attempt);
+	queued->under_way--;
 	attempt_free(attempt);
+	message_check_end(service, queued);
 }
 
-static void
-attempt_note(struct attempt *attempt, struct enhanced_status status, struct slice text)
+static uint64_t
+all_bits(const struct attempt *attempt)
 {
-	text = slice_sub(text, 0, sizeof attempt->last_text);
-	memcpy(attempt->last_text, text.ptr ? text.ptr : (const uint8_t *)"", text.len);
-	attempt->last_text_len = text.len;
-	attempt->last_status = status;
+	return attempt->count == 64 ? UINT64_MAX : BIT(attempt->count) - 1;
 }
 
-static void
-recipient_settle(struct attempt *attempt, uint32_t recipient, enum recipient_state state)
-{
-	attempt->states[recipient] = (uint8_t)state;
-	attempt->delivered += state == RECIPIENT_DELIVERED;
-	attempt->deferred += state == RECIPIENT_DEFERRED;
-	attempt->failed += state == RECIPIENT_FAILED;
-	attempt->held += state == RECIPIENT_HELD;
-	attempt->postponed += state == RECIPIENT_POSTPONED;
-}
-
-static void
-log_delivered(struct attempt *attempt, uint32_t recipient, const struct delivery_result *result)
-{
-	struct queue_service *service = attempt->service;
-	char id[QUEUE_ID_DIGITS + 1];
-
-	log_event(service->env, LOG_INFO, "delivered", id_field(attempt->queued, id),
-		LOG_SLICE("to", attempt->envelope.recipients[recipient].address),
-		LOG_SLICE("path", result->path),
-		LOG_NUMBER("delay_ms",
-			(env_wall(service->env) - attempt->envelope.received_at) / US_PER_MS));
-}
-
-/* Gives the slot back. */
-static void
-delivery_free(struct queue_service *service, struct delivery *delivery)
-{
-	peer_forget(delivery);
-	delivery->attempt = NULL;
-	service->free_slots[service->free_slot_count++] = delivery->slot;
-	task_event_signal(&service->attempt_ended);
-}
-
-/* May wait. */
-static void
-attempt_less_under_way(struct attempt *attempt)
-{
-	attempt->under_way--;
-	if (attempt->under_way == 0 && !attempt->sending)
-		attempt_end(attempt);
-}
-
-static bool
-delivery_is_settled(const struct delivery *delivery)
-{
-	uint64_t all = delivery->recipient_count == DELIVERY_RECIPIENTS_MAX
-			       ? UINT64_MAX
-			       : (UINT64_C(1) << delivery->recipient_count) - 1;
-
-	return delivery->settled == all;
-}
-
-static void
-answer_recipient(struct delivery *delivery, uint32_t i, const struct delivery_result *result)
-{
-	static const enum recipient_state states[] = {
-		[DELIVER_DELIVERED] = RECIPIENT_DELIVERED,
-		[DELIVER_TEMPORARY] = RECIPIENT_DEFERRED,
-		[DELIVER_PERMANENT] = RECIPIENT_FAILED,
-	};
-	struct attempt *attempt = delivery->attempt;
-
-	delivery->settled |= UINT64_C(1) << i;
-	recipient_settle(attempt, delivery->recipients[i], states[result->outcome]);
-	if (result->outcome == DELIVER_DELIVERED)
-		log_delivered(attempt, delivery->recipients[i], result);
-	else
-		attempt_note(attempt, result->status, result->text);
-}
-
-/* May wait. */
-static void
-delivery_end(struct queue_service *service, struct delivery *delivery)
-{
-	struct attempt *attempt = delivery->attempt;
-
-	delivery_free(service, delivery);
-	attempt_less_under_way(attempt);
-}
-
-/* May wait. */
 bool
-attempt_answer(struct queue_service *service, struct delivery *delivery,
-	const struct delivery_result *result)
+attempt_result(struct attempt *attempt, const struct delivery_result *result)
 {
-	uint64_t before = delivery->settled;
+	uint64_t before = attempt->settled;
 
-	for (uint32_t i = 0; i < delivery->recipient_count; i++) {
-		bool is_open = !(delivery->settled >> i & 1);
-		if (is_open && (result->recipient == DELIVERY_ALL ||
-				       result->recipient == delivery->recipients[i]))
-			answer_recipient(delivery, i, result);
-	}
-	if (delivery->settled == before)
+	for (uint32_t i = 0; i < attempt->count; i++)
+		if (!(attempt->settled & BIT(i)) &&
+			(result->recipient == DELIVERY_ALL ||
+				result->recipient == attempt->recipients[i]))
+			settle(attempt, i, result);
+	if (attempt->settled == before)
 		return false;
-	if (delivery_is_settled(delivery))
-		delivery_end(service, delivery);
+	if (attempt->settled == all_bits(attempt))
+		attempt_end(attempt);
 	return true;
 }
 
-/* May wait. */
 void
-attempt_postpone(struct queue_service *service, struct delivery *delivery)
+attempt_give_up(struct attempt *attempt)
 {
-	for (uint32_t i = 0; i < delivery->recipient_count; i++)
-		if (!(delivery->settled >> i & 1))
-			recipient_settle(
-				delivery->attempt, delivery->recipients[i], RECIPIENT_POSTPONED);
-	delivery_end(service, delivery);
+	attempt_end(attempt);
 }
 
-/* May wait: for a free slot. NULL when the queue is about to end. */
-static struct delivery *
-delivery_new(struct queue_service *service)
-{
-	while (service->free_slot_count == 0 && !service->stopping)
-		if (task_event_wait(service->env->loop, &service->attempt_ended, MONO_NEVER) != OK)
-			return NULL;
-	if (service->stopping)
-		return NULL;
-	uint32_t slot = service->free_slots[--service->free_slot_count];
-	struct delivery *delivery = &service->deliveries[slot];
-	uint32_t generation = delivery->generation + 1;
-	*delivery = (struct delivery){.slot = slot, .generation = generation};
-	list_init(&delivery->link);
-	return delivery;
-}
-
-/* The deliverer: a virtual mailbox' owner, or the login that the address names. */
-static enum error
-deliverer_of(
-	struct attempt *attempt, uint32_t recipient, size_t route, struct deliver_peer **ret_peer)
-{
-	struct queue_service *service = attempt->service;
-	uint8_t storage[ADDRESS_LOCAL_PART_MAX + 1];
-	struct address address;
-	struct buffer login;
-
-	if (service->owners[route].len > 0) {
-		*ret_peer = peer_for(service, TRANSPORT_MAILDIR, service->owners[route]);
-		return OK;
-	}
-	if (address_parse(attempt->envelope.recipients[recipient].address, &address) != ADDRESS_OK)
-		return ERROR_FORMAT;
-	buffer_init_fixed(&login, storage, sizeof storage);
-	address_append_account(&login, &address);
-	if (buffer_error(&login) == OK)
-		*ret_peer = peer_for(service, TRANSPORT_SYSTEM, buffer_slice(&login));
-	return buffer_error(&login);
-}
-
-static void
-delivery_send(struct delivery *delivery)
-{
-	struct attempt *attempt = delivery->attempt;
-
-	list_remove(&delivery->link);
-	attempt->open_count--;
-	peer_send(delivery->peer, delivery);
-}
-
-/* What is being filled is as full as it will be. */
-static void
-attempt_send_open(struct attempt *attempt, uint32_t keep)
-{
-	while (attempt->open_count > keep)
-		delivery_send(list_entry(attempt->open.next, struct delivery, link));
-}
-
-/* The delivery that this recipient can join; NULL: none. */
-static struct delivery *
-open_delivery(struct attempt *attempt, const struct deliver_peer *peer, struct slice template)
-{
-	list_for_each (link, &attempt->open) {
-		struct delivery *delivery = list_entry(link, struct delivery, link);
-		if (delivery->peer == peer && slice_equal(delivery->template, template))
-			return delivery;
-	}
-	return NULL;
-}
-
-/* May wait, for a slot; NULL when the queue is about to end. */
-static struct delivery *
-begin_delivery(struct attempt *attempt, struct deliver_peer *peer, struct slice template)
-{
-	struct delivery *delivery = delivery_new(attempt->service);
-
-	if (!delivery)
-		return NULL;
-	attempt_send_open(attempt, ATTEMPT_OPEN_MAX - 1);
-	delivery->attempt = attempt;
-	delivery->peer = peer;
-	delivery->template = template;
-	delivery->is_new = attempt->queued->is_new;
-	list_append(&attempt->open, &delivery->link);
-	attempt->open_count++;
-	attempt->under_way++;
-	return delivery;
-}
-
-static void
-delivery_add(struct delivery *delivery, uint32_t recipient)
-{
-	struct attempt *attempt = delivery->attempt;
-	size_t bytes = delivery_recipient_bytes(attempt->envelope.recipients[recipient].address);
-
-	delivery->recipients[delivery->recipient_count++] = recipient;
-	delivery->list_bytes += bytes;
-	attempt->states[recipient] = RECIPIENT_UNDER_WAY;
-	if (delivery->recipient_count == DELIVERY_RECIPIENTS_MAX ||
-		delivery->list_bytes > DELIVERY_LIST_BYTES - DELIVERY_RECIPIENT_BYTES_MAX)
-		delivery_send(delivery);
-}
-
-/* May wait. */
-static void
-recipient_deliver(struct attempt *attempt, uint32_t recipient, const struct route_decision *route)
-{
-	struct deliver_peer *peer = NULL;
-	enum error error = deliverer_of(attempt, recipient, route->index, &peer);
-
-	if (error != OK) {
-		recipient_settle(attempt, recipient, RECIPIENT_FAILED);
-		attempt_note(
-			attempt, STATUS(5, 1, 3), SLICE("the address can be no system user's"));
-		return;
-	}
-	struct delivery *delivery = open_delivery(attempt, peer, route->template);
-	if (!delivery && peer_is_full(peer)) {
-		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
-		attempt->full_peer = peer;
-		return;
-	}
-	if (!delivery)
-		delivery = begin_delivery(attempt, peer, route->template);
-	if (!delivery) {
-		recipient_settle(attempt, recipient, RECIPIENT_POSTPONED);
-		return;
-	}
-	delivery_add(delivery, recipient);
-}
-
-/* May wait. */
-static void
-recipient_try(struct attempt *attempt, uint32_t recipient)
-{
-	struct queue_service *service = attempt->service;
-	struct route_decision route =
-		route_decide(&service->routes, attempt->envelope.recipients[recipient].address);
-
-	switch (route.kind) {
-	case ROUTE_MAILDIR:
-		recipient_deliver(attempt, recipient, &route);
-		return;
-	case ROUTE_DISCARD:
-		recipient_settle(attempt, recipient, RECIPIENT_DELIVERED);
-		return;
-	case ROUTE_HOLD:
-		recipient_settle(attempt, recipient, RECIPIENT_HELD);
-		attempt_note(attempt, STATUS(0, 0, 0), SLICE("the route says hold"));
-		return;
-	default: /* the configuration has changed since the message came: it may change back */
-		recipient_settle(attempt, recipient, RECIPIENT_DEFERRED);
-		attempt_note(attempt, STATUS(4, 4, 5),
-			SLICE("no domain or route of the configuration takes this address"));
-	}
-}
-
-/* The message can't be read: not lost, but nothing can be done with it now. */
-static void
-attempt_refuse(struct attempt *attempt, enum error error)
-{
-	struct queue_service *service = attempt->service;
-	struct queued *queued = attempt->queued;
-	char id[QUEUE_ID_DIGITS + 1];
-
-	log_event(service->env, LOG_ERROR, "message_unreadable", id_field(queued, id),
-		LOG_STRING("error", error_text(error)),
-		LOG_NUMBER("segment", queued->message.segment),
-		LOG_NUMBER("offset", queued->message.offset));
-	if (error == ERROR_DAMAGED || error == ERROR_FORMAT)
-		queued->held = true;
-	else
-		table_schedule(service, queued, env_wall(service->env) + 10 * QUEUE_RETRY_SOON_US);
-	attempt_free(attempt);
-}
-
-static enum error
-attempt_open(struct attempt *attempt)
-{
-	struct queued *queued = attempt->queued;
-	enum error error =
-		queue_read_envelope(attempt->service, queued, &attempt->arena, &attempt->envelope);
-
-	if (error != OK)
-		return error;
-	attempt->states = arena_take(&attempt->arena, attempt->envelope.recipient_count);
-	attempt->was_done =
-		arena_take(&attempt->arena, attempt->envelope.recipient_count * sizeof(bool));
-	if (!attempt->states || !attempt->was_done)
-		return ERROR_NO_MEMORY;
-	for (uint32_t i = 0; i < queued->done_count; i++)
-		if (queued->done[i] < attempt->envelope.recipient_count) {
-			attempt->states[queued->done[i]] = RECIPIENT_DELIVERED;
-			attempt->was_done[queued->done[i]] = true;
-		}
-	if (queued->envelope) {
-		memory_put(attempt->service->env->memory, queued->envelope);
-		queued->envelope = NULL;
-		attempt->service->fresh_count--;
-	}
-	return OK;
-}
-
-/* May wait. */
+/* May wait. The configuration has changed since the message came: it may change back. */
 void
-attempt_start(struct queue_service *service, struct queued *queued)
+recipients_defer(struct queue_service *service, struct part *part)
 {
-	struct attempt *attempt = memory_get(service->env->memory, sizeof *attempt);
+	struct queued *queued = part->message;
+	struct part like = *part;
+	uint32_t count = part->count;
+	wall_us received_at = (wall_us)queued->message.queue_id;
+	struct enhanced_status status = STATUS(4, 4, 5);
 
-	*attempt = (struct attempt){.service = service, .queued = queued};
-	arena_init(&attempt->arena, service->env->memory, ATTEMPT_ARENA_MAX);
-	list_init(&attempt->open);
-	queued->attempt = attempt;
-	service->attempts++;
-	enum error error = attempt_open(attempt);
-	if (error != OK) {
-		attempt_refuse(attempt, error);
+	like.attempts++;
+	like.is_new = false;
+	list_remove(&part->link);
+	list_init(&part->link);
+	queued_keep_reply(service, queued, enhanced_status_number(status), NO_ROUTE_TEXT);
+	if (defer(service, &like, &service->policy, received_at, part->recipients, count)) {
+		struct spool_result result = {.kind = SPOOL_DEFERRED,
+			.message = queued->message,
+			.attempts = queued->attempts,
+			.next_attempt_at = queued->next_attempt_at,
+			.text = NO_ROUTE_TEXT};
+		log_deferred(service, queued, count, like.attempts, status, NO_ROUTE_TEXT,
+			queued->next_attempt_at);
+		part_free(service, part);
+		queue_put_result(service, &result);
 		return;
 	}
-	queued->attempts++;
-	attempt->sending = true;
-	for (uint32_t i = 0; i < attempt->envelope.recipient_count; i++)
-		if (attempt->states[i] == RECIPIENT_OPEN)
-			recipient_try(attempt, i);
-	attempt_send_open(attempt, 0);
-	attempt->sending = false;
-	queued->is_new = false;
-	if (attempt->under_way == 0)
-		attempt_end(attempt);
+	queued->expired = true;
+	part_free(service, part);
+	message_check_end(service, queued);
 }

@@ -4,6 +4,14 @@
 #define CONTROL_ANSWER_US (30 * US_PER_S)
 #define CONTROL_ARENA     (64u << 20)
 
+static uint32_t
+recipients_left(const struct queued *queued, uint32_t recipients)
+{
+	if (queued->is_routed)
+		return queued->left;
+	return queued->done_count < recipients ? recipients - queued->done_count : 0;
+}
+
 /* May wait. */
 static enum error
 send_item(struct admin_link *link, uint32_t request, struct queued *queued)
@@ -25,9 +33,7 @@ send_item(struct admin_link *link, uint32_t request, struct queued *queued)
 	if (read == OK) {
 		item->received_at = (uint64_t)envelope.received_at;
 		item->recipients = envelope.recipient_count;
-		item->recipients_left = queued->done_count < envelope.recipient_count
-						? envelope.recipient_count - queued->done_count
-						: 0;
+		item->recipients_left = recipients_left(queued, envelope.recipient_count);
 		item->reverse_path = envelope.reverse_path;
 		if (envelope.recipient_count > 0)
 			item->first_recipient = envelope.recipients[0].address;

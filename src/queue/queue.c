@@ -28,23 +28,23 @@ routes_build(struct queue_service *service)
 	struct memory *memory = service->env->memory;
 
 	service->route_entries = memory_get(memory, (count + 1) * sizeof *service->route_entries);
-	service->owners = memory_get(memory, (count + 1) * sizeof *service->owners);
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		const struct conf_domain *domain = &conf->domains[i];
-		service->route_entries[i] = (struct route_entry){
-			domain->name, ROUTE_MAILDIR, domain->mailbox_template, domain->owner_user};
-		/* Empty for the system's own users: the address names whose (attempt.c). */
-		service->owners[i] =
-			domain->owner == CONF_OWNER_USER ? domain->owner_user : SLICE("");
+		service->route_entries[i] = (struct route_entry){.domain = domain->name,
+			.kind = ROUTE_MAILDIR,
+			.template = domain->mailbox_template,
+			.owner = domain->owner == CONF_OWNER_USER ? domain->owner_user : SLICE("")};
 	}
 	for (size_t i = 0; i < conf->route_count; i++) {
 		const struct conf_route *route = &conf->routes[i];
 		static const enum route_kind kinds[] = {[CONF_TO_MAILDIR] = ROUTE_MAILDIR,
 			[CONF_TO_DISCARD] = ROUTE_DISCARD,
 			[CONF_TO_HOLD] = ROUTE_HOLD};
-		service->route_entries[conf->domain_count + i] = (struct route_entry){
-			route->name, kinds[route->to], route->mailbox_template, route->owner_user};
-		service->owners[conf->domain_count + i] = route->owner_user;
+		service->route_entries[conf->domain_count + i] =
+			(struct route_entry){.domain = route->name,
+				.kind = kinds[route->to],
+				.template = route->mailbox_template,
+				.owner = route->owner_user};
 	}
 	enum error error = route_table_init(&service->routes, memory, service->route_entries, count,
 		conf->domain_count > 0 ? conf->domains[0].name : SLICE(""), &bad);
@@ -103,20 +103,14 @@ queue_service_new(struct env *env, const struct conf *conf, int wake_fd,
 		conf->retry.first_us, conf->retry.max_us, conf->retry.expire_us};
 	service->wake_fd = env->poll->wake_create(env->world);
 	list_init(&service->messages);
-	list_init(&service->peers);
+	env_random(env, &service->hash_key, sizeof service->hash_key);
 	schedule_queue_init(&service->due, env->memory);
 	task_event_init(&service->due_changed);
 	task_event_init(&service->attempt_ended);
 	task_event_init(&service->intake);
 	task_event_init(&service->result_put);
 	task_group_init(&service->tasks, env->loop);
-	service->deliveries =
-		memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->deliveries);
-	service->free_slots =
-		memory_get(env->memory, QUEUE_DELIVERIES_MAX * sizeof *service->free_slots);
-	for (uint32_t slot = QUEUE_DELIVERIES_MAX; slot-- > 0;)
-		service->free_slots[service->free_slot_count++] = slot;
-	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
+	for (uint32_t i = 0; i < QUEUE_SEGMENTS; i++)
 		service->segments.entries[i].fd = -1;
 	routes_build(service);
 	/* The spool and its thread have a memory account of their own: accounts are not shared
@@ -234,6 +228,7 @@ intake_message(struct queue_service *service, const struct committed_message *co
 	struct memory *memory = service->env->memory;
 	struct queued queued = {.message = committed->message,
 			      .content = committed->content,
+			      .due = {.kind = DUE_MESSAGE},
 			      .is_new = true},
 		      *added;
 
@@ -246,7 +241,7 @@ intake_message(struct queue_service *service, const struct committed_message *co
 	}
 	enum error error = table_add(service, &queued, &added);
 	if (error == OK) {
-		table_schedule(service, added, env_wall(service->env));
+		due_set(service, &added->due, env_wall(service->env));
 		return OK;
 	}
 	if (queued.envelope)
@@ -332,25 +327,41 @@ intake_run(void *arg)
 	}
 }
 
+/* May wait, towards the writer alone. */
+static void
+take_due(struct queue_service *service, struct schedule_entry *entry)
+{
+	struct due *due = schedule_owner(entry, struct due, entry);
+
+	switch (due->kind) {
+	case DUE_MESSAGE:
+		message_route(service, list_entry(due, struct queued, due));
+		return;
+	case DUE_PART:
+		part_is_due(service, list_entry(due, struct part, due));
+		return;
+	case DUE_CARRIER:
+		carrier_has_work(list_entry(due, struct carrier, wake));
+		return;
+	}
+}
+
+/* One at a time: what waits for the writer may end others that are due. */
 static void
 dispatch_run(void *arg)
 {
 	struct queue_service *service = arg;
 	struct loop *loop = service->env->loop;
-	struct schedule_entry *due[QUEUE_DISPATCH_A_TURN];
+	struct schedule_entry *due;
 	enum error error = OK;
+	unsigned taken = 0;
 
 	while ((error == OK || error == ERROR_TIMEOUT) && !service->stopping) {
 		wall_us now = env_wall(service->env);
-		if (service->attempts >= QUEUE_ATTEMPTS_MAX) {
-			error = task_event_wait(loop, &service->attempt_ended, MONO_NEVER);
-			continue;
-		}
-		size_t count = schedule_take_due(&service->due, now, due, QUEUE_DISPATCH_A_TURN);
-		for (size_t i = 0; i < count && !service->stopping; i++)
-			attempt_start(service, schedule_owner(due[i], struct queued, due));
-		if (count > 0) {
-			task_yield(loop);
+		if (schedule_take_due(&service->due, now, &due, 1) == 1) {
+			take_due(service, due);
+			if (++taken % QUEUE_DISPATCH_A_TURN == 0)
+				task_yield(loop);
 			error = task_is_cancelled(loop) ? ERROR_CANCELLED : OK;
 			continue;
 		}
@@ -381,8 +392,10 @@ recovered_message(void *arg, const struct spool_message *message)
 {
 	struct queue_service *service = arg;
 	struct queued queued = {
+		.due = {.kind = DUE_MESSAGE},
 		.message = message->message,
 		.content = message->content,
+		.next_attempt_at = message->next_attempt_at,
 		.attempts = message->attempts,
 		.held = message->held,
 		.failed = message->failed,
@@ -393,7 +406,7 @@ recovered_message(void *arg, const struct spool_message *message)
 	for (uint32_t i = 0; error == OK && i < message->done_count; i++)
 		error = queued_add_done(service, added, message->done_recipients[i]);
 	if (error == OK && !message->held)
-		table_schedule(service, added, message->next_attempt_at);
+		due_set(service, &added->due, message->next_attempt_at);
 	return error;
 }
 
@@ -517,8 +530,7 @@ queue_service_stop(struct queue_service *service, int64_t grace_us)
 	service->stopping = true;
 	task_event_signal(&service->due_changed);
 	task_event_signal(&service->attempt_ended);
-	peers_postpone_waiting(service);
-	while (service->attempts > 0)
+	while (service->attempts.used > 0)
 		if (task_event_wait(loop, &service->attempt_ended, deadline) != OK)
 			break;
 	task_group_cancel(&service->tasks);
@@ -536,12 +548,10 @@ queue_service_free(struct queue_service **service_pointer)
 	struct env *env = service->env;
 	loop_remove_hook(&service->hook);
 	table_free(service);
+	lanes_free(service);
 	schedule_queue_done(&service->due);
-	peers_free(service);
 	route_table_done(&service->routes);
-	for (uint32_t i = 0; i < PEER_SEGMENTS_MAX; i++)
-		if (service->segments.entries[i].fd >= 0)
-			env->disk->close(env->world, service->segments.entries[i].fd);
+	segment_cache_close(service);
 	spool_close(&service->spool);
 	writer_done(&service->writer);
 	memory_free(&service->spool_env.memory);
@@ -549,10 +559,8 @@ queue_service_free(struct queue_service **service_pointer)
 		env->disk->close(env->world, service->spool_fd);
 	watch_close(&service->wake);
 	env->net->close(env->world, service->wake_fd);
-	memory_put(env->memory, service->deliveries);
-	memory_put(env->memory, service->free_slots);
+	memory_put(env->memory, service->attempts.slots);
 	memory_put(env->memory, service->route_entries);
-	memory_put(env->memory, service->owners);
 	memory_put(env->memory, service);
 	*service_pointer = NULL;
 }

@@ -393,7 +393,7 @@ stop_body(void *arg)
 	pass_time(world, US_PER_S);
 	list_queue(world, 10, &listed);
 	ck_assert_uint_eq(listed.count, 1);
-	ck_assert_uint_eq(listed.first.attempts, 1);
+	ck_assert_uint_eq(listed.first.attempts, 0); /* nobody was there to try */
 	service_stop(world);
 	deliverer_end(deliverer);
 }
@@ -586,7 +586,92 @@ START_TEST(a_failure_is_final_beside_a_deferral)
 }
 END_TEST
 
-UNIT_MAIN("queue/queue", a_failure_is_final_beside_a_deferral, recipients_of_one_way_go_together,
+/* 6,400 recipients whose 64 deliverers never come, more than there ever were slots for: whoever has
+ * a deliverer gets his mail at once. */
+static void
+absent_owners_body(void *arg)
+{
+	enum { OWNERS = 64, MESSAGES = 100 };
+	struct world *world = arg;
+	static char names[OWNERS][32];
+	const char *to[OWNERS];
+
+	for (int i = 0; i < OWNERS; i++) {
+		snprintf(names[i], sizeof names[i], "user%d@system.example", i);
+		to[i] = names[i];
+	}
+	for (int i = 0; i < MESSAGES; i++)
+		send_message(world, to, OWNERS);
+	pass_time(world, US_PER_S);
+	ck_assert_uint_eq(world->need_count, OWNERS);
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+	SEND(world, "anna@example.org");
+	wait_for_seen(world, 1);
+	/* No deliverer is no reason to touch what waits: one of each lane has failed by it. */
+	for (int i = 0; i < OWNERS; i++) {
+		char user[40];
+		snprintf(user, sizeof user, "system:user%d", i);
+		queue_service_no_deliver(world->service, slice_text(user), SLICE("no such user"));
+	}
+	pass_time(world, US_PER_S);
+	ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), OWNERS);
+	ck_assert_uint_eq(world->need_count, OWNERS);
+	pass_time(world, FIRST_US * 12 / 10);
+	ck_assert_uint_eq(world->need_count, 2 * OWNERS); /* asked again when the lane opens */
+	struct deliverer *late = deliverer_start(world, "system:user7");
+	wait_for_seen(world, 1 + MESSAGES);
+	SEND(world, "anna@example.org");
+	wait_for_seen(world, 2 + MESSAGES);
+	service_stop(world);
+	deliverer_end(deliverer);
+	deliverer_end(late);
+}
+
+START_TEST(owners_that_are_not_there_delay_nobody)
+{
+	run_with(absent_owners_body);
+}
+END_TEST
+
+static void
+answer_late(void *arg)
+{
+	struct deliverer *deliverer = arg;
+	struct world *world = deliverer->world;
+
+	ck_assert_ok(task_sleep(world->loop, loop_deadline(world->loop, US_PER_S / 2)));
+	ck_assert_ok(answer_delivery(deliverer, world->numbers[0], 1, DELIVER_DELIVERED));
+}
+
+/* A result that comes while the queue ends counts: nothing is delivered again. */
+static void
+late_result_body(void *arg)
+{
+	struct world *world = arg;
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+	struct listed listed;
+
+	world->silent = true;
+	SEND(world, "anna@example.org", "bob@example.org");
+	wait_for_seen(world, 2);
+	ck_assert_ok(answer_delivery(deliverer, world->numbers[0], 0, DELIVER_DELIVERED));
+	ck_assert_ok(task_start(&world->tasks, "late", answer_late, deliverer));
+	service_stop(world);
+	deliverer_end(deliverer);
+	service_start(world);
+	list_queue(world, 10, &listed);
+	ck_assert_uint_eq(listed.count, 0);
+	service_stop(world);
+}
+
+START_TEST(results_that_come_at_the_end_count)
+{
+	run_with(late_result_body);
+}
+END_TEST
+
+UNIT_MAIN("queue/queue", owners_that_are_not_there_delay_nobody, results_that_come_at_the_end_count,
+	a_failure_is_final_beside_a_deferral, recipients_of_one_way_go_together,
 	a_backlog_goes_through_without_pauses, a_message_is_delivered_and_forgotten,
 	a_temporary_failure_is_tried_again_for_its_recipient_alone, a_permanent_failure_is_held,
 	discard_ends_and_hold_holds, what_a_dead_deliverer_had_is_tried_again,

@@ -45,7 +45,7 @@ table_add(struct queue_service *service, const struct queued *from, struct queue
 	if (!queued)
 		return ERROR_NO_MEMORY;
 	*queued = *from;
-	list_init(&queued->parked);
+	list_init(&queued->parts);
 	size_t bucket = bucket_of(service, queued->message.queue_id);
 	queued->next = service->buckets[bucket];
 	service->buckets[bucket] = queued;
@@ -65,9 +65,9 @@ queued_free(struct queue_service *service, struct queued *queued)
 {
 	struct memory *memory = service->env->memory;
 
-	if (queued->envelope)
-		service->fresh_count--;
-	memory_put(memory, queued->envelope);
+	list_for_each_safe (link, next, &queued->parts)
+		part_free(service, list_entry(link, struct part, link));
+	queued_drop_envelope(service, queued);
 	memory_put(memory, queued->done);
 	memory_put(memory, queued->reply);
 	memory_put(memory, queued);
@@ -82,8 +82,7 @@ table_remove(struct queue_service *service, struct queued *queued)
 		place = &(*place)->next;
 	*place = queued->next;
 	list_remove(&queued->link);
-	list_remove(&queued->parked);
-	schedule_remove(&service->due, &queued->due);
+	schedule_remove(&service->due, &queued->due.entry);
 	service->message_count--;
 	queued_free(service, queued);
 }
@@ -110,12 +109,11 @@ table_free(struct queue_service *service)
 }
 
 void
-table_schedule(struct queue_service *service, struct queued *queued, wall_us at)
+due_set(struct queue_service *service, struct due *due, wall_us at)
 {
-	queued->next_attempt_at = at;
-	if (schedule_contains(&service->due, &queued->due))
-		schedule_move(&service->due, &queued->due, at);
-	else if (schedule_add(&service->due, &queued->due, at) != OK)
+	if (schedule_contains(&service->due, &due->entry))
+		schedule_move(&service->due, &due->entry, at);
+	else if (schedule_add(&service->due, &due->entry, at) != OK)
 		log_event(service->env, LOG_ERROR, "schedule_full",
 			LOG_NUMBER("messages", service->message_count));
 	task_event_signal(&service->due_changed);
@@ -124,7 +122,7 @@ table_schedule(struct queue_service *service, struct queued *queued, wall_us at)
 enum queue_state
 queued_state(const struct queued *queued)
 {
-	if (queued->attempt)
+	if (queued->under_way > 0)
 		return QUEUE_ACTIVE;
 	return queued->held ? QUEUE_HELD : QUEUE_WAITING;
 }
@@ -132,25 +130,38 @@ queued_state(const struct queued *queued)
 enum error
 queued_add_done(struct queue_service *service, struct queued *queued, uint32_t recipient)
 {
-	uint32_t *done = memory_resize(
-		service->env->memory, queued->done, (queued->done_count + 1) * sizeof *done);
-
-	if (!done)
-		return ERROR_NO_MEMORY;
-	done[queued->done_count] = recipient;
-	queued->done = done;
-	queued->done_count++;
+	if (queued->done_count == queued->done_capacity) {
+		uint32_t capacity = queued->done_capacity ? queued->done_capacity * 2 : 4;
+		uint32_t *done =
+			memory_resize(service->env->memory, queued->done, capacity * sizeof *done);
+		if (!done)
+			return ERROR_NO_MEMORY;
+		queued->done = done;
+		queued->done_capacity = capacity;
+	}
+	queued->done[queued->done_count++] = recipient;
 	return OK;
 }
 
 void
-queued_keep_reply(struct queue_service *service, struct queued *queued, struct slice reply)
+queued_keep_reply(
+	struct queue_service *service, struct queued *queued, uint32_t status, struct slice reply)
 {
 	reply = slice_sub(reply, 0, QUEUE_REPLY_MAX);
 	memory_put(service->env->memory, queued->reply);
 	queued->reply = memory_try(
 		service->env->memory, reply.len + 1); /* without it the reply is only in the log */
 	queued->reply_len = queued->reply ? (uint8_t)reply.len : 0;
+	queued->status = status;
 	if (queued->reply && reply.len > 0)
 		memcpy(queued->reply, reply.ptr, reply.len);
+}
+
+void
+queued_drop_envelope(struct queue_service *service, struct queued *queued)
+{
+	if (queued->envelope)
+		service->fresh_count--;
+	memory_put(service->env->memory, queued->envelope);
+	queued->envelope = NULL;
 }

@@ -6,6 +6,7 @@
  * An address is split at its last "@": a local part may hold one in quotes, a domain never.
  */
 #include "route/route.h"
+#include "text/address.h"
 
 #include <stdlib.h>
 
@@ -120,6 +121,7 @@ route_decide_domain(const struct route_table *table, struct slice domain)
 		.kind = entry->kind,
 		.template = entry->template,
 		.owner = entry->owner,
+		.to = entry->to,
 		.index = (size_t)(entry - table->entries),
 	};
 }
@@ -132,4 +134,62 @@ route_decide(const struct route_table *table, struct slice address)
 	while (at > 0 && address.ptr[at - 1] != '@')
 		at--;
 	return route_decide_domain(table, at > 0 ? slice_from(address, at) : table->default_domain);
+}
+
+/* The owner of the mailbox: as configured, else the login that the address names. */
+static enum error
+maildir_lane(const struct route_decision *decision, struct slice address,
+	enum transport *ret_transport, struct buffer *name)
+{
+	struct address parsed;
+
+	*ret_transport = decision->owner.len > 0 ? TRANSPORT_MAILDIR : TRANSPORT_SYSTEM;
+	if (decision->owner.len > 0) {
+		buffer_append(name, decision->owner);
+		return buffer_error(name);
+	}
+	if (address_parse(address, &parsed) != ADDRESS_OK)
+		return ERROR_FORMAT;
+	address_append_account(name, &parsed);
+	return buffer_error(name);
+}
+
+static enum error
+domain_lane(struct slice address, struct buffer *name)
+{
+	size_t at = address.len;
+
+	while (at > 0 && address.ptr[at - 1] != '@')
+		at--;
+	if (at == 0 || at == address.len)
+		return ERROR_FORMAT;
+	for (size_t i = at; i < address.len; i++)
+		buffer_append_octet(name, (uint8_t)ascii_lower(address.ptr[i]));
+	return buffer_error(name);
+}
+
+enum error
+route_lane(const struct route_decision *decision, struct slice address,
+	enum transport *ret_transport, struct buffer *name)
+{
+	switch (decision->kind) {
+	case ROUTE_MAILDIR:
+		return maildir_lane(decision, address, ret_transport, name);
+	case ROUTE_MX:
+		*ret_transport = TRANSPORT_MX;
+		return domain_lane(address, name);
+	case ROUTE_HOST:
+		*ret_transport = TRANSPORT_HOST;
+		break;
+	case ROUTE_LMTP:
+		*ret_transport = TRANSPORT_LMTP;
+		break;
+	case ROUTE_PIPE:
+		*ret_transport = TRANSPORT_PIPE;
+		break;
+	default:
+		return ERROR_NOT_FOUND;
+	}
+	buffer_append(name, decision->to);
+	return buffer_error(name);
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/slice.h"
+#include "ipc/delivery.h"
 
 #define ROUTE_ENTRIES_MAX 1000000
 #define ROUTE_ANY         SLICE("*") /* the domain of the entry that stands for all that are not named */
@@ -18,6 +19,11 @@ enum route_kind {
 	ROUTE_MAILDIR,
 	ROUTE_DISCARD,
 	ROUTE_HOLD,
+	ROUTE_REJECT,
+	ROUTE_MX,   /* to the hosts that the recipient's domain names */
+	ROUTE_HOST, /* to one host */
+	ROUTE_LMTP,
+	ROUTE_PIPE,
 };
 
 /* One domain or route as configured; the slices stay the caller's and must live as long as the
@@ -26,7 +32,9 @@ struct route_entry {
 	struct slice domain; /* any case; "*": any other */
 	enum route_kind kind;
 	struct slice template; /* ROUTE_MAILDIR: mailbox/template.h */
-	struct slice owner;    /* ROUTE_MAILDIR: name of a system user; empty: the process's own */
+	struct slice owner; /* ROUTE_MAILDIR: name of a system user; empty: the user of the system
+			       that the address names */
+	struct slice to;    /* HOST, LMTP, PIPE: the name of the lane (ipc/delivery.h) */
 };
 
 struct route_table {
@@ -42,6 +50,7 @@ struct route_decision {
 	enum route_kind kind;
 	struct slice template;
 	struct slice owner;
+	struct slice to;
 	size_t index; /* of the entry, as given to route_table_init; SIZE_MAX for ROUTE_NONE */
 };
 
@@ -60,5 +69,14 @@ struct route_decision route_decide_domain(const struct route_table *table, struc
 
 /* For an address: what stands behind its last @, or the default domain if there is none. */
 struct route_decision route_decide(const struct route_table *table, struct slice address);
+
+/*
+ * The lane of a recipient with this decision: its transport, and its name appended to `name`
+ * (ROUTE_LANE_NAME_MAX octets at most). ERROR_NOT_FOUND: the kind goes to no destination.
+ * ERROR_FORMAT, ERROR_LIMIT: there can be no user of the system, or no domain, of this name.
+ */
+#define ROUTE_LANE_NAME_MAX 320
+MUST_CHECK enum error route_lane(const struct route_decision *decision, struct slice address,
+	enum transport *ret_transport, struct buffer *name);
 
 #endif

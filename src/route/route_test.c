@@ -134,4 +134,55 @@ START_TEST(large_tables)
 }
 END_TEST
 
-UNIT_MAIN("route/route", decisions, nothing_configured, bad_tables, large_tables)
+/* What a decision's destination is called. */
+static void
+check_lane(struct route_entry entry, const char *address, enum error error,
+	enum transport transport, const char *name)
+{
+	struct memory *memory = memory_new(0);
+	struct route_table table;
+	uint8_t storage[ROUTE_LANE_NAME_MAX];
+	struct buffer buffer;
+	enum transport got = TRANSPORT_COUNT;
+	size_t bad;
+
+	buffer_init_fixed(&buffer, storage, sizeof storage);
+	entry.domain = SLICE("*");
+	ck_assert_ok(route_table_init(&table, memory, &entry, 1, SLICE("example.org"), &bad));
+	struct route_decision decision = route_decide(&table, slice_text(address));
+	ck_assert_int_eq(route_lane(&decision, slice_text(address), &got, &buffer), error);
+	if (error == OK) {
+		ck_assert_int_eq(got, transport);
+		ck_assert_slice_eq(buffer_slice(&buffer), name);
+	}
+	route_table_done(&table);
+	memory_free(&memory);
+}
+
+START_TEST(destinations_have_names)
+{
+	check_lane((struct route_entry){.kind = ROUTE_MAILDIR, .owner = SLICE("vmail")}, "a@b.c",
+		OK, TRANSPORT_MAILDIR, "vmail");
+	check_lane((struct route_entry){.kind = ROUTE_MAILDIR}, "Anna@b.c", OK, TRANSPORT_SYSTEM,
+		"anna");
+	check_lane((struct route_entry){.kind = ROUTE_MAILDIR}, "no address", ERROR_FORMAT,
+		TRANSPORT_SYSTEM, "");
+	check_lane((struct route_entry){.kind = ROUTE_MX}, "a@Example.ORG", OK, TRANSPORT_MX,
+		"example.org");
+	check_lane((struct route_entry){.kind = ROUTE_MX}, "postmaster", ERROR_FORMAT, TRANSPORT_MX,
+		"");
+	check_lane((struct route_entry){.kind = ROUTE_HOST, .to = SLICE("mx.b.c 25")}, "a@b.c", OK,
+		TRANSPORT_HOST, "mx.b.c 25");
+	check_lane((struct route_entry){.kind = ROUTE_LMTP, .to = SLICE("/run/lmtp")}, "a@b.c", OK,
+		TRANSPORT_LMTP, "/run/lmtp");
+	check_lane((struct route_entry){.kind = ROUTE_PIPE, .to = SLICE("/bin/x y")}, "a@b.c", OK,
+		TRANSPORT_PIPE, "/bin/x y");
+	check_lane((struct route_entry){.kind = ROUTE_REJECT}, "a@b.c", ERROR_NOT_FOUND,
+		TRANSPORT_PIPE, "");
+	check_lane((struct route_entry){.kind = ROUTE_DISCARD}, "a@b.c", ERROR_NOT_FOUND,
+		TRANSPORT_PIPE, "");
+}
+END_TEST
+
+UNIT_MAIN("route/route", destinations_have_names, decisions, nothing_configured, bad_tables,
+	large_tables)
