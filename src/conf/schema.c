@@ -72,7 +72,12 @@ static const struct schema_block listen_block = {
 };
 
 static const struct schema_choice accounts[] = {
-	{"file", CONF_ACCOUNTS_FILE, SCHEMA_PATH, "The local parts listed in a file, one a line."},
+	{"file", CONF_ACCOUNTS_FILE, SCHEMA_PATH,
+		"The local parts listed in a file, one a line. A file "
+		"that is renamed into place counts at once, one "
+		"that is rewritten when nobody has written to it "
+		"for 2 s; a list that becomes empty, a minute "
+		"later."},
 	{"system", CONF_ACCOUNTS_SYSTEM, SCHEMA_NONE,
 		"The users of this machine whose number is 1000 or higher."},
 	{"any", CONF_ACCOUNTS_ANY, SCHEMA_NONE, "Every local part is known."},

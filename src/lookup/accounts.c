@@ -77,6 +77,9 @@ accounts_parse(struct accounts *accounts, struct slice domain, struct slice text
 {
 	uint32_t number = 0;
 
+	/* Editors of other systems put a byte order mark in front: it is no part of a name. */
+	if (slice_has_prefix(text, SLICE("\xef\xbb\xbf")))
+		text = slice_from(text, 3);
 	while (text.len > 0) {
 		ssize_t lf = slice_find(text, 0, '\n');
 		struct slice line = slice_sub(text, 0, lf < 0 ? text.len : (size_t)lf);

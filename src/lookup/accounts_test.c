@@ -41,6 +41,26 @@ START_TEST(logins_become_sorted_names)
 }
 END_TEST
 
+START_TEST(a_byte_order_mark_is_no_part_of_a_name)
+{
+	struct memory *memory = memory_new(0);
+	struct accounts accounts;
+	struct seen seen = {.count = 0};
+
+	accounts_init(&accounts, memory, 10000);
+	ck_assert_ok(accounts_parse(&accounts, SLICE("example.org"),
+		SLICE("\xef\xbb\xbf"
+		      "alice\r\nbob\r\n"),
+		see_bad_line, &seen));
+	accounts_finish(&accounts);
+	ck_assert_uint_eq(accounts.count, 2);
+	ck_assert_slice_eq(accounts.names[0], "alice");
+	ck_assert_uint_eq(seen.count, 0);
+	accounts_done(&accounts);
+	memory_free(&memory);
+}
+END_TEST
+
 START_TEST(tables_are_bounded)
 {
 	struct memory *memory = memory_new(0);
@@ -56,4 +76,5 @@ START_TEST(tables_are_bounded)
 }
 END_TEST
 
-UNIT_MAIN("lookup/accounts", logins_become_sorted_names, tables_are_bounded)
+UNIT_MAIN("lookup/accounts", logins_become_sorted_names, a_byte_order_mark_is_no_part_of_a_name,
+	tables_are_bounded)

@@ -2,6 +2,11 @@
  * A table for each domain with accounts in a file or in the system. A look at the files' time, size
  * and inode every LOOKUP_POLL_US finds changes; a file that can't be read keeps its last good
  * table, and says so once. System users are read again every minute.
+ *
+ * A file that is rewritten in place is read half as likely as whole: the last table stays until the
+ * file has been left alone for LOOKUP_SETTLED_US. One that was renamed into place counts at once. A
+ * list that has become empty is more likely somebody's mistake than his wish: the last one stays
+ * for LOOKUP_EMPTY_US.
  */
 #include "lookup/lookup.h"
 #include "base/file_replace.h"
@@ -19,6 +24,9 @@
 #define LOOKUP_SETTLED_US                                                                        \
 	(2 * US_PER_S) /* a file changed more lately may change again without a new time: clocks \
 			  of files tick slowly */
+#define LOOKUP_SETTLE_MAX_US \
+	(30 * US_PER_S) /* one that is written all the time is read as it is after this */
+#define LOOKUP_EMPTY_US       (60 * US_PER_S)
 #define LOOKUP_SYSTEM_POLL_US (60 * US_PER_S)
 #define LOOKUP_SEND_US        (10 * US_PER_S)
 #define LOOKUP_TABLE_BYTES    (512u << 20)
@@ -46,6 +54,10 @@ struct lookup_table {
 	bool failed;    /* the last reading: tried again even if the file looks the same (its rights
 			   may have changed, or memory is there) */
 	bool unsettled; /* likewise: it had changed just before */
+	bool rewritten; /* in place: the file is the one that was read before */
+	mono_us settle_by;   /* while it is being rewritten; else 0 */
+	mono_us empty_since; /* 0: it is not, or always was */
+	size_t names;        /* of the snapshot */
 	bool reported;
 	uint32_t bad_lines;
 };
@@ -226,6 +238,30 @@ names_digest(const struct lookup_service *service, const struct accounts *accoun
 	return digest;
 }
 
+/* Whether the list has just lost all its names, and the last one is to stay for now. */
+static bool
+table_empty_waits(
+	struct lookup_service *service, struct lookup_table *table, const struct accounts *accounts)
+{
+	mono_us now = env_monotonic(service->env);
+
+	if (accounts->count > 0 || !table->snapshot || table->names == 0) {
+		table->empty_since = 0;
+		return false;
+	}
+	if (table->empty_since == 0) {
+		table->empty_since = now;
+		log_event(service->env, LOG_WARNING, "accounts_empty",
+			LOG_SLICE("domain", table->domain->name),
+			LOG_NUMBER("names_before", table->names),
+			LOG_NUMBER("last_table_stays_s", LOOKUP_EMPTY_US / US_PER_S));
+	}
+	if (now - table->empty_since < LOOKUP_EMPTY_US)
+		return true;
+	table->empty_since = 0;
+	return false;
+}
+
 static enum error
 table_publish(
 	struct lookup_service *service, struct lookup_table *table, const struct accounts *accounts)
@@ -234,7 +270,8 @@ table_publish(
 	uint64_t digest = names_digest(service, accounts);
 	int snapshot_fd;
 
-	if (table->snapshot && table->digest == digest)
+	if (table_empty_waits(service, table, accounts) ||
+		(table->snapshot && table->digest == digest))
 		return OK;
 	enum error error = snapshot_new(env, accounts->names, accounts->count, &snapshot_fd);
 	if (error != OK)
@@ -243,6 +280,7 @@ table_publish(
 	table->snapshot = memory_get(env->memory, sizeof *table->snapshot);
 	*table->snapshot = (struct lookup_snapshot){.fd = snapshot_fd, .users = 1};
 	table->digest = digest;
+	table->names = accounts->count;
 	table->version = ++service->version;
 	task_event_signal(&service->changed);
 	log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name),
@@ -301,6 +339,8 @@ table_file_changed(struct lookup_service *service, struct lookup_table *table)
 		env_wall(env) - (stat.st_mtim.tv_sec * US_PER_S + stat.st_mtim.tv_nsec / 1000);
 	table->unsettled =
 		stat.st_size >= 0 && age_us < LOOKUP_SETTLED_US && age_us > -LOOKUP_SETTLED_US;
+	if (changed)
+		table->rewritten = stat.st_ino == table->inode && stat.st_size >= 0;
 	table->changed_at = stat.st_mtim;
 	table->size = stat.st_size;
 	table->inode = stat.st_ino;
@@ -320,6 +360,21 @@ table_changed(struct lookup_service *service, struct lookup_table *table)
 	return true;
 }
 
+/* Whether the file is being rewritten under us: what stands in it now may be half of it. */
+static bool
+table_unsettled(struct lookup_service *service, struct lookup_table *table)
+{
+	mono_us now = env_monotonic(service->env);
+
+	if (!table->unsettled || !table->rewritten || !table->snapshot) {
+		table->settle_by = 0;
+		return false;
+	}
+	if (table->settle_by == 0)
+		table->settle_by = now + LOOKUP_SETTLE_MAX_US;
+	return now < table->settle_by;
+}
+
 /* May wait. */
 static void
 table_refresh(struct lookup_service *service, struct lookup_table *table)
@@ -327,7 +382,9 @@ table_refresh(struct lookup_service *service, struct lookup_table *table)
 	bool was_unsettled = table->unsettled;
 	bool changed = table_changed(service, table);
 
-	if (!changed && !table->failed && !was_unsettled)
+	if (!changed && !table->failed && !was_unsettled && table->empty_since == 0)
+		return;
+	if (table_unsettled(service, table))
 		return;
 	table->bad_lines = changed ? 0 : LOOKUP_BAD_LINES; /* the same lines are not told again */
 	enum error error = table_read(service, table);

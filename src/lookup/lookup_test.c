@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct world {
@@ -278,5 +279,96 @@ START_TEST(a_slow_session_holds_no_other_file)
 }
 END_TEST
 
-UNIT_MAIN("lookup/lookup", every_session_has_every_table, what_fails_is_tried_again_and_told_once,
+/* As if it had been written at this moment of the virtual clock. */
+static void
+touch_file(struct world *world)
+{
+	wall_us now = env_wall(world->env);
+	struct timespec time = {now / US_PER_S, now % US_PER_S * 1000};
+
+	ck_assert_int_eq(utimensat(AT_FDCWD, world->file, (struct timespec[]){time, time}, 0), 0);
+}
+
+/* A list that is written line by line is never read in the middle; one that is renamed into place
+ * counts at once. */
+static void
+rewritten_body(void *arg)
+{
+	struct world *world = arg;
+	struct channel session;
+	char other[80];
+
+	write_file(world, "anna\nbob\ncarla\n");
+	ck_assert_ok(lookup_service_go(world->service));
+	connect_session(world, 0, &session);
+	expect_table(world, &session, "example.org", 3, "carla");
+	expect_table(world, &session, "system.example", 0, NULL);
+	static const char *const steps[] = {
+		"", "anna\n", "anna\nbo", "anna\nbob\ncar", "anna\nbob\ncarla\ndora\n"};
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+		write_file(world, steps[i]);
+		touch_file(world);
+		expect_silence(world, &session, US_PER_S);
+	}
+	expect_table(world, &session, "example.org", 4, "dora");
+	snprintf(other, sizeof other, "%s.new", world->file);
+	int fd = open(other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ck_assert_int_eq(write(fd, "anna\n", 5), 5);
+	close(fd);
+	ck_assert_int_eq(rename(other, world->file), 0);
+	touch_file(world);
+	mono_us before = loop_now(world->loop);
+	expect_table(world, &session, "example.org", 1, "anna");
+	ck_assert_int_le(loop_now(world->loop) - before, 2 * US_PER_S);
+	/* One that never settles is read in the end. */
+	before = loop_now(world->loop);
+	for (int i = 0; i < 40; i++) {
+		write_file(world, "anna\nemil\n");
+		touch_file(world);
+		ck_assert_ok(task_sleep(world->loop, loop_deadline(world->loop, US_PER_S)));
+	}
+	expect_table(world, &session, "example.org", 2, "emil");
+	lookup_service_stop(world->service);
+	channel_close(&session);
+}
+
+START_TEST(a_list_is_never_read_half)
+{
+	run_with(rewritten_body);
+}
+END_TEST
+
+static void
+empty_body(void *arg)
+{
+	struct world *world = arg;
+	struct channel session;
+
+	write_file(world, "anna\nbob\n");
+	ck_assert_ok(lookup_service_go(world->service));
+	connect_session(world, 0, &session);
+	expect_table(world, &session, "example.org", 2, "bob");
+	expect_table(world, &session, "system.example", 0, NULL);
+	write_file(world, "# nobody\n");
+	expect_silence(world, &session, 50 * US_PER_S);
+	ck_assert_uint_eq(log_memory_count(&world->log, "accounts_empty"), 1);
+	write_file(world, "anna\nbob\n"); /* it was a mistake */
+	expect_silence(world, &session, 200 * US_PER_S);
+	write_file(world, "");
+	mono_us before = loop_now(world->loop);
+	expect_table(world, &session, "example.org", 0, NULL); /* it was not */
+	ck_assert_int_ge(loop_now(world->loop) - before, 59 * US_PER_S);
+	ck_assert_uint_eq(log_memory_count(&world->log, "accounts_empty"), 2);
+	lookup_service_stop(world->service);
+	channel_close(&session);
+}
+
+START_TEST(an_empty_list_waits_before_it_counts)
+{
+	run_with(empty_body);
+}
+END_TEST
+
+UNIT_MAIN("lookup/lookup", a_list_is_never_read_half, an_empty_list_waits_before_it_counts,
+	every_session_has_every_table, what_fails_is_tried_again_and_told_once,
 	a_slow_session_holds_no_other_file)
