@@ -199,16 +199,19 @@ START_TEST(log_lines_cannot_be_forged)
 		"refused from=\"a\\x0d\\x0ab=\\\"c\\\" \\x1b[2J\\xff\" "
 		"code=-550 plain=user@example.org empty=\"\"");
 	buffer_clear(&line);
-	ck_assert_ok(log_record_json(slice_of(kept.bytes, kept.len), &line));
+	ck_assert_ok(log_record_json(slice_of(kept.bytes, kept.len), SLICE(""), &line));
 	const char *json = buffer_text(&line);
 	ck_assert_ptr_nonnull(strstr(json, "\"event\":\"refused\",\"from\":\"a\\u000d\\u000ab="
 					   "\\\"c\\\" \\u001b[2J\\ufffd\",\"code\":-550"));
 	buffer_clear(&line);
-	ck_assert_int_eq(log_record_line(slice_of(kept.bytes, kept.len - 1), &line), ERROR_FORMAT);
+	ck_assert_int_eq(log_record_line(slice_of(kept.bytes, kept.len - 1), SLICE(""), &line),
+		ERROR_FORMAT);
 	/* Names are not quoted, so a process that is no longer ours must not choose them freely. */
 	log_event(&env, LOG_INFO, "a\nreceived", LOG_NUMBER("n", 1));
-	ck_assert_int_eq(log_record_line(slice_of(kept.bytes, kept.len), &line), ERROR_FORMAT);
-	ck_assert_int_eq(log_record_json(slice_of(kept.bytes, kept.len), &line), ERROR_FORMAT);
+	ck_assert_int_eq(
+		log_record_line(slice_of(kept.bytes, kept.len), SLICE(""), &line), ERROR_FORMAT);
+	ck_assert_int_eq(
+		log_record_json(slice_of(kept.bytes, kept.len), SLICE(""), &line), ERROR_FORMAT);
 	log_event(&env, LOG_INFO, "a", LOG_NUMBER("n=1 m", 1));
 	ck_assert_int_eq(log_record_short(slice_of(kept.bytes, kept.len), &line), ERROR_FORMAT);
 	buffer_done(&line);

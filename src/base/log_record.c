@@ -123,6 +123,8 @@ record_take_field(struct cursor *cursor)
 	struct record_field field = {0};
 
 	field.key = record_take_name(cursor);
+	if (slice_equal(field.key, SLICE("by")))
+		cursor->error = ERROR_FORMAT;
 	field.type = (enum log_field_type)cursor_take_u8(cursor);
 	if (field.type == LOG_FIELD_NUMBER)
 		field.number = (int64_t)cursor_take_u64(cursor);
@@ -160,6 +162,21 @@ log_record_is(struct slice record, const char *event)
 	struct record_head head = record_take_head(&cursor);
 
 	return cursor.error == OK && slice_equal(head.event, slice_text(event));
+}
+
+bool
+log_record_is_of_mail(struct slice record)
+{
+	static const struct slice events[] = {SLICE_INIT("received"), SLICE_INIT("delivered"),
+		SLICE_INIT("deferred"), SLICE_INIT("failed"), SLICE_INIT("held"),
+		SLICE_INIT("discarded")};
+	struct cursor cursor = cursor_of(record);
+	struct record_head head = record_take_head(&cursor);
+	bool is = false;
+
+	for (size_t i = 0; cursor.error == OK && i < sizeof events / sizeof *events; i++)
+		is |= slice_equal(head.event, events[i]);
+	return is;
 }
 
 enum error
@@ -244,7 +261,7 @@ log_record_short(struct slice record, struct buffer *line)
 }
 
 enum error
-log_record_line(struct slice record, struct buffer *line)
+log_record_line(struct slice record, struct slice origin, struct buffer *line)
 {
 	struct cursor cursor = cursor_of(record);
 	struct record_head head = record_take_head(&cursor);
@@ -257,6 +274,9 @@ log_record_line(struct slice record, struct buffer *line)
 	if (head.level >= LOG_WARNING)
 		buffer_printf(line, " level=%s", level_names[head.level]);
 	line_append_fields(&head, &cursor, line);
+	if (origin.len > 0)
+		buffer_append_text(line, " by=");
+	buffer_append(line, origin);
 	return cursor.error != OK ? cursor.error : buffer_error(line);
 }
 
@@ -304,7 +324,7 @@ json_append_string(struct buffer *buffer, struct slice text)
 }
 
 enum error
-log_record_json(struct slice record, struct buffer *line)
+log_record_json(struct slice record, struct slice origin, struct buffer *line)
 {
 	struct cursor cursor = cursor_of(record);
 	struct record_head head = record_take_head(&cursor);
@@ -327,6 +347,10 @@ log_record_json(struct slice record, struct buffer *line)
 	}
 	if (head.cut)
 		buffer_append_text(line, ",\"cut\":1");
+	if (origin.len > 0) {
+		buffer_append_text(line, ",\"by\":");
+		json_append_string(line, origin);
+	}
 	buffer_append_octet(line, '}');
 	return cursor.error != OK ? cursor.error : buffer_error(line);
 }

@@ -49,12 +49,17 @@ void log_write(struct env *env, enum log_level level, const char *event,
 	const struct log_field *fields, size_t count);
 
 /*
+ * `origin` is who wrote it ("session/1"), by the knowledge of who asks, and stands last, as `by`: a
+ * field of that name in a record makes it malformed. Empty: not said.
+ *
  * A record as one line without its line end: `2026-11-23T17:33:55.123456Z event key=value ...`
  * (warnings and errors name their level behind the event), or as one JSON object. ERROR_FORMAT for
  * bytes that are no record.
  */
-MUST_CHECK enum error log_record_line(struct slice record, struct buffer *line);
-MUST_CHECK enum error log_record_json(struct slice record, struct buffer *line);
+MUST_CHECK enum error
+log_record_line(struct slice record, struct slice origin, struct buffer *line);
+MUST_CHECK enum error
+log_record_json(struct slice record, struct slice origin, struct buffer *line);
 
 /* As log_record_line without time and level: what a terminal shows. */
 MUST_CHECK enum error log_record_short(struct slice record, struct buffer *line);
@@ -65,6 +70,9 @@ enum log_level log_record_level(struct slice record);
 wall_us log_record_time(struct slice record);
 
 bool log_record_is(struct slice record, const char *event);
+
+/* What became of a message: such a record is never left out for the sake of others. */
+bool log_record_is_of_mail(struct slice record);
 
 /* A text field's value. ERROR_NOT_FOUND, ERROR_FORMAT. */
 MUST_CHECK enum error

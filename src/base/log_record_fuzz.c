@@ -76,9 +76,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buffer_init(&line, memory, OUTPUT_MAX);
 	buffer_init(&brief, memory, OUTPUT_MAX);
 	buffer_init(&json, memory, OUTPUT_MAX);
-	enum error error = log_record_line(record, &line);
+	enum error error = log_record_line(record, SLICE(""), &line);
 	require(log_record_short(record, &brief) == error);
-	require(log_record_json(record, &json) == error);
+	require(log_record_json(record, SLICE(""), &json) == error);
 	require(log_record_level(record) < LOG_LEVELS);
 	log_record_is(record, "delivered");
 	if (log_record_text(record, "path", &value) == OK)

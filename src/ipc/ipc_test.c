@@ -737,18 +737,18 @@ START_TEST(log_rings_wrap_and_count_losses)
 	buffer_init(&line, env.memory, 4096);
 	for (int round = 0; round < 50; round++) {
 		for (int i = 0; i < 200; i++)
-			log_event(&env, LOG_INFO, "e", LOG_NUMBER("n", written++));
+			log_event(&env, LOG_INFO, "held", LOG_NUMBER("n", written++));
 		while (log_reader_take(&reader, storage, &record) == OK) {
 			buffer_clear(&line);
 			ck_assert_ok(log_record_short(record, &line));
-			snprintf(expected, sizeof expected, "e n=%d", taken++);
+			snprintf(expected, sizeof expected, "held n=%d", taken++);
 			ck_assert_slice_eq(buffer_slice(&line), expected);
 		}
 	}
 	ck_assert_int_eq(taken, 10000);
 	ck_assert_uint_eq(log_reader_dropped(&reader), 0);
 	for (int i = 0; i < 20000; i++)
-		log_event(&env, LOG_INFO, "e", LOG_NUMBER("n", i));
+		log_event(&env, LOG_INFO, "held", LOG_NUMBER("n", i));
 	uint32_t dropped = log_reader_dropped(&reader);
 	for (taken = 0; log_reader_take(&reader, storage, &record) == OK;)
 		taken++;

@@ -7,6 +7,7 @@
 struct log_ring_shared {
 	_Alignas(64) _Atomic uint32_t tail; /* writer; counts octets, wraps at 2^32 */
 	_Atomic uint32_t dropped;
+	_Atomic uint32_t left_out;
 	_Alignas(64) _Atomic uint32_t head; /* reader */
 	_Atomic uint32_t reader_sleeps;
 	_Alignas(64) uint8_t bytes[LOG_RING_BYTES];
@@ -75,6 +76,29 @@ padded(uint32_t len)
 }
 
 static void
+wake_reader(struct log_writer *writer)
+{
+	struct log_ring_shared *shared = writer->shared;
+
+	if (atomic_load(&shared->reader_sleeps) != 0 &&
+		atomic_exchange(&shared->reader_sleeps, 0) != 0)
+		writer->env->poll->wake_signal(writer->env->world, writer->wake_fd);
+}
+
+/* By the record's own time; a clock that was set back begins a second, too. */
+static bool
+is_over_quota(struct log_writer *writer, struct slice record)
+{
+	wall_us now = log_record_time(record);
+
+	if ((uint64_t)now - (uint64_t)writer->second >= US_PER_S) {
+		writer->second = now;
+		writer->in_second = 0;
+	}
+	return ++writer->in_second > LOG_RECORDS_A_SECOND;
+}
+
+static void
 log_writer_write(struct log_sink *sink, struct slice record)
 {
 	struct log_writer *writer = (struct log_writer *)sink;
@@ -82,8 +106,16 @@ log_writer_write(struct log_sink *sink, struct slice record)
 	uint32_t len = (uint32_t)record.len;
 	uint32_t needed = 4 + padded(len);
 
+	bool of_mail = log_record_is_of_mail(record);
+	uint32_t kept = of_mail ? 0 : LOG_RING_MAIL_BYTES;
+
+	if (!of_mail && is_over_quota(writer, record)) {
+		atomic_fetch_add(&shared->left_out, 1);
+		wake_reader(writer);
+		return;
+	}
 	if (record.len > LOG_RECORD_MAX ||
-		LOG_RING_BYTES - (writer->tail - atomic_load(&shared->head)) < needed) {
+		LOG_RING_BYTES - (writer->tail - atomic_load(&shared->head)) < needed + kept) {
 		atomic_fetch_add(&shared->dropped, 1);
 		return;
 	}
@@ -91,9 +123,7 @@ log_writer_write(struct log_sink *sink, struct slice record)
 	ring_put(shared, writer->tail + 4, record);
 	writer->tail += needed;
 	atomic_store(&shared->tail, writer->tail);
-	if (atomic_load(&shared->reader_sleeps) != 0 &&
-		atomic_exchange(&shared->reader_sleeps, 0) != 0)
-		writer->env->poll->wake_signal(writer->env->world, writer->wake_fd);
+	wake_reader(writer);
 }
 
 enum error
@@ -171,11 +201,22 @@ log_reader_dropped(struct log_reader *reader)
 	return more;
 }
 
+uint32_t
+log_reader_left_out(struct log_reader *reader)
+{
+	uint32_t left_out = atomic_load(&reader->shared->left_out);
+	uint32_t more = left_out - reader->left_out_seen;
+
+	reader->left_out_seen = left_out;
+	return more;
+}
+
 bool
 log_reader_may_sleep(struct log_reader *reader)
 {
 	atomic_store(&reader->shared->reader_sleeps, 1);
-	return atomic_load(&reader->shared->tail) == reader->head;
+	return atomic_load(&reader->shared->tail) == reader->head &&
+	       atomic_load(&reader->shared->left_out) == reader->left_out_seen;
 }
 
 void

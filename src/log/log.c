@@ -13,8 +13,11 @@
 
 #define LOG_REST_US      (10 * US_PER_MS)
 #define LOG_OUTPUT_BYTES 65536
-#define LOG_SHARE        1024 /* records of one process in a turn */
-#define LOG_LAST_TURNS   64   /* at the end: more than a full ring */
+#define LOG_SHARE        1024              /* records of one process in a turn */
+#define LOG_LAST_TURNS   64                /* at the end: more than a full ring */
+#define LOG_TIME_OFF_US  (3600 * US_PER_S) /* a record that claims a time further off is refused */
+#define LOG_SUMMARY_US   US_PER_S
+#define LOG_ORIGIN_BYTES 32
 
 struct log_source {
 	struct list link;
@@ -25,6 +28,9 @@ struct log_source {
 	bool damaged;
 	unsigned taken;       /* in this turn */
 	uint32_t malformed;   /* not told yet */
+	uint32_t refused;     /* not told yet: not its own to say, or of another time */
+	uint32_t left_out;    /* not told yet: over their number a second */
+	mono_us told_at;      /* of the last summary of what was left out */
 	struct slice waiting; /* its next record, in `storage`; empty: look into the ring */
 	uint8_t storage[LOG_RECORD_MAX];
 };
@@ -42,7 +48,8 @@ struct log_service {
 	bool nobody_listens;  /* to announcements */
 	struct buffer log;
 	struct buffer announcements;
-	bool draining; /* it ends with what was said meanwhile */
+	bool summary_due; /* something was left out, and the last summary is not old enough */
+	bool draining;    /* it ends with what was said meanwhile */
 	bool stopping;
 };
 
@@ -125,14 +132,55 @@ log_flush(struct log_service *service)
 	}
 }
 
+/*
+ * What people and programs rely on may be said only by the role that knows it; a process that was
+ * taken over can tell lies about itself, but none in another's place. What stands here for no role
+ * may be said by all.
+ */
+static bool
+may_say(enum role role, struct slice record)
+{
+	static const struct {
+		const char *event;
+		enum role role;
+	} owned[] = {{"received", ROLE_SESSION}, {"delivered", ROLE_QUEUE},
+		{"deferred", ROLE_QUEUE}, {"failed", ROLE_QUEUE}, {"held", ROLE_QUEUE},
+		{"discarded", ROLE_QUEUE}, {"spool_damage", ROLE_QUEUE},
+		{"accounts_read", ROLE_LOOKUP}, {"starting", ROLE_ROOT}, {"stopped", ROLE_ROOT},
+		{"sandbox", ROLE_ROOT}, {"listening", ROLE_ROOT}, {"listener_ended", ROLE_ROOT},
+		{"process_died", ROLE_ROOT}, {"process_ended", ROLE_ROOT},
+		{"process_killed", ROLE_ROOT}, {"process_broke_the_rules", ROLE_ROOT},
+		{"log_lost", ROLE_LOG}, {"log_left_out", ROLE_LOG}, {"log_malformed", ROLE_LOG},
+		{"log_refused", ROLE_LOG}, {"log_ring_damaged", ROLE_LOG},
+		{"log_write_failed", ROLE_LOG}};
+	bool may = true;
+
+	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+		may &= owned[i].role == role || !log_record_is(record, owned[i].event);
+	return may;
+}
+
+static bool
+is_of_now(const struct log_service *service, struct slice record)
+{
+	wall_us time = log_record_time(record), now = env_wall(service->env);
+
+	return time < now + LOG_TIME_OFF_US && time > now - LOG_TIME_OFF_US;
+}
+
 /* The half line of a record that is none, or for which there is no memory, goes. */
 static enum error
-log_take_record(struct log_service *service, struct slice record)
+log_take_record(struct log_service *service, enum role role, uint32_t worker, struct slice record)
 {
+	uint8_t storage[LOG_ORIGIN_BYTES];
+	struct buffer origin;
 	size_t before = service->log.len;
+
+	buffer_init_fixed(&origin, storage, sizeof storage);
+	buffer_printf(&origin, "%s/%u", role_name(role), worker);
 	enum error error = service->conf->log.format == CONF_LOG_JSON
-				   ? log_record_json(record, &service->log)
-				   : log_record_line(record, &service->log);
+				   ? log_record_json(record, buffer_slice(&origin), &service->log)
+				   : log_record_line(record, buffer_slice(&origin), &service->log);
 
 	buffer_append_octet(&service->log, '\n');
 	if (error == OK)
@@ -154,10 +202,30 @@ log_own_record(struct log_sink *sink, struct slice record)
 {
 	struct log_service *service = list_entry(sink, struct log_service, own);
 
-	if (log_take_record(service, record) != OK)
+	if (log_take_record(service, ROLE_LOG, 0, record) != OK)
 		service->lost_writes++;
 	if (!service->draining)
 		service->env->poll->wake_signal(service->env->world, service->wake_fd);
+}
+
+/* Once a second at most: under a flood each turn leaves something out. */
+static void
+log_summarize(struct log_service *service, struct log_source *source)
+{
+	mono_us now = loop_now(service->env->loop);
+
+	source->left_out += log_reader_left_out(&source->reader);
+	if (source->left_out == 0)
+		return;
+	if (!source->last && now - source->told_at < LOG_SUMMARY_US) {
+		service->summary_due = true;
+		return;
+	}
+	log_event(service->env, LOG_WARNING, "log_left_out",
+		LOG_STRING("role", role_name((enum role)source->role)),
+		LOG_NUMBER("worker", source->worker), LOG_NUMBER("records", source->left_out));
+	source->left_out = 0;
+	source->told_at = now;
 }
 
 static void
@@ -174,7 +242,14 @@ log_report_losses(struct log_service *service, struct log_source *source)
 			LOG_STRING("role", role_name((enum role)source->role)),
 			LOG_NUMBER("worker", source->worker),
 			LOG_NUMBER("records", source->malformed));
-	source->malformed = 0;
+	if (source->refused > 0)
+		log_event(service->env, LOG_ERROR, "log_refused",
+			LOG_STRING("role", role_name((enum role)source->role)),
+			LOG_NUMBER("worker", source->worker),
+			LOG_NUMBER("records", source->refused),
+			LOG_STRING("why", "not its to say, or of another time"));
+	source->malformed = source->refused = 0;
+	log_summarize(service, source);
 }
 
 static void
@@ -236,6 +311,19 @@ source_settle(struct log_service *service, struct log_source *source)
 	return any;
 }
 
+static void
+source_say(struct log_service *service, struct log_source *source)
+{
+	enum role role = (enum role)source->role;
+
+	/* What can't be parsed has no time, and is told as what it is. */
+	if (log_record_time(source->waiting) != 0 &&
+		(!may_say(role, source->waiting) || !is_of_now(service, source->waiting)))
+		source->refused++;
+	else if (log_take_record(service, role, source->worker, source->waiting) != OK)
+		source->malformed++;
+}
+
 /* Writes all that waits, in the order of its times, so that cause stands before effect. Whether
  * there was anything. */
 static bool
@@ -245,8 +333,9 @@ log_drain(struct log_service *service)
 	bool any = false;
 
 	service->draining = true;
+	service->summary_due = false;
 	while ((source = oldest_source(service)) != NULL) {
-		source->malformed += log_take_record(service, source->waiting) != OK;
+		source_say(service, source);
 		source->waiting.len = 0;
 		source->taken++;
 	}
@@ -280,7 +369,11 @@ log_run(void *arg)
 		if (log_drain(service))
 			error = task_sleep(loop, loop_deadline(loop, LOG_REST_US));
 		else if (log_may_sleep(service))
-			error = watch_wait(&service->wake, POLL_READABLE, MONO_NEVER);
+			error = watch_wait(&service->wake, POLL_READABLE,
+				service->summary_due ? loop_deadline(loop, LOG_SUMMARY_US)
+						     : MONO_NEVER);
+		if (error == ERROR_TIMEOUT) /* for a summary */
+			error = OK;
 		if (error != OK)
 			break;
 	}

@@ -117,18 +117,30 @@ root_pid_exited(struct root *root, pid_t pid, int status)
 	}
 }
 
-/* The ring that the log reads even if the process dies in its first millisecond. */
+/*
+ * The ring that the log reads even if the process dies in its first millisecond. Each process gets
+ * one of its own, so that one damaged by its predecessor leaves nobody dark; the log drains the old
+ * one first. While there is no log, what the old one holds would be lost: it is used on.
+ */
 static enum error
 child_make_log_ring(struct root_child *child)
 {
 	struct root *root = child->root;
+	struct env *env = root->env;
 	struct root_child *log = root_find_child(root, ROLE_LOG, SLICE(""));
+	bool log_hears = log && log->connected && log != child;
+	int fd;
 
-	if (child->log_ring_fd >= 0)
+	if (child->log_ring_fd >= 0 && !log_hears)
 		return OK;
-	enum error error = log_ring_memory_new(root->env, &child->log_ring_fd);
-	if (error != OK || !log || !log->connected || log == child)
+	enum error error = log_ring_memory_new(env, &fd);
+	if (error != OK)
 		return error;
+	if (child->log_ring_fd >= 0)
+		env->net->close(env->world, child->log_ring_fd);
+	child->log_ring_fd = fd;
+	if (!log_hears)
+		return OK;
 	struct ipc_message message = {.kind = IPC_LOG_RING,
 		.log_ring = {.role = child->role, .worker = child->worker},
 		.fds = {child->log_ring_fd},
@@ -253,7 +265,7 @@ log_end(const struct root_child *child, enum role by, const char *why)
 {
 	log_event(child->root->env, LOG_ERROR, "process_ended",
 		LOG_STRING("role", role_name(child->role)), LOG_NUMBER("worker", child->worker),
-		LOG_SLICE("name", child->name), LOG_STRING("by", role_name(by)),
+		LOG_SLICE("name", child->name), LOG_STRING("asked_by", role_name(by)),
 		LOG_STRING("why", why));
 }
 

@@ -47,6 +47,9 @@ struct world {
 	struct life lives[LIVES_MAX];
 	unsigned life_counts[ROLE_COUNT];
 	uint32_t queue_instance;
+	ino_t session_ring;     /* for its log, as the last session had it from root */
+	ino_t log_has_ring;     /* and as the log had it */
+	unsigned session_rings; /* different ones, so far */
 	struct log_reader root_log;
 	struct log_memory log;
 	/* What the process of one role does, in its first life, once it works: its wait status. */
@@ -54,6 +57,22 @@ struct world {
 	int (*act)(struct life *life);
 	int start_error; /* of that role's second life: -errno */
 };
+
+/* The ring that a session writes to is the one that the log reads, and a new one each time. */
+static void
+note_ring(struct world *world, enum role role, const struct ipc_message *message)
+{
+	struct stat stat;
+
+	if (message->kind == IPC_START && role == ROLE_SESSION) {
+		ck_assert_int_eq(fstat(message->fds[1], &stat), 0);
+		world->session_rings += stat.st_ino != world->session_ring;
+		world->session_ring = stat.st_ino;
+	} else if (message->kind == IPC_LOG_RING && message->log_ring.role == ROLE_SESSION) {
+		ck_assert_int_eq(fstat(message->fds[0], &stat), 0);
+		world->log_has_ring = stat.st_ino;
+	}
+}
 
 /* May wait: as a process that works, until it is told to stop or ends otherwise. */
 static int
@@ -63,6 +82,7 @@ serve(struct life *life)
 	enum error error;
 
 	while ((error = channel_receive(&life->root, MONO_NEVER, &message)) == OK) {
+		note_ring(life->world, life->role, &message);
 		if (message.kind == IPC_STOP)
 			return STATUS_EXIT(0);
 		if (message.kind == IPC_PEER && life->role == ROLE_SESSION)
@@ -368,6 +388,8 @@ status_body(void *arg)
 	ck_assert_uint_eq(told(world, "process_died", ""), 1); /* the second was none */
 	ck_assert_uint_eq(told(world, "process_not_started", "role=session"), 1);
 	ck_assert_uint_eq(world->life_counts[ROLE_SESSION], 3);
+	ck_assert_uint_eq(world->session_rings, 2);
+	ck_assert_uint_eq(world->log_has_ring, world->session_ring);
 	finish(world);
 }
 
@@ -415,7 +437,8 @@ unable_body(void *arg)
 	world->act = ask_for_end;
 	pass(world, 20 * US_PER_S);
 	ck_assert_uint_eq(
-		told(world, "process_ended", "role=session worker=0 name=\"\" by=session"), 1);
+		told(world, "process_ended", "role=session worker=0 name=\"\" asked_by=session"),
+		1);
 	ck_assert_uint_eq(told(world, "process_died", "role=session worker=0 name=\"\" exit=0"), 1);
 	ck_assert_uint_eq(world->life_counts[ROLE_SESSION], 2);
 	finish(world);
