@@ -164,18 +164,26 @@ log_record_is(struct slice record, const char *event)
 	return cursor.error == OK && slice_equal(head.event, slice_text(event));
 }
 
+struct slice
+log_record_event(struct slice record)
+{
+	struct cursor cursor = cursor_of(record);
+	struct record_head head = record_take_head(&cursor);
+
+	return cursor.error == OK ? head.event : slice_of(NULL, 0);
+}
+
 bool
 log_record_is_of_mail(struct slice record)
 {
 	static const struct slice events[] = {SLICE_INIT("received"), SLICE_INIT("delivered"),
 		SLICE_INIT("deferred"), SLICE_INIT("failed"), SLICE_INIT("held"),
 		SLICE_INIT("discarded")};
-	struct cursor cursor = cursor_of(record);
-	struct record_head head = record_take_head(&cursor);
+	struct slice event = log_record_event(record);
 	bool is = false;
 
-	for (size_t i = 0; cursor.error == OK && i < sizeof events / sizeof *events; i++)
-		is |= slice_equal(head.event, events[i]);
+	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+		is |= slice_equal(event, events[i]);
 	return is;
 }
 

@@ -71,6 +71,9 @@ wall_us log_record_time(struct slice record);
 
 bool log_record_is(struct slice record, const char *event);
 
+/* Its event; empty for bytes that are no record. */
+struct slice log_record_event(struct slice record);
+
 /* What became of a message: such a record is never left out for the sake of others. */
 bool log_record_is_of_mail(struct slice record);
 

@@ -19,7 +19,6 @@ IPC_MESSAGES(FIELD_TABLE)
 IPC_TEST_MESSAGES(FIELD_TABLE)
 
 struct kind {
-	const char *name;
 	const struct field *fields;
 	size_t field_count;
 	unsigned senders;
@@ -27,17 +26,10 @@ struct kind {
 	unsigned fds;
 };
 
-#define KIND_ENTRY(KIND, name, senders, receivers, fds)                                          \
-	{#name, fields_##name, sizeof fields_##name / sizeof *fields_##name, senders, receivers, \
-		fds},
+#define KIND_ENTRY(KIND, name, senders, receivers, fds) \
+	{fields_##name, sizeof fields_##name / sizeof *fields_##name, senders, receivers, fds},
 static const struct kind kinds[IPC_KINDS] = {
 	IPC_MESSAGES(KIND_ENTRY) IPC_TEST_MESSAGES(KIND_ENTRY)};
-
-const char *
-ipc_kind_name(enum ipc_kind kind)
-{
-	return (unsigned)kind < IPC_KINDS ? kinds[kind].name : "unknown";
-}
 
 bool
 ipc_fds_fit(enum ipc_kind kind, unsigned count)

@@ -195,8 +195,6 @@ struct ipc_message {
 	unsigned fd_count; /* sending: borrowed; received: the receiver's to close */
 };
 
-/* "deliver"; for logs. */
-const char *ipc_kind_name(enum ipc_kind kind);
 /* Whether a message of this kind may carry so many descriptors. */
 bool ipc_fds_fit(enum ipc_kind kind, unsigned count);
 bool ipc_may_send(enum ipc_kind kind, enum role sender, enum role receiver);

@@ -45,7 +45,6 @@ void root_stop(struct root *root);
 void root_reopen_log(struct root *root);
 
 enum role root_child_role(const struct root_child *child);
-uint32_t root_child_worker(const struct root_child *child);
 pid_t root_child_pid(const struct root_child *child);
 
 /* The process or task of this child has ended, with this wait status. */

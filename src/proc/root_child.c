@@ -90,12 +90,6 @@ root_child_role(const struct root_child *child)
 	return child->role;
 }
 
-uint32_t
-root_child_worker(const struct root_child *child)
-{
-	return child->worker;
-}
-
 void
 root_child_exited(struct root_child *child, int status)
 {
