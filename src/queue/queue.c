@@ -397,15 +397,20 @@ recovered_message(void *arg, const struct spool_message *message)
 		.content = message->content,
 		.next_attempt_at = message->next_attempt_at,
 		.attempts = message->attempts,
-		.held = message->held,
+		.held = message->held || message->damaged,
 		.failed = message->failed,
 	};
 	struct queued *added;
+	struct slice reason = message->damaged
+				      ? SLICE("damaged in the spool: see spool_damage in the log")
+				      : message->reason;
 	enum error error = table_add(service, &queued, &added);
 
+	if (error == OK && reason.len > 0)
+		queued_keep_reply(service, added, 0, reason); /* the text says it */
 	for (uint32_t i = 0; error == OK && i < message->done_count; i++)
 		error = queued_add_done(service, added, message->done_recipients[i]);
-	if (error == OK && !message->held)
+	if (error == OK && !queued.held)
 		due_set(service, &added->due, message->next_attempt_at);
 	return error;
 }

@@ -3,6 +3,7 @@
  * test's answer as they are told. The clock is virtual, so that retries come as soon as nothing
  * else happens.
  */
+#include "queue/queue_private.h"
 #include "queue/world_test.h"
 
 static void
@@ -101,8 +102,7 @@ permanent_body(void *arg)
 		list_queue(world, 10, &listed);
 		ck_assert_uint_eq(listed.count, 1);
 		ck_assert_uint_eq(listed.first.state, QUEUE_HELD);
-		if (round == 0)
-			ck_assert_str_eq(listed.last_reply, "no such mailbox");
+		ck_assert_str_eq(listed.last_reply, "no such mailbox");
 		if (round == 0) {
 			service_stop(world);
 			deliverer_end(deliverer);
@@ -142,6 +142,55 @@ routes_body(void *arg)
 	ck_assert_uint_eq(listed.count, 2);
 	service_stop(world);
 }
+
+static void
+flip_octet(struct world *world, const struct spool_reference *message)
+{
+	char name[32];
+	uint8_t octet;
+
+	snprintf(name, sizeof name, "segment-%08x", message->segment);
+	int fd = openat(world->dir_fd, name, O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(pread(fd, &octet, 1, (off_t)message->offset), 1);
+	octet ^= 1;
+	ck_assert_int_eq(pwrite(fd, &octet, 1, (off_t)message->offset), 1);
+	close(fd);
+}
+
+/* May wait. Damage is seen by whoever looks into the queue, and over when it is repaired. */
+static void
+damaged_body(void *arg)
+{
+	struct world *world = arg;
+	struct listed listed;
+
+	SEND(world, "a@hold.example");
+	pass_time(world, US_PER_S);
+	struct spool_reference message =
+		list_entry(world->service->messages.next, struct queued, link)->message;
+	service_stop(world);
+	service_start(world);
+	service_stop(world);
+	for (int round = 0; round < 2; round++) {
+		flip_octet(world, &message);
+		service_start(world);
+		list_queue(world, 10, &listed);
+		ck_assert_uint_eq(listed.count, 1);
+		ck_assert_uint_eq(listed.first.state, QUEUE_HELD);
+		ck_assert_uint_eq(listed.ids[0], message.queue_id);
+		ck_assert_str_eq(listed.last_reply,
+			round == 0 ? "damaged in the spool: see spool_damage in the log"
+				   : "the route says hold");
+		service_stop(world);
+	}
+	ck_assert_uint_eq(log_memory_count(&world->log, "spool_damage"), 1);
+}
+
+START_TEST(a_damaged_message_is_listed)
+{
+	run_with(damaged_body);
+}
+END_TEST
 
 START_TEST(discard_ends_and_hold_holds)
 {
@@ -674,8 +723,8 @@ UNIT_MAIN("queue/queue", owners_that_are_not_there_delay_nobody, results_that_co
 	a_failure_is_final_beside_a_deferral, recipients_of_one_way_go_together,
 	a_backlog_goes_through_without_pauses, a_message_is_delivered_and_forgotten,
 	a_temporary_failure_is_tried_again_for_its_recipient_alone, a_permanent_failure_is_held,
-	discard_ends_and_hold_holds, what_a_dead_deliverer_had_is_tried_again,
-	a_second_deliverer_takes_nothing_from_the_first,
+	a_damaged_message_is_listed, discard_ends_and_hold_holds,
+	what_a_dead_deliverer_had_is_tried_again, a_second_deliverer_takes_nothing_from_the_first,
 	a_deliverer_that_breaks_the_rules_is_dropped, a_system_user_gets_a_sealed_copy,
 	a_copy_that_fails_is_tried_again, the_end_of_the_queue_is_no_failure,
 	the_list_pages_through_the_queue, what_finds_no_room_is_not_deferred)

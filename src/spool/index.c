@@ -11,6 +11,7 @@
 #define FIRST_CHUNKS  16
 #define SLOTS_MAX     (UINT32_C(1) << 31)
 #define WORD_BITS     64
+#define FIRST_BUCKETS 64
 
 void
 index_init(struct index *index, struct memory *memory)
@@ -25,9 +26,12 @@ index_done(struct index *index)
 		return;
 	for (uint32_t i = 0; i < index_limit(index); i++) {
 		struct index_entry *entry = index_at(index, i);
-		if (entry)
-			memory_put(index->memory, entry->done_more);
+		if (!entry)
+			continue;
+		memory_put(index->memory, entry->done_more);
+		entry_set_text(index, entry, (struct slice){0});
 	}
+	memory_put(index->memory, index->texts);
 	for (uint32_t i = 0; i < index->chunk_count; i++)
 		memory_put(index->memory, index->chunks[i]);
 	memory_put(index->memory, index->chunks);
@@ -194,6 +198,7 @@ index_remove(struct index *index, struct index_entry *entry)
 
 	close_hole(index, slot);
 	memory_put(index->memory, entry->done_more);
+	entry_set_text(index, entry, (struct slice){0});
 	*entry = (struct index_entry){.next_unused = index->first_unused};
 	index->first_unused = number;
 	index->count--;
@@ -233,6 +238,103 @@ entry_set_done(struct index *index, struct index_entry *entry, uint32_t recipien
 		return ERROR_NO_MEMORY;
 	entry->done_more[word - 1] |= bit;
 	return OK;
+}
+
+static struct index_text **
+text_bucket(const struct index *index, uint64_t hash)
+{
+	return &index->texts[hash & (index->text_buckets - 1)];
+}
+
+static enum error
+texts_reserve(struct index *index)
+{
+	struct index old = *index;
+
+	if (index->text_count < index->text_buckets)
+		return OK;
+	uint32_t count = old.text_buckets ? old.text_buckets * 2 : FIRST_BUCKETS;
+	struct index_text **texts =
+		count < SLOTS_MAX ? memory_try(index->memory, count * sizeof *texts) : NULL;
+	if (!texts)
+		return ERROR_NO_MEMORY;
+	index->texts = texts;
+	index->text_buckets = count;
+	for (uint32_t i = 0; i < old.text_buckets; i++) {
+		for (struct index_text *text = old.texts[i], *next; text; text = next) {
+			struct index_text **bucket = text_bucket(index, text->hash);
+			next = text->next;
+			text->next = *bucket;
+			*bucket = text;
+		}
+	}
+	memory_put(index->memory, old.texts);
+	return OK;
+}
+
+static struct index_text *
+text_find(const struct index *index, uint64_t hash, struct slice bytes)
+{
+	struct index_text *text = index->text_buckets ? *text_bucket(index, hash) : NULL;
+
+	while (text &&
+		!(text->hash == hash && slice_equal(slice_of(text->bytes, text->len), bytes)))
+		text = text->next;
+	return text;
+}
+
+/* NULL: no memory. */
+static struct index_text *
+text_take(struct index *index, struct slice bytes)
+{
+	uint64_t hash = siphash(&index->text_key, bytes);
+	struct index_text *text = text_find(index, hash, bytes);
+
+	if (text) {
+		text->refs++;
+		return text;
+	}
+	if (texts_reserve(index) != OK)
+		return NULL;
+	text = memory_try(index->memory, sizeof *text + bytes.len);
+	if (!text)
+		return NULL;
+	*text = (struct index_text){.hash = hash, .refs = 1, .len = (uint32_t)bytes.len};
+	memcpy(text->bytes, bytes.ptr, bytes.len);
+	struct index_text **bucket = text_bucket(index, hash);
+	text->next = *bucket;
+	*bucket = text;
+	index->text_count++;
+	return text;
+}
+
+static void
+text_drop(struct index *index, struct index_text *text)
+{
+	if (!text || --text->refs > 0)
+		return;
+	struct index_text **place = text_bucket(index, text->hash);
+	while (*place != text)
+		place = &(*place)->next;
+	*place = text->next;
+	index->text_count--;
+	memory_put(index->memory, text);
+}
+
+void
+entry_set_text(struct index *index, struct index_entry *entry, struct slice text)
+{
+	struct index_text *old = entry->text;
+
+	text = slice_sub(text, 0, SPOOL_RESULT_TEXT_MAX);
+	entry->text = text.len > 0 ? text_take(index, text) : NULL;
+	text_drop(index, old);
+}
+
+struct slice
+entry_text(const struct index_entry *entry)
+{
+	return entry->text ? slice_of(entry->text->bytes, entry->text->len) : (struct slice){0};
 }
 
 uint32_t

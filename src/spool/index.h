@@ -6,6 +6,7 @@
 #define SPOOL_INDEX_H
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "spool/spool.h"
 
@@ -25,6 +26,15 @@ enum entry_flags {
 	ENTRY_RECOVERY = ENTRY_WALKED | ENTRY_HAD_STUB,
 };
 
+/* A text of which there is one, however many messages wait for the same reason. */
+struct index_text {
+	struct index_text *next; /* in its bucket */
+	uint64_t hash;
+	uint32_t refs;
+	uint32_t len;
+	char bytes[];
+};
+
 struct index_entry {
 	uint64_t queue_id; /* 0: unused */
 	uint64_t message_offset;
@@ -38,10 +48,11 @@ struct index_entry {
 	wall_us next_attempt_at;
 	uint32_t attempts;
 	uint32_t flags;
-	uint64_t done_first;  /* recipients 0 to 63, a bit each */
-	uint64_t *done_more;  /* those from 64 on */
-	uint32_t done_words;  /* of done_more */
-	uint32_t next_unused; /* while unused: number of the next unused entry, or INDEX_NONE */
+	struct index_text *text; /* why it was deferred or held; NULL: not known */
+	uint64_t done_first;     /* recipients 0 to 63, a bit each */
+	uint64_t *done_more;     /* those from 64 on */
+	uint32_t done_words;     /* of done_more */
+	uint32_t next_unused;    /* while unused: number of the next unused entry, or INDEX_NONE */
 };
 
 struct index {
@@ -53,6 +64,10 @@ struct index {
 	uint32_t *slots; /* entry number + 1; 0 is empty */
 	uint32_t slot_count;
 	uint32_t count;
+	struct index_text **texts; /* buckets */
+	uint32_t text_buckets;
+	uint32_t text_count;
+	struct siphash_key text_key; /* texts come from other people's servers */
 };
 
 void index_init(struct index *index, struct memory *memory);
@@ -72,6 +87,13 @@ uint32_t index_limit(const struct index *index);
 /* Marks a recipient as finished. ERROR_LIMIT: SPOOL_RECIPIENTS_MAX. */
 MUST_CHECK enum error
 entry_set_done(struct index *index, struct index_entry *entry, uint32_t recipient);
+
+/*
+ * Why it is deferred or held; empty: forget it. Without memory for a new one there is none: what
+ * becomes of the message does not hang on it.
+ */
+void entry_set_text(struct index *index, struct index_entry *entry, struct slice text);
+struct slice entry_text(const struct index_entry *entry);
 
 /* Words of the set of finished recipients, and one of them. */
 uint32_t entry_done_words(const struct index_entry *entry);

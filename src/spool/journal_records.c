@@ -119,9 +119,11 @@ entry_apply(struct index *index, struct index_entry *entry, const struct spool_r
 	case SPOOL_DEFERRED:
 		entry->attempts = result->attempts;
 		entry->next_attempt_at = result->next_attempt_at;
+		entry_set_text(index, entry, result->text);
 		return OK;
 	case SPOOL_HELD:
 		entry->flags |= ENTRY_HELD;
+		entry_set_text(index, entry, result->text);
 		return OK;
 	case SPOOL_RELEASED:
 		entry->flags &= ~(uint32_t)ENTRY_HELD;
@@ -207,6 +209,7 @@ journal_image_state(struct batch_image *image, struct env *env, const struct ind
 	uint8_t fixed[STATE_FIXED_BYTES];
 	struct spool_reference message = entry_message(entry), content = entry_content(entry);
 	uint32_t words = entry_done_words(entry);
+	struct slice text = entry_text(entry);
 	struct buffer bytes, done;
 
 	buffer_init_fixed(&bytes, fixed, sizeof fixed);
@@ -216,10 +219,11 @@ journal_image_state(struct batch_image *image, struct env *env, const struct ind
 	buffer_append_u32(&bytes, entry->flags & STATE_FLAGS);
 	buffer_append_u64(&bytes, (uint64_t)entry->next_attempt_at);
 	buffer_append_u32(&bytes, words);
-	buffer_append_u32(&bytes, 0);
-	buffer_init(&done, env->memory, DONE_WORDS_MAX * sizeof(uint64_t));
+	buffer_append_u32(&bytes, (uint32_t)text.len);
+	buffer_init(&done, env->memory, DONE_WORDS_MAX * sizeof(uint64_t) + SPOOL_RESULT_TEXT_MAX);
 	for (uint32_t i = 0; i < words; i++)
 		buffer_append_u64(&done, entry_done_word(entry, i));
+	buffer_append(&done, text);
 	enum error error = buffer_error(&done);
 	if (error == OK)
 		error = batch_image_add(image, RECORD_STATE, entry->queue_id, buffer_slice(&bytes),
@@ -233,7 +237,7 @@ take_done(struct index *index, struct cursor *cursor, uint32_t words, struct ind
 {
 	enum error error = OK;
 
-	if (words > DONE_WORDS_MAX || cursor_left(cursor) != words * sizeof(uint64_t))
+	if (words > DONE_WORDS_MAX || cursor_left(cursor) < words * sizeof(uint64_t))
 		return ERROR_DAMAGED;
 	for (uint32_t i = 0; i < words && error == OK; i++) {
 		uint64_t word = cursor_take_u64(cursor);
@@ -258,10 +262,15 @@ journal_decode_state(struct index *index, struct slice payload, struct index_ent
 	entry->flags = cursor_take_u32(&cursor);
 	entry->next_attempt_at = (wall_us)cursor_take_u64(&cursor);
 	uint32_t words = cursor_take_u32(&cursor);
-	cursor_take_u32(&cursor);
-	if (cursor.error != OK || (entry->flags & ~(uint32_t)STATE_FLAGS) != 0)
+	uint32_t text_len = cursor_take_u32(&cursor);
+	if (cursor.error != OK || (entry->flags & ~(uint32_t)STATE_FLAGS) != 0 ||
+		text_len > SPOOL_RESULT_TEXT_MAX)
 		return ERROR_DAMAGED;
-	return take_done(index, &cursor, words, entry);
+	enum error error = take_done(index, &cursor, words, entry);
+	if (error != OK)
+		return error;
+	entry_set_text(index, entry, cursor_take(&cursor, text_len));
+	return cursor_end(&cursor);
 }
 
 #define END_PAYLOAD_BYTES 24

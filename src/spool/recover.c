@@ -442,6 +442,8 @@ visit_entry(struct recovery *recovery, const struct index_entry *entry, struct d
 		.next_attempt_at = entry->next_attempt_at,
 		.held = (entry->flags & ENTRY_HELD) != 0,
 		.failed = (entry->flags & ENTRY_FAILED) != 0,
+		.damaged = (entry->flags & ENTRY_DAMAGED) != 0,
+		.reason = entry_text(entry),
 		.done_recipients = done->numbers,
 		.done_count = done->count,
 	};
@@ -459,8 +461,7 @@ visit_messages(struct recovery *recovery)
 	enum error error = recovery_order_entries(recovery, BY_QUEUE_ID, &entries, &count);
 	for (size_t i = 0; i < count && error == OK; i++) {
 		struct index_entry *entry = index_at(&spool->index, entries[i].number);
-		if (!(entry->flags & ENTRY_DAMAGED))
-			error = visit_entry(recovery, entry, &done);
+		error = visit_entry(recovery, entry, &done);
 	}
 	memory_put(spool->env->memory, entries);
 	memory_put(spool->env->memory, done.numbers);

@@ -110,6 +110,7 @@ spool_open(struct env *env, int dir_fd, const struct spool_options *options,
 		.journal.fd = NO_FD};
 	spool->block = logfile_block(env, dir_fd);
 	index_init(&spool->index, env->memory);
+	env_random(env, spool->index.text_key.bytes, SIPHASH_KEY_BYTES);
 	error = open_parts(spool);
 	if (error == OK)
 		error = take_lock(spool);
@@ -515,8 +516,10 @@ spool_prepare(struct spool *spool)
 		error = spare_finish(spool, spare);
 	if (error == OK && kind == LOGFILE_JOURNAL && spare_is_ready(spare))
 		error = journal_spare_keep(spool);
-	if (error == OK)
+	if (error == OK) {
+		spool->retry_space_at = 0; /* there is room */
 		return true;
+	}
 	spare_give_up(spool, kind, spare);
 	spool->retry_fill_at = now + FILL_RETRY_US;
 	return false;

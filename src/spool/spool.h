@@ -53,8 +53,8 @@ struct spool_result {
 	uint32_t recipient;      /* DELIVERED, FAILED: its number in the envelope */
 	uint32_t attempts;       /* DEFERRED */
 	wall_us next_attempt_at; /* DEFERRED */
-	struct slice text; /* DEFERRED, FAILED: the last reply, at most SPOOL_RESULT_TEXT_MAX octets
-			      are kept */
+	struct slice text; /* DEFERRED, HELD: the reason, which comes back with the message; FAILED:
+			      the last reply. SPOOL_RESULT_TEXT_MAX octets are kept */
 };
 
 #define SPOOL_RESULT_TEXT_MAX 256
@@ -66,14 +66,16 @@ struct spool_message {
 	uint32_t attempts;
 	wall_us next_attempt_at; /* 0: at once */
 	bool held;
-	bool failed;                     /* one of the recipients below, at least */
+	bool failed;  /* one of the recipients below, at least */
+	bool damaged; /* its records are not sound or can't be read: kept, not to be delivered */
+	struct slice reason; /* of the last deferral or hold; empty: none, or not known */
 	const uint32_t *done_recipients; /* numbers of recipients that are delivered or failed */
 	uint32_t done_count;
 };
 
 struct spool_visitor {
-	/* A live message; pointers hold during the call. Messages come in ascending order of queue
-	 * id. */
+	/* A live message, or a damaged one, which a later start may find sound again; pointers hold
+	 * during the call. Messages come in ascending order of queue id. */
 	enum error (*message)(void *arg, const struct spool_message *message);
 	/* Something on the disk is not as it should be; it was kept where it is. `what` is a phrase
 	 * for the log. */

@@ -298,10 +298,11 @@ START_TEST(damage_behind_the_state_is_reported)
 		flip_byte(&f, &second.content, places[i]);
 		check_damaged(&f, 2, segment);
 	}
-	/* Repaired, it is delivered. */
+	/* Repaired, it is delivered; until then it is reported. */
 	snapshot_restore(&f, &s);
 	flip_byte(&f, &second.content, second.message.offset);
 	fixture_open(&f);
+	ck_assert_uint_eq(f.seen->damaged, 1);
 	ck_assert_ptr_null(find_seen(&f, 2));
 	flip_byte(&f, &second.content, second.message.offset);
 	fixture_open(&f);

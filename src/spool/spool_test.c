@@ -216,11 +216,14 @@ START_TEST(results_survive_restarts)
 		add_result(&f, &added.message,
 			i % 2 ? SPOOL_RECIPIENT_DELIVERED : SPOOL_RECIPIENT_FAILED, done[i], 0);
 	add_result(&f, &added.message, SPOOL_DEFERRED, 2, 2000);
-	add_result(&f, &added.message, SPOOL_HELD, 0, 0);
+	struct spool_result hold = {
+		.kind = SPOOL_HELD, .message = added.message, .text = SLICE("550 never")};
+	ck_assert_ok(spool_add_result(f.spool, &hold));
 	commit_ok(&f);
 	for (int round = 0; round < 3; round++) {
 		fixture_open(&f);
 		check_state_of_7(&f, 2, true);
+		ck_assert_str_eq(f.seen->messages[0].reason, "550 never");
 	}
 	add_result(&f, &added.message, SPOOL_RELEASED, 0, 0);
 	add_result(&f, &added.message, SPOOL_DEFERRED, 3, 3000);
@@ -228,6 +231,7 @@ START_TEST(results_survive_restarts)
 	for (int round = 0; round < 3; round++) {
 		fixture_open(&f);
 		check_state_of_7(&f, 3, false);
+		ck_assert_str_eq(f.seen->messages[0].reason, "451 later");
 		ck_assert(message_is_whole(&f, &f.seen->messages[0]));
 	}
 	fixture_done(&f);
@@ -604,6 +608,44 @@ START_TEST(index_agrees_with_an_array)
 }
 END_TEST
 
+/* Equal texts are kept once, others as long as somebody has them. */
+START_TEST(texts_are_shared)
+{
+	struct memory *memory = memory_new(0);
+	struct index_entry *entries[1000];
+	struct index index;
+	char text[SPOOL_RESULT_TEXT_MAX + 20];
+
+	index_init(&index, memory);
+	for (unsigned i = 0; i < 1000; i++)
+		ck_assert_ok(index_add(&index, i + 1, &entries[i]));
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 1000; i++) {
+			snprintf(text, sizeof text, "%u later", i % 300);
+			entry_set_text(&index, entries[i], slice_text(text));
+		}
+		ck_assert_uint_eq(index.text_count, 300);
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(text, sizeof text, "%u later", i % 300);
+		ck_assert(slice_equal(entry_text(entries[i]), slice_text(text)));
+	}
+	for (unsigned i = 0; i < 1000; i += 300)
+		entry_set_text(&index, entries[i], (struct slice){0});
+	ck_assert_uint_eq(index.text_count, 299);
+	ck_assert_uint_eq(entry_text(entries[300]).len, 0);
+	memset(text, 'x', sizeof text);
+	entry_set_text(&index, entries[0], slice_of(text, sizeof text));
+	ck_assert_uint_eq(entry_text(entries[0]).len, SPOOL_RESULT_TEXT_MAX);
+	for (unsigned i = 0; i < 999; i++)
+		index_remove(&index, entries[i]);
+	ck_assert_uint_eq(index.text_count, 1);
+	index_done(&index);
+	ck_assert_uint_eq(memory_used(memory), 0);
+	memory_free(&memory);
+}
+END_TEST
+
 START_TEST(index_takes_little_memory)
 {
 	struct memory *memory = memory_new(0);
@@ -626,4 +668,4 @@ UNIT_MAIN("spool/spool", empty_folder_becomes_a_spool, messages_come_back,
 	batches_have_limits, empty_segments_go, segments_are_prepared_at_their_rate,
 	journals_are_switched, journals_grow_with_the_state, ids_ascend_whatever_the_clock_says,
 	only_one_has_it_open, references_are_checked, options_have_bounds,
-	index_agrees_with_an_array, index_takes_little_memory)
+	index_agrees_with_an_array, texts_are_shared, index_takes_little_memory)

@@ -19,6 +19,7 @@ struct seen_message {
 	wall_us next_attempt_at;
 	bool held;
 	bool failed;
+	char reason[40];
 	uint32_t done[8];
 	uint32_t done_count;
 };
@@ -28,6 +29,7 @@ struct seen {
 	struct seen_message messages[SEEN_MAX];
 	size_t count;
 	size_t damage;
+	size_t damaged; /* messages */
 	char what[80];
 	char file[80];
 	uint64_t offset;
@@ -39,11 +41,17 @@ seen_message(void *arg, const struct spool_message *message)
 	struct seen *seen = arg;
 	struct seen_message *kept = &seen->messages[seen->count];
 
+	if (message->damaged) {
+		seen->damaged++;
+		return OK;
+	}
 	ck_assert_uint_lt(seen->count, SEEN_MAX);
 	if (seen->count > 0)
 		ck_assert_uint_gt(message->message.queue_id, kept[-1].message.queue_id);
 	*kept = (struct seen_message){message->message, message->content, message->attempts,
-		message->next_attempt_at, message->held, message->failed, {0}, message->done_count};
+		message->next_attempt_at, message->held, message->failed, {0}, {0},
+		message->done_count};
+	snprintf(kept->reason, sizeof kept->reason, "%.*s", SLICE_ARGS(message->reason));
 	for (uint32_t i = 0; i < message->done_count && i < 8; i++)
 		kept->done[i] = message->done_recipients[i];
 	seen->count++;
@@ -116,7 +124,7 @@ fixture_try_open(struct fixture *f)
 	struct spool_visitor visitor = {seen_message, seen_damage, f->seen};
 
 	spool_close(&f->spool);
-	f->seen->count = f->seen->damage = 0;
+	f->seen->count = f->seen->damage = f->seen->damaged = 0;
 	f->seen->what[0] = 0;
 	return spool_open(&f->env, f->dir_fd, &f->options, &visitor, &f->spool);
 }

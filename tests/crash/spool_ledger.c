@@ -25,6 +25,12 @@ letter_payload(const struct letter *letter)
 	return slice_of(letter->bytes + letter->content_len, letter->payload_len);
 }
 
+void
+letter_reason(uint32_t attempts, char ret_text[LETTER_REASON_BYTES])
+{
+	snprintf(ret_text, LETTER_REASON_BYTES, "451 4.2.0 later %u", attempts);
+}
+
 static struct standing
 standing_of(const struct spool_message *message)
 {
@@ -38,6 +44,16 @@ standing_of(const struct spool_message *message)
 	return standing;
 }
 
+/* As it was given with the last deferral. */
+static bool
+reason_is_right(const struct spool_message *message)
+{
+	char text[LETTER_REASON_BYTES];
+
+	letter_reason(message->attempts, text);
+	return slice_equal(message->reason, slice_text(text));
+}
+
 static enum error
 found_message(void *arg, const struct spool_message *message)
 {
@@ -48,6 +64,8 @@ found_message(void *arg, const struct spool_message *message)
 	if (id <= finding->last_id)
 		crash_fail(finding->run, "message %" PRIu64 " is there twice", id);
 	finding->last_id = id;
+	if (message->damaged)
+		return OK;
 	for (uint32_t i = 0; i < ledger->count; i++) {
 		if (ledger->letters[i].queue_id != id)
 			continue;
@@ -55,6 +73,10 @@ found_message(void *arg, const struct spool_message *message)
 		finding->standing[i] = standing_of(message);
 		finding->message[i] = message->message;
 		finding->content[i] = message->content;
+		if (message->reason.len > 0 && !reason_is_right(message))
+			crash_fail(finding->run,
+				"message %" PRIu64 ": attempt %u with the reason \"%.*s\"", id,
+				message->attempts, SLICE_ARGS(message->reason));
 		if (message->next_attempt_at != (wall_us)message->attempts * 1000)
 			crash_fail(finding->run,
 				"message %" PRIu64 ": attempt %u with another's time", id,

@@ -71,6 +71,10 @@ void finding_judge(struct spool_finding *finding);
 struct slice letter_content(const struct letter *letter);
 struct slice letter_payload(const struct letter *letter);
 
+/* The text of the result that defers a message for this time. */
+#define LETTER_REASON_BYTES 32
+void letter_reason(uint32_t attempts, char ret_text[LETTER_REASON_BYTES]);
+
 void spool_check(struct crash_run *run, struct model_disk *disk, uint64_t seed);
 
 #endif

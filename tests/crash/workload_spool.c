@@ -186,12 +186,14 @@ add_result(struct spool_work *work, struct letter *letter, enum spool_result_kin
 {
 	uint32_t recipient = (uint32_t)below(work, RECIPIENTS_MAX);
 	struct letter before = *letter;
+	char text[LETTER_REASON_BYTES];
+	letter_reason(letter->asked.attempts + (kind == SPOOL_DEFERRED), text);
 	struct spool_result result = {.kind = kind,
 		.message = letter->message,
 		.recipient = kind <= SPOOL_RECIPIENT_FAILED ? recipient : 0,
 		.attempts = kind == SPOOL_DEFERRED ? letter->asked.attempts + 1 : 0,
 		.next_attempt_at = kind == SPOOL_DEFERRED ? (letter->asked.attempts + 1) * 1000 : 0,
-		.text = SLICE("451 4.2.0 later")};
+		.text = slice_text(text)};
 
 	ask(letter, kind, recipient);
 	if (spool_add_result(work->spool, &result) == OK)
