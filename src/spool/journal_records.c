@@ -9,6 +9,7 @@
 
 #define STATE_FIXED_BYTES 72
 #define STATE_FLAGS       (ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE | ENTRY_FAILED)
+#define SEQUENCE_MAX      (INT64_MAX - 2) /* so that there is a next one */
 #define DONE_WORDS_MAX    (SPOOL_RECIPIENTS_MAX / 64)
 
 static void
@@ -134,7 +135,7 @@ entry_apply(struct index *index, struct index_entry *entry, const struct spool_r
 	return ERROR_FORMAT;
 }
 
-#define SEGMENT_PAYLOAD_BYTES 40
+#define SEGMENT_PAYLOAD_BYTES 64
 #define JOURNAL_SEGMENT_FLAGS (SEGMENT_SEALED | SEGMENT_KEEP | SEGMENT_UNREAD)
 
 /* Of SEGMENT_OPEN, SEGMENT_FREE and SEGMENT_SEALED, which differ in what offset and sequence mean.
@@ -149,10 +150,12 @@ add_segment(struct batch_image *image, uint32_t type, const struct journal_segme
 	buffer_append_u32(&bytes, segment->number);
 	buffer_append_u32(&bytes, segment->generation);
 	buffer_append_u32(&bytes, segment->flags);
-	buffer_append_u32(&bytes, 0);
+	buffer_append_u32(&bytes, segment->block);
 	buffer_append_u64(&bytes, segment->offset);
 	buffer_append_u64(&bytes, segment->sequence);
 	buffer_append_u64(&bytes, segment->id_floor);
+	buffer_append_u64(&bytes, segment->size);
+	buffer_append(&bytes, slice_of(segment->key.bytes, SIPHASH_KEY_BYTES));
 	return batch_image_add(image, type, 0, buffer_slice(&bytes), (struct slice){0});
 }
 
@@ -167,6 +170,9 @@ journal_image_segment(struct batch_image *image, const struct spool *spool, uint
 		.offset = segment->walk_offset,
 		.sequence = segment->first_sequence,
 		.id_floor = spool->last_id,
+		.block = segment->header.block,
+		.size = segment->header.size,
+		.key = segment->header.key,
 	};
 
 	if (type == RECORD_SEGMENT_SEALED) {
@@ -191,11 +197,18 @@ journal_decode_segment(struct slice payload, struct journal_segment *ret_segment
 	segment.number = cursor_take_u32(&cursor);
 	segment.generation = cursor_take_u32(&cursor);
 	segment.flags = cursor_take_u32(&cursor);
-	cursor_take_u32(&cursor);
+	segment.block = cursor_take_u32(&cursor);
 	segment.offset = cursor_take_u64(&cursor);
 	segment.sequence = cursor_take_u64(&cursor);
 	segment.id_floor = cursor_take_u64(&cursor);
-	if (cursor_end(&cursor) != OK || segment.sequence > INT64_MAX ||
+	segment.size = cursor_take_u64(&cursor);
+	struct slice key = cursor_take(&cursor, SIPHASH_KEY_BYTES);
+	if (cursor_end(&cursor) != OK)
+		return ERROR_DAMAGED;
+	memcpy(segment.key.bytes, key.ptr, SIPHASH_KEY_BYTES);
+	if (segment.number >= LOGFILE_NUMBER_END ||
+		(segment.block != 0 && !logfile_block_is_right(segment.block)) ||
+		segment.size > INT64_MAX || segment.sequence > SEQUENCE_MAX ||
 		segment.offset > INT64_MAX || segment.id_floor > SPOOL_ID_MAX ||
 		(segment.flags & ~(uint32_t)JOURNAL_SEGMENT_FLAGS) != 0)
 		return ERROR_DAMAGED;
@@ -299,7 +312,8 @@ journal_decode_end(struct slice payload, struct journal_end *ret_end)
 	end.next_sequence = cursor_take_u64(&cursor);
 	end.next_segment = cursor_take_u32(&cursor);
 	cursor_take_u32(&cursor);
-	if (cursor_end(&cursor) != OK || end.next_sequence == 0 || end.next_sequence > INT64_MAX)
+	if (cursor_end(&cursor) != OK || end.next_sequence == 0 ||
+		end.next_sequence > SEQUENCE_MAX || end.next_segment > LOGFILE_NUMBER_END)
 		return ERROR_DAMAGED;
 	*ret_end = end;
 	return OK;

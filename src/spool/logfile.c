@@ -307,12 +307,29 @@ header_decode(struct slice head, enum logfile_kind kind, struct logfile_header *
 		return ERROR_DAMAGED;
 	if (version != LOGFILE_VERSION)
 		return ERROR_UNSUPPORTED;
-	if (header.block < LOGFILE_BLOCK || header.block > LOGFILE_BLOCK_MAX ||
-		(header.block & (header.block - 1)) != 0 || header.size > INT64_MAX ||
+	if (!logfile_block_is_right(header.block) || header.size > INT64_MAX ||
 		header.id_floor > SPOOL_ID_MAX)
 		return ERROR_DAMAGED;
 	*ret_header = header;
 	return OK;
+}
+
+enum error
+logfile_mend_header(struct env *env, int dir_fd, const struct logfile_header *header)
+{
+	char name[LOGFILE_NAME_BYTES];
+	struct stat file;
+	int fd;
+
+	logfile_name(header->kind, header->number, name);
+	enum error error = open_regular(env, dir_fd, name, O_WRONLY, &file, &fd);
+	if (error != OK)
+		return error;
+	error = logfile_write_header(env, fd, header);
+	if (error == OK)
+		error = error_from_errno(-env->disk->fdatasync(env->world, fd));
+	env->disk->close(env->world, fd);
+	return error;
 }
 
 enum error

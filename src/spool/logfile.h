@@ -39,6 +39,12 @@ logfile_round_up(uint64_t bytes, uint64_t unit)
 	return (bytes + unit - 1) / unit * unit;
 }
 
+static inline bool
+logfile_block_is_right(uint32_t block)
+{
+	return block >= LOGFILE_BLOCK && block <= LOGFILE_BLOCK_MAX && (block & (block - 1)) == 0;
+}
+
 void logfile_name(enum logfile_kind kind, uint32_t number, char ret_name[LOGFILE_NAME_BYTES]);
 
 /* False for the name of anything else. */
@@ -74,6 +80,10 @@ MUST_CHECK enum error logfile_fill(struct env *env, int fd, uint64_t *filled, ui
 /* Writes block 0 whole. */
 MUST_CHECK enum error
 logfile_write_header(struct env *env, int fd, const struct logfile_header *header);
+
+/* Writes block 0 of a file that is there anew, and flushes it. */
+MUST_CHECK enum error
+logfile_mend_header(struct env *env, int dir_fd, const struct logfile_header *header);
 
 /*
  * ERROR_NOT_FOUND: block 0 was never written (a pre-written file). ERROR_DAMAGED: not a header of

@@ -5,9 +5,10 @@
  */
 #include "spool/reader.h"
 
-enum error
-reader_open(
-	struct reader *reader, struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number)
+/* With this header, or with the file's own when there is none. */
+static enum error
+open_with(struct reader *reader, struct env *env, int dir_fd, enum logfile_kind kind,
+	uint32_t number, const struct logfile_header *header)
 {
 	struct stat file;
 	struct reader opened = {.env = env};
@@ -15,7 +16,10 @@ reader_open(
 	enum error error = logfile_open(env, dir_fd, kind, number, &opened.fd);
 	if (error != OK)
 		return error;
-	error = logfile_read_header(env, opened.fd, kind, &opened.header);
+	if (header)
+		opened.header = *header;
+	else
+		error = logfile_read_header(env, opened.fd, kind, &opened.header);
 	if (error == OK && opened.header.number != number)
 		error = ERROR_DAMAGED;
 	if (error != OK)
@@ -33,6 +37,20 @@ reader_open(
 fail:
 	env->disk->close(env->world, opened.fd);
 	return error;
+}
+
+enum error
+reader_open(
+	struct reader *reader, struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number)
+{
+	return open_with(reader, env, dir_fd, kind, number, NULL);
+}
+
+enum error
+reader_open_as(
+	struct reader *reader, struct env *env, int dir_fd, const struct logfile_header *header)
+{
+	return open_with(reader, env, dir_fd, header->kind, header->number, header);
 }
 
 void

@@ -27,6 +27,9 @@ struct reader {
  */
 MUST_CHECK enum error reader_open(struct reader *reader, struct env *env, int dir_fd,
 	enum logfile_kind kind, uint32_t number);
+/* The same without a look at the file's header: this is it. */
+MUST_CHECK enum error reader_open_as(
+	struct reader *reader, struct env *env, int dir_fd, const struct logfile_header *header);
 void reader_close(struct reader *reader);
 
 struct found_batch {

@@ -60,6 +60,15 @@ apply_open(struct replay *replay, const struct journal_segment *record)
 	segment->flags = record->flags;
 	segment->walk_offset = record->offset;
 	segment->first_sequence = record->sequence;
+	segment->header = (struct logfile_header){
+		.kind = LOGFILE_SEGMENT,
+		.number = record->number,
+		.generation = record->generation,
+		.block = record->block,
+		.size = record->size,
+		.id_floor = record->id_floor,
+		.key = record->key,
+	};
 	return OK;
 }
 

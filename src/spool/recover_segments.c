@@ -29,6 +29,33 @@ walk_damage(struct walk *walk, uint64_t offset, const char *what)
 	recovery_damage(walk->recovery, LOGFILE_SEGMENT, walk->segment->number, offset, what);
 }
 
+/*
+ * One wrong bit in a header must not hide a segment: the journal has its second copy. It is the
+ * file's if a batch is sound with its key; then the header is mended, for readers who have only
+ * that. Gives `why` when it is not, or there is no file.
+ */
+static enum error
+open_by_copy(
+	struct recovery *recovery, struct segment *segment, struct reader *reader, enum error why)
+{
+	struct spool *spool = recovery->spool;
+	struct found_batch batch;
+
+	if (reader_open_as(reader, spool->env, spool->dir_fd, &segment->header) != OK)
+		return why;
+	if (!reader_next_batch(reader, reader->header.block, 0, &batch)) {
+		reader_close(reader);
+		return why;
+	}
+	/* What can't be read is not written to either (R1). */
+	bool mended = (why == ERROR_DAMAGED || why == ERROR_NOT_FOUND) &&
+		      logfile_mend_header(spool->env, spool->dir_fd, &segment->header) == OK;
+	recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, 0,
+		mended ? "header mended from its copy in the journal"
+		       : "header can't be used; its copy in the journal is");
+	return OK;
+}
+
 /* Opens a segment that the journal calls open. ERROR_NOT_FOUND: can't be, which is reported. */
 static enum error
 open_segment(struct recovery *recovery, struct segment *segment, struct reader *reader)
@@ -38,8 +65,11 @@ open_segment(struct recovery *recovery, struct segment *segment, struct reader *
 	enum error error = recovery_open(recovery, LOGFILE_SEGMENT, segment->number, reader);
 	if (recovery_must_end(error))
 		return error;
+	if (error != OK && segment->header.block != 0)
+		error = open_by_copy(recovery, segment, reader, error);
 	if (error == OK && reader->header.generation == segment->generation) {
 		spool_see_id(spool, reader->header.id_floor);
+		segment->header = reader->header;
 		return OK;
 	}
 	/* It may be back at the next start, from a copy or since the disk thinks better of it. */

@@ -188,6 +188,7 @@ journal_segment_open(struct spool *spool)
 	enum error error = segment_add(spool, spool->active.header.number, &segment);
 	if (error != OK)
 		return error;
+	segment->header = spool->active.header;
 	segment->walk_offset = spool->active.end;
 	segment->first_sequence = spool->next_sequence;
 	error = segment_say_ends(spool);

@@ -313,6 +313,52 @@ START_TEST(damage_behind_the_state_is_reported)
 }
 END_TEST
 
+/* Behind the journal's state, in it, and in a segment that is full. */
+static void
+check_header(struct fixture *f, uint32_t segment, size_t messages)
+{
+	struct snapshot s;
+
+	snapshot_take(f, &s);
+	for (uint64_t at = 0; at < LOGFILE_HEAD_BYTES; at++) {
+		snapshot_restore(f, &s);
+		flip_byte(f, &(struct spool_reference){.segment = segment}, at);
+		for (int round = 0; round < 2; round++) {
+			fixture_open(f);
+			ck_assert_uint_eq(f->seen->damage, round == 0);
+			ck_assert_uint_eq(f->seen->count, messages);
+			check_first_whole(f, messages);
+		}
+	}
+	/* Nothing is left of it. */
+	static const uint8_t zeros[LOGFILE_BLOCK];
+	snapshot_restore(f, &s);
+	change_file(f, LOGFILE_SEGMENT, segment, 0, zeros, sizeof zeros);
+	fixture_open(f);
+	ck_assert_uint_eq(f->seen->damage, 1);
+	check_first_whole(f, messages);
+	snapshot_restore(f, &s);
+}
+
+START_TEST(a_damaged_header_hides_nothing)
+{
+	struct fixture f;
+	uint64_t start, end;
+	uint32_t segment;
+
+	fixture_init(&f);
+	make_five(&f, &start, &end, &segment);
+	check_header(&f, segment, 5);
+	fixture_open(&f);
+	for (uint64_t id = 6; id <= 8; id++)
+		put(&f, id, 500000);
+	spool_close(&f.spool);
+	check_header(&f, segment, 8);
+	check_header(&f, segment + 1, 8);
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(missing_segments_are_reported)
 {
 	struct fixture f;
@@ -901,5 +947,5 @@ UNIT_MAIN("spool/damage", torn_tails_are_dropped, lost_sectors_of_the_last_batch
 	older_segments_have_no_torn_tails, results_wait_for_a_segment_that_is_away,
 	planted_batches_are_never_taken_up, torn_journal_batches_are_dropped,
 	an_incomplete_new_journal_is_passed_over, a_lost_journal_loses_no_mail,
-	a_straggler_is_no_damage, strange_files_are_left_alone, a_read_error_is_not_damage,
-	other_versions_are_refused)
+	a_damaged_header_hides_nothing, a_straggler_is_no_damage, strange_files_are_left_alone,
+	a_read_error_is_not_damage, other_versions_are_refused)

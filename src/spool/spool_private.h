@@ -24,7 +24,8 @@ struct segment {
 	uint32_t number;
 	uint32_t generation;
 	uint32_t flags;
-	uint32_t live; /* references of live messages to it */
+	uint32_t live;                /* references of live messages to it */
+	struct logfile_header header; /* as in the file; block 0: not known */
 	/* Recovery: what the journal says of it. */
 	uint64_t walk_offset;    /* messages before it are in the journal's state */
 	uint64_t first_sequence; /* of the batch there; 0: not known */
@@ -157,6 +158,9 @@ struct journal_segment {
 	uint64_t offset;
 	uint64_t sequence;
 	uint64_t id_floor;
+	uint32_t block; /* of the file's header, whose second copy this is; 0: not known */
+	uint64_t size;
+	struct siphash_key key;
 };
 MUST_CHECK enum error
 journal_decode_segment(struct slice payload, struct journal_segment *ret_segment);
