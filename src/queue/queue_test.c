@@ -682,6 +682,51 @@ START_TEST(owners_that_are_not_there_delay_nobody)
 }
 END_TEST
 
+/* 200 owners whose deliverers take everything and say nothing: no more than a few attempts are with
+ * each, and everybody else's mail goes within a second. */
+static void
+hanging_owners_body(void *arg)
+{
+	enum { OWNERS = 200, AT_A_TIME = 50, MESSAGES = 40, EACH_HAS = 16 };
+	struct world *world = arg;
+	struct deliverer *hanging[OWNERS];
+	static char names[AT_A_TIME][32];
+	const char *to[AT_A_TIME];
+
+	for (int i = 0; i < OWNERS; i++) {
+		char user[40];
+		snprintf(user, sizeof user, "system:user%d", i);
+		hanging[i] = deliverer_start(world, user);
+	}
+	world->silent = true;
+	for (int first = 0; first < OWNERS; first += AT_A_TIME) {
+		for (int i = 0; i < AT_A_TIME; i++) {
+			snprintf(names[i], sizeof names[i], "user%d@system.example", first + i);
+			to[i] = names[i];
+		}
+		for (int i = 0; i < MESSAGES; i++)
+			send_message(world, to, AT_A_TIME);
+	}
+	pass_time(world, US_PER_S);
+	ck_assert_uint_eq(world->seen_count, OWNERS * EACH_HAS);
+	world->silent = false;
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+	mono_us before = loop_now(world->loop);
+	SEND(world, "anna@example.org");
+	wait_for_seen(world, OWNERS * EACH_HAS + 1);
+	ck_assert_int_lt(loop_now(world->loop) - before, US_PER_S);
+	service_stop(world);
+	deliverer_end(deliverer);
+	for (int i = 0; i < OWNERS; i++)
+		deliverer_end(hanging[i]);
+}
+
+START_TEST(owners_that_hang_delay_nobody)
+{
+	run_with(hanging_owners_body);
+}
+END_TEST
+
 static void
 answer_late(void *arg)
 {
@@ -719,9 +764,10 @@ START_TEST(results_that_come_at_the_end_count)
 }
 END_TEST
 
-UNIT_MAIN("queue/queue", owners_that_are_not_there_delay_nobody, results_that_come_at_the_end_count,
-	a_failure_is_final_beside_a_deferral, recipients_of_one_way_go_together,
-	a_backlog_goes_through_without_pauses, a_message_is_delivered_and_forgotten,
+UNIT_MAIN("queue/queue", owners_that_hang_delay_nobody, owners_that_are_not_there_delay_nobody,
+	results_that_come_at_the_end_count, a_failure_is_final_beside_a_deferral,
+	recipients_of_one_way_go_together, a_backlog_goes_through_without_pauses,
+	a_message_is_delivered_and_forgotten,
 	a_temporary_failure_is_tried_again_for_its_recipient_alone, a_permanent_failure_is_held,
 	a_damaged_message_is_listed, discard_ends_and_hold_holds,
 	what_a_dead_deliverer_had_is_tried_again, a_second_deliverer_takes_nothing_from_the_first,
