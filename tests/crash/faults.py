@@ -123,6 +123,9 @@ FAULTS = [
 """, """	if (error == ERROR_COUNT)
 		spares_drop(spool);
 """)], ('--seed', '22')),
+    Fault('journal kept ready before its flush', 'spool', [
+        (SPOOL, 'if (error == OK && kind == LOGFILE_JOURNAL && spare_is_ready(spare))', 'if (kind == LOGFILE_JOURNAL && spare->filled == spare->size)')],
+          ('--seed', '1')),
     Fault('recovery relies on what is not flushed', 'spool', [
         ('src/spool/recover_segments.c', 'if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)', 'if (error == OK && !walk.reader.env)')]),
     Fault('old journal removed before the new one is flushed', 'spool', [('src/spool/recover.c', """	error = journal_start(recovery->spool);
