@@ -1,0 +1,29 @@
+/* How a key is named and what it is asked for, between those that have it and those that need a
+ * signature of it. */
+#ifndef TLS_KEY_H
+#define TLS_KEY_H
+
+#include "base/buffer.h"
+
+#define TLS_KEY_ID_BYTES    32    /* SHA-256 of the public key (SubjectPublicKeyInfo) */
+#define TLS_SIGNATURE_MAX   1024  /* RSA of 8192 bits */
+#define TLS_CHAIN_BYTES_MAX 49152 /* PEM of a certificate and those above it */
+
+struct tls_key_id {
+	uint8_t octets[TLS_KEY_ID_BYTES];
+};
+
+enum tls_signing {
+	TLS_SIGN_RSA_PKCS1 = 1, /* a DigestInfo, padded as TLS 1.2 has it */
+	TLS_SIGN_RSA_BARE,      /* a whole block, padded already (RSASSA-PSS, TLS 1.3) */
+	TLS_SIGN_ECDSA,         /* a digest; the signature is DER */
+};
+#define TLS_SIGNINGS 4
+
+static inline struct slice
+tls_key_id_slice(const struct tls_key_id *id)
+{
+	return slice_of(id->octets, sizeof id->octets);
+}
+
+#endif
