@@ -23,6 +23,7 @@
 enum record_type {
 	RECORD_CONTENT = 1,
 	RECORD_MESSAGE = 2,
+	RECORD_SETTLING = 3, /* a message whose adding settles others */
 	RECORD_RESULT = 16,
 	RECORD_SEGMENT_OPEN = 17,
 	RECORD_SEGMENT_FREE = 18,
@@ -38,6 +39,13 @@ struct record {
 	uint64_t size; /* of the payload */
 	uint32_t crc;  /* CRC-32C of the payload */
 };
+
+/* With an envelope. */
+static inline bool
+record_is_message(const struct record *record)
+{
+	return record->type == RECORD_MESSAGE || record->type == RECORD_SETTLING;
+}
 
 /* Writes RECORD_HEAD_BYTES for a record whose head lies at this offset of the file. */
 void record_head_encode(const struct record *record, const struct siphash_key *key, uint64_t offset,

@@ -223,6 +223,14 @@ done_reserve(struct index *index, struct index_entry *entry, uint32_t words)
 }
 
 enum error
+entry_reserve_done(struct index *index, struct index_entry *entry, uint32_t recipient)
+{
+	if (recipient >= SPOOL_RECIPIENTS_MAX)
+		return ERROR_LIMIT;
+	return done_reserve(index, entry, recipient / WORD_BITS);
+}
+
+enum error
 entry_set_done(struct index *index, struct index_entry *entry, uint32_t recipient)
 {
 	uint32_t word = recipient / WORD_BITS;
@@ -365,6 +373,15 @@ entry_content(const struct index_entry *entry)
 {
 	return (struct spool_reference){entry->content_segment, entry->content_generation,
 		entry->content_offset, entry->content_size, entry->queue_id};
+}
+
+bool
+entry_is_message(const struct index_entry *entry, const struct spool_reference *reference)
+{
+	return entry->message_segment == reference->segment &&
+	       entry->message_generation == reference->generation &&
+	       entry->message_offset == reference->offset &&
+	       entry->message_size == reference->size && entry->queue_id == reference->queue_id;
 }
 
 void

@@ -22,8 +22,10 @@ enum entry_flags {
 	ENTRY_COUNTED = 32, /* its references count in their segments */
 	ENTRY_WALKED = 64,  /* recovery: found in a segment, the journal's state does not have it */
 	ENTRY_HAD_STUB = 128, /* recovery: with results that the journal has */
+	ENTRY_SETTLED = 256,  /* recovery: a stub that only a settling message speaks of */
 	ENTRY_FAILED = 1024,  /* a recipient failed: whoever ends the message has to know */
-	ENTRY_RECOVERY = ENTRY_WALKED | ENTRY_HAD_STUB,
+	ENTRY_DELAY_TOLD = 2048,
+	ENTRY_RECOVERY = ENTRY_WALKED | ENTRY_HAD_STUB | ENTRY_SETTLED,
 };
 
 /* A text of which there is one, however many messages wait for the same reason. */
@@ -88,6 +90,10 @@ uint32_t index_limit(const struct index *index);
 MUST_CHECK enum error
 entry_set_done(struct index *index, struct index_entry *entry, uint32_t recipient);
 
+/* Room for that, so that entry_set_done for this recipient and those below it does not fail. */
+MUST_CHECK enum error
+entry_reserve_done(struct index *index, struct index_entry *entry, uint32_t recipient);
+
 /*
  * Why it is deferred or held; empty: forget it. Without memory for a new one there is none: what
  * becomes of the message does not hang on it.
@@ -101,6 +107,8 @@ uint64_t entry_done_word(const struct index_entry *entry, uint32_t word);
 
 struct spool_reference entry_message(const struct index_entry *entry);
 struct spool_reference entry_content(const struct index_entry *entry);
+/* Whether this is where its message lies. */
+bool entry_is_message(const struct index_entry *entry, const struct spool_reference *reference);
 void entry_set_message(struct index_entry *entry, const struct spool_reference *message);
 void entry_set_content(struct index_entry *entry, const struct spool_reference *content);
 

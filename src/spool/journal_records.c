@@ -8,9 +8,10 @@
 #include "base/cursor.h"
 
 #define STATE_FIXED_BYTES 72
-#define STATE_FLAGS       (ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE | ENTRY_FAILED)
-#define SEQUENCE_MAX      (INT64_MAX - 2) /* so that there is a next one */
-#define DONE_WORDS_MAX    (SPOOL_RECIPIENTS_MAX / 64)
+#define STATE_FLAGS \
+	(ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE | ENTRY_FAILED | ENTRY_DELAY_TOLD)
+#define SEQUENCE_MAX   (INT64_MAX - 2) /* so that there is a next one */
+#define DONE_WORDS_MAX (SPOOL_RECIPIENTS_MAX / 64)
 
 static void
 append_place(struct buffer *bytes, const struct spool_reference *reference)
@@ -65,6 +66,15 @@ message_prefix_decode(struct slice bytes, uint64_t queue_id, struct message_pref
 	return OK;
 }
 
+void
+settles_head_encode(uint32_t len, uint8_t ret_bytes[SETTLES_HEAD_BYTES])
+{
+	struct buffer bytes;
+
+	buffer_init_fixed(&bytes, ret_bytes, SETTLES_HEAD_BYTES);
+	buffer_append_u32(&bytes, len);
+}
+
 #define RESULT_FIXED_BYTES 48
 
 enum error
@@ -98,7 +108,8 @@ journal_decode_result(uint64_t queue_id, struct slice payload, struct spool_resu
 	uint32_t text_len = cursor_take_u32(&cursor);
 	result.next_attempt_at = (wall_us)cursor_take_u64(&cursor);
 	result.text = cursor_take(&cursor, text_len);
-	if (cursor_end(&cursor) != OK || kind < SPOOL_RECIPIENT_DELIVERED || kind > SPOOL_DONE)
+	if (cursor_end(&cursor) != OK || kind < SPOOL_RECIPIENT_DELIVERED ||
+		kind > SPOOL_DELAY_TOLD)
 		return ERROR_DAMAGED;
 	result.kind = (enum spool_result_kind)kind;
 	*ret_result = result;
@@ -112,6 +123,7 @@ entry_apply(struct index *index, struct index_entry *entry, const struct spool_r
 
 	switch (result->kind) {
 	case SPOOL_RECIPIENT_DELIVERED:
+	case SPOOL_RECIPIENT_ENDED:
 		return entry_set_done(index, entry, result->recipient);
 	case SPOOL_RECIPIENT_FAILED:
 		error = entry_set_done(index, entry, result->recipient);
@@ -128,6 +140,9 @@ entry_apply(struct index *index, struct index_entry *entry, const struct spool_r
 		return OK;
 	case SPOOL_RELEASED:
 		entry->flags &= ~(uint32_t)ENTRY_HELD;
+		return OK;
+	case SPOOL_DELAY_TOLD:
+		entry->flags |= ENTRY_DELAY_TOLD;
 		return OK;
 	case SPOOL_DONE:
 		return OK;

@@ -357,7 +357,8 @@ settle_messages(struct recovery *recovery)
 		}
 		if (entry->flags & ENTRY_STUB && stub_may_stay(segment))
 			continue;
-		if (!(entry->flags & ENTRY_DONE) && !(segment && segment->flags & SEGMENT_KEEP))
+		if (!(entry->flags & (ENTRY_DONE | ENTRY_SETTLED)) &&
+			!(segment && segment->flags & SEGMENT_KEEP))
 			recovery_damage(recovery, LOGFILE_SEGMENT, entry->message_segment,
 				entry->message_offset, "a message with results is not there");
 		index_remove(&spool->index, entry);
@@ -442,6 +443,7 @@ visit_entry(struct recovery *recovery, const struct index_entry *entry, struct d
 		.next_attempt_at = entry->next_attempt_at,
 		.held = (entry->flags & ENTRY_HELD) != 0,
 		.failed = (entry->flags & ENTRY_FAILED) != 0,
+		.delay_told = (entry->flags & ENTRY_DELAY_TOLD) != 0,
 		.damaged = (entry->flags & ENTRY_DAMAGED) != 0,
 		.reason = entry_text(entry),
 		.done_recipients = done->numbers,

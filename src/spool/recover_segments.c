@@ -141,6 +141,59 @@ take_message(
 	return OK;
 }
 
+/* As a result would: its message may stand in a segment that can't be read now. If it stands
+ * nowhere, it was done, and settle_messages drops the stub. */
+static enum error
+take_settle(struct index *index, const struct settle *settle)
+{
+	struct index_entry *entry = index_find(index, settle->message.queue_id);
+	struct settle_place place = {0};
+	struct spool_result result;
+	enum error error = OK;
+
+	if (!entry) {
+		error = index_add(index, settle->message.queue_id, &entry);
+		if (error != OK)
+			return error;
+		entry->flags = ENTRY_STUB | ENTRY_SETTLED;
+		entry_set_message(entry, &settle->message);
+	}
+	while (error == OK && settle_next_result(settle, &place, &result))
+		error = entry_apply(index, entry, &result);
+	return error;
+}
+
+/*
+ * Also when the message itself is known already or is taken back by walk_undo: that it was sound on
+ * the disk is what finishes the others.
+ */
+static enum error
+take_settles(struct walk *walk, const struct found_record *found)
+{
+	struct slice head = reader_bytes(
+		&walk->reader, found->payload + MESSAGE_PREFIX_BYTES, SETTLES_HEAD_BYTES);
+	struct cursor cursor = cursor_of(head);
+	uint64_t at = found->payload + MESSAGE_PREFIX_BYTES + SETTLES_HEAD_BYTES;
+	uint32_t len = cursor_take_u32(&cursor);
+	struct settle settle;
+	enum error error = cursor.error;
+
+	if (error != OK || len > SPOOL_SETTLES_MAX ||
+		at + len > found->payload + found->record.size) {
+		walk_bad(walk, found->head);
+		return OK;
+	}
+	cursor = cursor_of(reader_bytes(&walk->reader, at, len));
+	while (error == OK && cursor_left(&cursor) > 0) {
+		error = settle_next(&cursor, &settle);
+		if (error == OK)
+			error = take_settle(&walk->recovery->spool->index, &settle);
+	}
+	if (error == ERROR_DAMAGED)
+		walk_bad(walk, found->head);
+	return error == ERROR_DAMAGED ? OK : error;
+}
+
 static enum error
 take_record(struct walk *walk, const struct found_record *found)
 {
@@ -155,9 +208,13 @@ take_record(struct walk *walk, const struct found_record *found)
 		walk->content = *found;
 		return OK;
 	}
-	if (found->record.type == RECORD_MESSAGE &&
-		message_prefix_at(&walk->reader, found, &prefix) && content_is_sound(walk, &prefix))
-		return take_message(walk, found, &prefix);
+	if (record_is_message(&found->record) && message_prefix_at(&walk->reader, found, &prefix) &&
+		content_is_sound(walk, &prefix)) {
+		enum error error = take_message(walk, found, &prefix);
+		return error == OK && found->record.type == RECORD_SETTLING
+			       ? take_settles(walk, found)
+			       : error;
+	}
 	walk_bad(walk, found->head);
 	return OK;
 }
@@ -298,8 +355,7 @@ entry_is_sound(struct reader *reader, const struct index_entry *entry)
 	struct message_prefix prefix;
 
 	return reader_record_at(reader, entry->message_offset, &message) &&
-	       message.record.type == RECORD_MESSAGE &&
-	       message.record.queue_id == entry->queue_id &&
+	       record_is_message(&message.record) && message.record.queue_id == entry->queue_id &&
 	       message.record.size == entry->message_size &&
 	       message_prefix_at(reader, &message, &prefix) &&
 	       reader_payload_is_sound(reader, &message) &&

@@ -57,7 +57,9 @@ open_parts(struct spool *spool)
 		(size_t)(pending > PENDING_BYTES_MIN ? pending : PENDING_BYTES_MIN));
 	spool->added =
 		memory_try(spool->env->memory, SPOOL_BATCH_MESSAGES * sizeof(struct index_entry *));
-	if (!spool->added)
+	spool->added_settles =
+		memory_try(spool->env->memory, SPOOL_BATCH_MESSAGES * sizeof(struct slice));
+	if (!spool->added || !spool->added_settles)
 		return ERROR_NO_MEMORY;
 	return batch_init(&spool->batch, spool->env);
 }
@@ -152,6 +154,7 @@ spool_close(struct spool **spool)
 	index_done(&closing->index);
 	memory_put(closing->env->memory, closing->segments);
 	memory_put(closing->env->memory, closing->added);
+	memory_put(closing->env->memory, closing->added_settles);
 	memory_put(closing->env->memory, closing);
 	*spool = NULL;
 }
@@ -231,17 +234,34 @@ add_content(struct spool *spool, uint64_t queue_id, uint32_t flags, const struct
 	return OK;
 }
 
+/* What one message is made of; its octets are the caller's. */
+struct addition {
+	const struct iovec *content;
+	int content_pieces;
+	uint32_t content_flags;
+	struct slice payload;
+	struct slice settles;
+};
+
 static enum error
-add_message(struct spool *spool, const struct message_prefix *prefix, struct slice envelope,
+add_message(struct spool *spool, const struct message_prefix *prefix, const struct addition *adding,
 	struct spool_reference *ret_message)
 {
 	uint64_t queue_id = prefix->content.queue_id, offset;
-	struct record like = {.type = RECORD_MESSAGE, .queue_id = queue_id}, record;
-	uint8_t bytes[MESSAGE_PREFIX_BYTES];
-	struct iovec piece = {(void *)(uintptr_t)envelope.ptr, envelope.len};
-	struct batch_payload payload = {slice_of(bytes, sizeof bytes), &piece, 1};
+	bool is_settling = adding->settles.len > 0;
+	struct record like = {.type = is_settling ? RECORD_SETTLING : RECORD_MESSAGE,
+			      .queue_id = queue_id},
+		      record;
+	uint8_t bytes[MESSAGE_PREFIX_BYTES + SETTLES_HEAD_BYTES];
+	struct iovec pieces[2] = {{(void *)(uintptr_t)adding->settles.ptr, adding->settles.len},
+		{(void *)(uintptr_t)adding->payload.ptr, adding->payload.len}};
+	struct batch_payload payload = {slice_of(bytes, MESSAGE_PREFIX_BYTES),
+		is_settling ? pieces : &pieces[1], is_settling ? 2 : 1};
 
 	message_prefix_encode(prefix, bytes);
+	if (is_settling)
+		settles_head_encode((uint32_t)adding->settles.len, bytes + MESSAGE_PREFIX_BYTES);
+	payload.prefix.len += is_settling ? SETTLES_HEAD_BYTES : 0;
 	enum error error = batch_add(&spool->batch, &like, &payload, &offset, &record);
 	if (error != OK)
 		return error;
@@ -260,45 +280,66 @@ pieces_bytes(const struct iovec *pieces, int count)
 	return bytes;
 }
 
-enum error
-spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *content,
-	int content_pieces, uint32_t content_flags, struct slice payload,
+/* The entry is there already; what is in the batch of it goes again on an error. */
+static enum error
+add_records(struct spool *spool, const struct addition *adding, struct index_entry *entry,
 	struct spool_reference *ret_message, struct spool_reference *ret_content)
 {
-	uint64_t content_bytes = pieces_bytes(content, content_pieces);
-	struct message_prefix prefix;
-	struct index_entry *entry;
-
-	if (queue_id > SPOOL_ID_MAX || !spool_has_room(spool, content_bytes, payload.len))
-		return ERROR_LIMIT;
-	enum error error = begin_batch(spool, message_bytes(content_bytes, payload.len));
-	if (error == OK)
-		error = index_add(&spool->index, queue_id, &entry);
-	if (error != OK)
-		return error;
 	struct batch_mark mark = batch_mark(&spool->batch);
-	error = add_content(spool, queue_id, content_flags, content, content_pieces, &prefix);
+	struct message_prefix prefix;
+	enum error error = add_content(spool, entry->queue_id, adding->content_flags,
+		adding->content, adding->content_pieces, &prefix);
+
 	if (error == OK)
-		error = add_message(spool, &prefix, payload, ret_message);
+		error = add_message(spool, &prefix, adding, ret_message);
 	if (error != OK) {
 		batch_rewind(&spool->batch, mark);
-		index_remove(&spool->index, entry);
 		return error;
 	}
 	entry->flags = ENTRY_PENDING;
 	entry_set_message(entry, ret_message);
 	entry_set_content(entry, &prefix.content);
+	spool->added_settles[spool->added_count] = adding->settles;
 	spool->added[spool->added_count++] = entry;
-	spool_see_id(spool, queue_id);
 	*ret_content = prefix.content;
 	return OK;
 }
 
-static bool
-reference_is(const struct spool_reference *a, const struct spool_reference *b)
+enum error
+spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *content,
+	int content_pieces, uint32_t content_flags, struct slice payload, struct slice settles,
+	struct spool_reference *ret_message, struct spool_reference *ret_content)
 {
-	return a->segment == b->segment && a->generation == b->generation &&
-	       a->offset == b->offset && a->size == b->size && a->queue_id == b->queue_id;
+	struct addition adding = {content, content_pieces, content_flags, payload, settles};
+	uint64_t content_bytes = pieces_bytes(content, content_pieces);
+	uint64_t own_bytes = payload.len + SPOOL_SETTLES_BYTES(settles.len);
+	struct index_entry *entry;
+
+	if (queue_id > SPOOL_ID_MAX || settles.len > SPOOL_SETTLES_MAX ||
+		!spool_has_room(spool, content_bytes, own_bytes))
+		return ERROR_LIMIT;
+	enum error error = settles_prepare(spool, settles);
+	if (error == OK)
+		error = begin_batch(spool, message_bytes(content_bytes, own_bytes));
+	if (error == OK)
+		error = index_add(&spool->index, queue_id, &entry);
+	if (error != OK)
+		return error;
+	error = add_records(spool, &adding, entry, ret_message, ret_content);
+	if (error != OK)
+		index_remove(&spool->index, entry);
+	else
+		spool_see_id(spool, queue_id);
+	return error;
+}
+
+enum error
+spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *content,
+	int content_pieces, uint32_t content_flags, struct slice payload,
+	struct spool_reference *ret_message, struct spool_reference *ret_content)
+{
+	return spool_add_settling(spool, queue_id, content, content_pieces, content_flags, payload,
+		(struct slice){0}, ret_message, ret_content);
 }
 
 enum error
@@ -308,13 +349,11 @@ spool_add_result(struct spool *spool, const struct spool_result *result)
 
 	if (!entry || (entry->flags & ENTRY_PENDING))
 		return ERROR_NOT_FOUND;
-	struct spool_reference known = entry_message(entry);
-	if (!reference_is(&known, &result->message))
+	if (!entry_is_message(entry, &result->message))
 		return ERROR_NOT_FOUND;
 	if (result->recipient >= SPOOL_RECIPIENTS_MAX)
 		return ERROR_LIMIT;
-	bool is_mark =
-		result->kind == SPOOL_RECIPIENT_DELIVERED || result->kind == SPOOL_RECIPIENT_FAILED;
+	bool is_mark = spool_kind_is_recipients(result->kind);
 	/*
 	 * The index knows it at once, so that a new journal's state covers it whenever that is
 	 * written. Only a mark may lack memory; one that is made for a record that then finds no
@@ -351,6 +390,8 @@ settle_added(struct spool *spool, bool durable)
 			segment_count_entry(spool, entry, true);
 		else
 			index_remove(&spool->index, entry);
+		if (durable)
+			settles_apply(spool, spool->added_settles[i]);
 	}
 	spool->added_count = 0;
 	spool->batch.count = 0;
@@ -554,34 +595,68 @@ read_record_head(
 	if (error != OK)
 		return error;
 	if (record.queue_id != reference->queue_id || record.size != reference->size ||
-		(record.type != RECORD_CONTENT && record.type != RECORD_MESSAGE) ||
-		(record.type == RECORD_MESSAGE && record.size < MESSAGE_PREFIX_BYTES))
+		(record.type != RECORD_CONTENT && !record_is_message(&record)) ||
+		(record_is_message(&record) && record.size < MESSAGE_PREFIX_BYTES))
 		return ERROR_DAMAGED;
 	*ret_record = record;
 	return OK;
+}
+
+/* How much of a record stands before the caller's part; not checked but for its end. */
+static enum error
+own_bytes(struct env *env, int fd, const struct record *record, uint64_t offset, uint64_t *ret_own)
+{
+	uint8_t head[SETTLES_HEAD_BYTES];
+	struct cursor cursor = cursor_of(slice_of(head, sizeof head));
+
+	*ret_own = record->type == RECORD_CONTENT ? 0 : MESSAGE_PREFIX_BYTES;
+	if (record->type != RECORD_SETTLING)
+		return OK;
+	*ret_own += SETTLES_HEAD_BYTES;
+	if (record->size < *ret_own)
+		return ERROR_DAMAGED;
+	enum error error = logfile_read(env, fd, head, sizeof head, offset + MESSAGE_PREFIX_BYTES);
+	*ret_own += cursor_take_u32(&cursor);
+	return error == OK && *ret_own > record->size ? ERROR_DAMAGED : error;
+}
+
+static enum error
+sum_bytes(struct env *env, int fd, uint64_t offset, uint64_t count, uint32_t *sum)
+{
+	uint8_t piece[512];
+	enum error error = OK;
+
+	for (uint64_t at = 0; at < count && error == OK;) {
+		size_t len = count - at < sizeof piece ? (size_t)(count - at) : sizeof piece;
+		error = logfile_read(env, fd, piece, len, offset + at);
+		*sum = crc32c(*sum, slice_of(piece, len));
+		at += len;
+	}
+	return error;
 }
 
 enum error
 spool_read_record(struct env *env, int segment_fd, const struct spool_reference *reference,
 	struct buffer *ret_payload)
 {
+	size_t before = ret_payload->len;
 	struct record record;
-	uint8_t prefix[MESSAGE_PREFIX_BYTES];
+	uint32_t crc = 0;
+	uint64_t own;
 
 	enum error error = read_record_head(env, segment_fd, reference, &record);
+	if (error == OK)
+		error = own_bytes(env, segment_fd, &record, reference->offset, &own);
+	if (error == OK)
+		error = sum_bytes(env, segment_fd, reference->offset, own, &crc);
 	if (error != OK)
 		return error;
-	size_t own = record.type == RECORD_MESSAGE ? sizeof prefix : 0, before = ret_payload->len;
-	size_t rest = (size_t)record.size - own;
-	error = logfile_read(env, segment_fd, prefix, own, reference->offset);
-	if (error != OK)
-		return error;
+	size_t rest = (size_t)(record.size - own);
 	uint8_t *bytes = rest > 0 ? buffer_reserve(ret_payload, rest) : NULL;
 	if (rest > 0 && !bytes)
 		return buffer_error(ret_payload);
 	error = logfile_read(env, segment_fd, bytes, rest, reference->offset + own);
-	uint32_t crc = crc32c(crc32c(0, slice_of(prefix, own)), slice_of(bytes, rest));
-	if (error == OK && crc != record.crc)
+	if (error == OK && crc32c(crc, slice_of(bytes, rest)) != record.crc)
 		error = ERROR_DAMAGED;
 	if (error != OK)
 		ret_payload->len = before;

@@ -44,13 +44,24 @@ enum spool_result_kind {
 	SPOOL_DEFERRED, /* attempts and next_attempt_at of the message */
 	SPOOL_HELD,
 	SPOOL_RELEASED,
-	SPOOL_DONE, /* nothing is left to do for this message: its records are dead */
+	SPOOL_DONE,            /* nothing is left to do for this message: its records are dead */
+	SPOOL_RECIPIENT_ENDED, /* failed, and whoever should hear of it has: the recipient is
+				  finished */
+	SPOOL_DELAY_TOLD,      /* its sender has a report that it is late */
 };
+
+/* Whether it says something of single recipients. */
+static inline bool
+spool_kind_is_recipients(enum spool_result_kind kind)
+{
+	return kind == SPOOL_RECIPIENT_DELIVERED || kind == SPOOL_RECIPIENT_FAILED ||
+	       kind == SPOOL_RECIPIENT_ENDED;
+}
 
 struct spool_result {
 	enum spool_result_kind kind;
 	struct spool_reference message;
-	uint32_t recipient;      /* DELIVERED, FAILED: its number in the envelope */
+	uint32_t recipient;      /* DELIVERED, FAILED, ENDED: its number in the envelope */
 	uint32_t attempts;       /* DEFERRED */
 	wall_us next_attempt_at; /* DEFERRED */
 	struct slice text; /* DEFERRED, HELD: the reason, which comes back with the message; FAILED:
@@ -66,7 +77,8 @@ struct spool_message {
 	uint32_t attempts;
 	wall_us next_attempt_at; /* 0: at once */
 	bool held;
-	bool failed;  /* one of the recipients below, at least */
+	bool failed; /* one of the recipients below, at least, and nobody was told */
+	bool delay_told;
 	bool damaged; /* its records are not sound or can't be read: kept, not to be delivered */
 	struct slice reason; /* of the last deferral or hold; empty: none, or not known */
 	const uint32_t *done_recipients; /* numbers of recipients that are delivered or failed */
@@ -110,6 +122,24 @@ uint64_t spool_next_id(struct spool *spool);
 MUST_CHECK enum error
 spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *content,
 	int content_pieces, uint32_t content_flags, struct slice payload,
+	struct spool_reference *ret_message, struct spool_reference *ret_content);
+
+/*
+ * What adding a message settles: recipients of other messages, which are finished if and only if
+ * this one is durable. Appends to `settles`; the recipients ascend. kind: DELIVERED, FAILED, ENDED,
+ * or, without recipients, DELAY_TOLD. The error is the buffer's.
+ */
+#define SPOOL_SETTLES_MAX 65536
+void spool_settle_append(struct buffer *settles, enum spool_result_kind kind,
+	const struct spool_reference *message, const uint32_t *recipients, uint32_t count);
+
+/* What a message takes of a batch besides its envelope when it settles so much. */
+#define SPOOL_SETTLES_BYTES(len) ((len) > 0 ? (len) + sizeof(uint32_t) : 0)
+
+/* spool_add_message for a message that settles. ERROR_NOT_FOUND: one of the others is not live. */
+MUST_CHECK enum error
+spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *content,
+	int content_pieces, uint32_t content_flags, struct slice payload, struct slice settles,
 	struct spool_reference *ret_message, struct spool_reference *ret_content);
 
 /*

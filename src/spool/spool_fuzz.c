@@ -65,7 +65,7 @@ mend_record(struct made_file *file, uint64_t at, uint64_t end, uint8_t how, uint
 		return false;
 	uint8_t *payload = head + RECORD_HEAD_BYTES;
 	if (!(how & LEAVE_SUMS)) {
-		if (record.type == RECORD_MESSAGE && record.size >= MESSAGE_PREFIX_BYTES)
+		if (record_is_message(&record) && record.size >= MESSAGE_PREFIX_BYTES)
 			put_u32(payload + CONTENT_CRC_AT, *content_crc);
 		record.crc = crc32c(0, slice_of(payload, (size_t)record.size));
 	}

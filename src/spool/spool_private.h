@@ -2,6 +2,7 @@
 #ifndef SPOOL_SPOOL_PRIVATE_H
 #define SPOOL_SPOOL_PRIVATE_H
 
+#include "base/cursor.h"
 #include "spool/batch.h"
 #include "spool/index.h"
 #include "spool/spool.h"
@@ -10,6 +11,7 @@
 #define SPOOL_GENERATION     1 /* files are never used again, so their bytes are the first */
 #define SPOOL_BATCH_MESSAGES (BATCH_RECORDS_MAX / 2)
 #define MESSAGE_PREFIX_BYTES 32 /* before the caller's payload of a message record */
+#define SETTLES_HEAD_BYTES   4  /* of a settling one: their length, between the two */
 #define NO_FD                (-1)
 
 enum segment_flags {
@@ -90,7 +92,8 @@ struct spool {
 	mono_us retry_fill_at;      /* after a failure */
 	mono_us retry_space_at;     /* for the next segment, after the disk was full */
 	struct batch batch;
-	struct index_entry **added; /* entries of the present batch */
+	struct index_entry **added;  /* entries of the present batch */
+	struct slice *added_settles; /* what each of them settles; empty: nothing */
 	uint32_t added_count;
 	struct journal journal;
 	struct batch_image pending; /* records for the journal's next batch */
@@ -175,6 +178,30 @@ MUST_CHECK enum error journal_decode_end(struct slice payload, struct journal_en
 MUST_CHECK enum error
 entry_apply(struct index *index, struct index_entry *entry, const struct spool_result *result);
 
+/* settle.c: of one other message; `ranges` are pairs of u32, first and last recipient. */
+struct settle {
+	enum spool_result_kind kind;
+	struct spool_reference message;
+	struct slice ranges;
+};
+/* ERROR_DAMAGED: no such bytes are ever written. */
+MUST_CHECK enum error settle_next(struct cursor *cursor, struct settle *ret_settle);
+
+/* As a result for each recipient; a place begins as all zero. False: that was the last. */
+struct settle_place {
+	size_t at;
+	uint32_t next, last;
+	bool began;
+};
+bool settle_next_result(
+	const struct settle *settle, struct settle_place *place, struct spool_result *ret_result);
+
+/* All are live and have room, so that settles_apply can't fail but for the journal, which a new one
+ * mends. ERROR_NOT_FOUND, ERROR_DAMAGED, ERROR_NO_MEMORY. */
+MUST_CHECK enum error settles_prepare(struct spool *spool, struct slice settles);
+/* Once the message that settles them is durable. */
+void settles_apply(struct spool *spool, struct slice settles);
+
 /* The part of a message record that is ours. */
 struct message_prefix {
 	struct spool_reference content;
@@ -183,6 +210,7 @@ struct message_prefix {
 };
 void
 message_prefix_encode(const struct message_prefix *prefix, uint8_t ret_bytes[MESSAGE_PREFIX_BYTES]);
+void settles_head_encode(uint32_t len, uint8_t ret_bytes[SETTLES_HEAD_BYTES]);
 MUST_CHECK enum error
 message_prefix_decode(struct slice bytes, uint64_t queue_id, struct message_prefix *ret_prefix);
 

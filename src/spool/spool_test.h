@@ -19,6 +19,7 @@ struct seen_message {
 	wall_us next_attempt_at;
 	bool held;
 	bool failed;
+	bool delay_told;
 	char reason[40];
 	uint32_t done[8];
 	uint32_t done_count;
@@ -49,8 +50,8 @@ seen_message(void *arg, const struct spool_message *message)
 	if (seen->count > 0)
 		ck_assert_uint_gt(message->message.queue_id, kept[-1].message.queue_id);
 	*kept = (struct seen_message){message->message, message->content, message->attempts,
-		message->next_attempt_at, message->held, message->failed, {0}, {0},
-		message->done_count};
+		message->next_attempt_at, message->held, message->failed, message->delay_told, {0},
+		{0}, message->done_count};
 	snprintf(kept->reason, sizeof kept->reason, "%.*s", SLICE_ARGS(message->reason));
 	for (uint32_t i = 0; i < message->done_count && i < 8; i++)
 		kept->done[i] = message->done_recipients[i];

@@ -38,6 +38,8 @@ FILES_PUBLISH = """		batch_flush(batch);
 
 FAULTS = [
     Fault('failures left out of the state', 'spool', [(RECORDS, ' | ENTRY_FAILED)', ')')]),
+    Fault('report and failure in different batches', 'spool', [
+        (SPOOL, 'bool is_settling = adding->settles.len > 0;', 'bool is_settling = adding->settles.len > SPOOL_SETTLES_MAX;')]),
     Fault('segment flush left out', 'spool', [(SPOOL, FLUSH_BATCH, FLUSH_BATCH.split('	if')[0])]),
     Fault('journal flush left out', 'spool', [(JOURNAL, FLUSH_JOURNAL, FLUSH_JOURNAL.split('	if')[0])]),
     Fault('new journal not flushed', 'spool', [(JOURNAL, """		error = spool_flush(spool, fresh->file.fd);

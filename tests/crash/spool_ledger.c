@@ -38,8 +38,11 @@ standing_of(const struct spool_message *message)
 		.attempts = message->attempts, .held = message->held, .failed = message->failed};
 
 	for (uint32_t i = 0; i < message->done_count; i++) {
-		if (message->done_recipients[i] < RECIPIENTS_MAX)
-			standing.done |= 1u << message->done_recipients[i];
+		uint32_t recipient = message->done_recipients[i];
+		if (recipient < RECIPIENTS_MAX)
+			standing.done |= 1u << recipient;
+		else if (recipient >= SETTLED_FIRST)
+			standing.settled |= 1u << (recipient - SETTLED_FIRST);
 	}
 	return standing;
 }
@@ -142,6 +145,9 @@ judge_standing(struct spool_finding *finding, uint32_t i)
 		crash_fail(run, "message %" PRIu64 ": %u attempts, of %u known and %u asked for",
 			letter->queue_id, now->attempts, letter->durable.attempts,
 			letter->asked.attempts);
+	if (letter->durable.settled & ~now->settled)
+		crash_fail(run, "message %" PRIu64 ": that recipients %x are settled is forgotten",
+			letter->queue_id, letter->durable.settled & ~now->settled);
 	if (letter->durable.done & ~now->done)
 		crash_fail(run, "message %" PRIu64 ": recipients %x are forgotten",
 			letter->queue_id, letter->durable.done & ~now->done);
@@ -155,6 +161,26 @@ judge_standing(struct spool_finding *finding, uint32_t i)
 		now->held != letter->asked.held)
 		crash_fail(run, "message %" PRIu64 " is %s", letter->queue_id,
 			now->held ? "held" : "not held");
+}
+
+/* A report is there, or was delivered, if and only if what it reports is settled. */
+static void
+judge_settling(struct spool_finding *finding, uint32_t i)
+{
+	const struct letter *letter = &finding->ledger->letters[i];
+	uint32_t other = letter->settles - 1;
+
+	if (letter->settles == 0 || !finding->found[other])
+		return;
+	/* A process that started after a failed flush saw what the disk may not have. */
+	if (letter->unsure && finding->ledger->diverged)
+		return;
+	bool was_stored = finding->found[i] || letter->asked.finished;
+	bool is_settled = finding->standing[other].settled & letter->settled_bit;
+	if (was_stored != is_settled)
+		crash_fail(finding->run, "message %" PRIu64 " is %s, and what it settles is %s",
+			letter->queue_id, was_stored ? "there" : "not there",
+			is_settled ? "settled" : "not settled");
 }
 
 static void
@@ -187,6 +213,8 @@ finding_judge(struct spool_finding *finding)
 {
 	for (uint32_t i = 0; i < finding->ledger->count; i++)
 		judge_letter(finding, i);
+	for (uint32_t i = 0; i < finding->ledger->count; i++)
+		judge_settling(finding, i);
 	if (finding->damage > 0 && !finding->ledger->diverged)
 		crash_fail(finding->run, "damage is reported: %s", finding->what);
 }

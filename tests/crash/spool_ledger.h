@@ -8,6 +8,8 @@
 
 #define LETTERS_MAX    160
 #define RECIPIENTS_MAX 8
+#define SETTLED_FIRST  70 /* recipients that only a settling message finishes, a number for each */
+#define SETTLED_MAX    20
 
 enum letter_state {
 	LETTER_OPEN,    /* offered, no answer, or the answer that the outcome is unknown */
@@ -19,7 +21,8 @@ enum letter_state {
 /* How far its delivery is. */
 struct standing {
 	uint32_t attempts;
-	uint32_t done; /* recipients, a bit each */
+	uint32_t done;    /* recipients, a bit each */
+	uint32_t settled; /* by other messages, a bit each */
 	bool held;
 	bool failed;   /* one of the recipients */
 	bool finished; /* DONE */
@@ -36,7 +39,11 @@ struct letter {
 	struct spool_reference content;
 	struct standing durable; /* answered with OK */
 	struct standing asked;
-	bool held_any; /* held and released between two answers: either may be found */
+	uint32_t settles; /* the letter of which it settles a recipient, and one more; 0: none */
+	uint32_t settled; /* how many of its own recipients were offered to be settled */
+	uint32_t settled_bit; /* of `settles`, the recipient */
+	uint8_t settling[64]; /* the octets that say so */
+	bool held_any;        /* held and released between two answers: either may be found */
 };
 
 struct ledger {

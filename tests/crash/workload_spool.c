@@ -134,6 +134,28 @@ make_bytes(struct spool_work *work, struct letter *letter)
 	make_hostile(work, letter->bytes, letter->content_len);
 }
 
+/* Some messages settle a recipient of an older one that lives, in all ways but with memory that
+ * goes before the commit. */
+static struct slice
+choose_settled(struct spool_work *work, struct letter *letter)
+{
+	struct ledger *ledger = work->ledger;
+	struct buffer settles;
+
+	if (ledger->count == 0 || below(work, 3) > 0)
+		return (struct slice){0};
+	uint32_t chosen = (uint32_t)below(work, ledger->count);
+	struct letter *other = &ledger->letters[chosen];
+	if (other->state != LETTER_LIVE || other->asked.finished || other->settled == SETTLED_MAX)
+		return (struct slice){0};
+	uint32_t recipient = SETTLED_FIRST + other->settled;
+	letter->settles = chosen + 1;
+	letter->settled_bit = 1u << other->settled++;
+	buffer_init_fixed(&settles, letter->settling, sizeof letter->settling);
+	spool_settle_append(&settles, SPOOL_RECIPIENT_ENDED, &other->message, &recipient, 1);
+	return buffer_slice(&settles);
+}
+
 static void
 add_message(struct spool_work *work, size_t size)
 {
@@ -146,12 +168,13 @@ add_message(struct spool_work *work, size_t size)
 		.content_len = size,
 		.payload_len = 1 + below(work, PAYLOAD_MAX)};
 	make_bytes(work, letter);
+	struct slice settles = choose_settled(work, letter);
 	ledger->count++;
 	size_t third = letter->content_len / 3;
 	struct iovec pieces[2] = {
 		{letter->bytes, third}, {letter->bytes + third, letter->content_len - third}};
-	enum error error = spool_add_message(work->spool, letter->queue_id, pieces, 2, 0,
-		letter_payload(letter), &letter->message, &letter->content);
+	enum error error = spool_add_settling(work->spool, letter->queue_id, pieces, 2, 0,
+		letter_payload(letter), settles, &letter->message, &letter->content);
 	if (error != OK)
 		letter->state = LETTER_REFUSED;
 }
@@ -178,6 +201,9 @@ ask(struct letter *letter, enum spool_result_kind kind, uint32_t recipient)
 	case SPOOL_DONE:
 		asked->finished = true;
 		break;
+	case SPOOL_RECIPIENT_ENDED:
+	case SPOOL_DELAY_TOLD:
+		break; /* only as what a message settles */
 	}
 }
 
@@ -236,6 +262,17 @@ results_durable(struct ledger *ledger)
 	}
 }
 
+/* Durable with the message itself, whatever becomes of the journal. */
+static void
+note_settled(struct ledger *ledger, const struct letter *letter)
+{
+	if (letter->settles == 0)
+		return;
+	struct letter *other = &ledger->letters[letter->settles - 1];
+	other->durable.settled |= letter->settled_bit;
+	other->asked.settled |= letter->settled_bit;
+}
+
 static void
 commit(struct spool_work *work)
 {
@@ -248,6 +285,7 @@ commit(struct spool_work *work)
 			continue;
 		if (answer.messages == OK) {
 			letter->state = LETTER_LIVE;
+			note_settled(ledger, letter);
 			work->batch_end = letter->message.offset + letter->message.size;
 		} else if (answer.messages == ERROR_IO || answer.messages == ERROR_NO_SPACE) {
 			letter->state = LETTER_REFUSED;
