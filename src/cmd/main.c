@@ -18,7 +18,7 @@ struct command {
 };
 
 static int
-run_session(int argc, char **argv)
+run_role(int argc, char **argv)
 {
 	(void)argc;
 	return child_main(argv[0]);
@@ -37,7 +37,8 @@ static const struct command commands[] = {
 
 /* What the executable is when called by another name; ends with an empty row. */
 static const struct command private_names[] = {
-	{"veredus-session", NULL, run_session},
+	{"veredus-session", NULL, run_role},
+	{"veredus-relay", NULL, run_role},
 	{NULL, NULL, NULL},
 };
 

@@ -33,8 +33,10 @@ enum conf_reader {
 	CONF_READER_ADMIN = 1u << 5,
 	CONF_READER_LOG = 1u << 6,
 	CONF_READER_TOOL = 1u << 7, /* the commands that people run */
+	CONF_READER_RELAY = 1u << 8,
+	CONF_READER_RESOLVER = 1u << 9,
 };
-#define CONF_READERS     8
+#define CONF_READERS     10
 #define CONF_READERS_ALL ((1u << CONF_READERS) - 1)
 
 /* In all enums of choices 0 stands for "not given": only views (conf_parse_view) hold it. */
@@ -42,7 +44,17 @@ enum conf_role { CONF_ROLE_MX = 1 };
 enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS_ANY };
 enum conf_mailbox { CONF_MAILBOX_MAILDIR = 1 };
 enum conf_owner { CONF_OWNER_USER = 1, CONF_OWNER_SYSTEM };
-enum conf_to { CONF_TO_MAILDIR = 1, CONF_TO_DISCARD, CONF_TO_HOLD };
+enum conf_to {
+	CONF_TO_MAILDIR = 1,
+	CONF_TO_DISCARD,
+	CONF_TO_HOLD,
+	CONF_TO_REJECT,
+	CONF_TO_MX,
+	CONF_TO_HOST,
+	CONF_TO_LMTP
+};
+enum conf_allow { CONF_ALLOW_PRIVATE = 1 };
+enum conf_family { CONF_FAMILY_ANY = 1, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
 enum conf_early { CONF_EARLY_REFUSE = 1, CONF_EARLY_LOG, CONF_EARLY_IGNORE };
 enum conf_log_format { CONF_LOG_LINE = 1, CONF_LOG_JSON };
 enum conf_log_to { CONF_LOG_STDERR = 1, CONF_LOG_FILE };
@@ -66,12 +78,42 @@ struct conf_domain {
 	struct slice owner_user; /* CONF_OWNER_USER */
 };
 
-/* A domain of which every local part is accepted. */
+#define CONF_PORT_SMTP 25
+#define CONF_PORT_LMTP 24
+
+/* Mail for a domain ("*": for every other one) that goes one way. */
 struct conf_route {
 	struct slice name;
 	enum conf_to to;
-	struct slice mailbox_template; /* CONF_TO_MAILDIR */
-	struct slice owner_user;       /* CONF_TO_MAILDIR */
+	struct slice target; /* MAILDIR: the template; HOST: the host; LMTP: a host, or a path */
+	struct slice owner_user; /* MAILDIR */
+	uint64_t port;           /* MX, HOST, LMTP; 0: the protocol's own (conf_route_port) */
+	struct slice *fallbacks; /* HOST, LMTP: further hosts */
+	size_t fallback_count;
+	enum conf_allow allow; /* MX */
+	enum conf_family family;
+};
+
+static inline uint16_t
+conf_route_port(const struct conf_route *route)
+{
+	if (route->port != 0)
+		return (uint16_t)route->port;
+	return route->to == CONF_TO_LMTP ? CONF_PORT_LMTP : CONF_PORT_SMTP;
+}
+
+/* Where mail of strangers may be taken for: what ends with us, or at a host that we were told. Mail
+ * by MX is for trusted clients only. */
+static inline bool
+conf_route_is_public(const struct conf_route *route)
+{
+	return route->to != CONF_TO_MX && !slice_equal(route->name, SLICE("*"));
+}
+
+struct conf_dns {
+	struct slice *servers; /* none: those of /etc/resolv.conf */
+	size_t server_count;
+	struct slice trust_anchor; /* empty: no DNSSEC */
 };
 
 struct conf_retry {
@@ -115,6 +157,9 @@ struct conf {
 	uint64_t content_excess_limit; /* octets */
 	enum conf_early early_talkers;
 	int64_t greeting_wait_us;
+	struct slice *relay_from; /* networks, each in the form of network_parse */
+	size_t relay_from_count;
+	struct conf_dns dns;
 	struct conf_retry retry;
 	uint64_t spool_segment; /* octets; a multiple of 1 MiB */
 	uint64_t spool_reserve; /* octets */

@@ -4,11 +4,11 @@
  *   file      = *( line-end / directive line-end )
  *   directive = key values / key [ name ] "{" *( directive / line-end ) "}"
  *
- * How many values a key takes is the schema's business, so a directive needs no end mark. Outside
- * of a block that was opened on the same line, one directive a line is allowed: "hostname a b" is a
- * mistake, not two directives.
+ * How many values a key takes is the schema's business, so a directive needs no end mark. In a
+ * block several directives may share a line; outside of blocks each has its own: "hostname a b" is
+ * a mistake, not two directives.
  *
- * After an error the rest of the line is skipped (in a one-line block up to the next known word,
+ * After an error the rest of the line is skipped (in a block up to the next known word,
  * with braces what is between them), so that one run reports every mistake and none of its
  * consequences.
  */
@@ -119,7 +119,8 @@ judge_required(struct parser *parser)
 	for (size_t i = 0; i < frame->block->key_count; i++) {
 		const struct schema_key *key = &frame->block->keys[i];
 		bool is_missing = (key->flags & SCHEMA_REQUIRED) && is_seen_by(parser, key) &&
-				  frame->seen[i].line == 0 && !(frame->excused & (1u << i));
+				  frame->seen[i].line == 0 &&
+				  !(frame->excused & (UINT64_C(1) << i));
 		if (!is_missing || (frame->key && frame->damaged))
 			continue;
 		buffer_init_fixed(&message, storage, sizeof storage);
@@ -268,9 +269,8 @@ is_resting_place(const struct parser *parser, const struct token *token, size_t 
 		return true;
 	if (parser->depth == 0)
 		return false;
-	bool one_line = frame->place.line == token->place.line;
 	return token->kind == TOKEN_CLOSE ||
-	       (one_line && token->kind == TOKEN_WORD && schema_find(frame->block, token->text));
+	       (token->kind == TOKEN_WORD && schema_find(frame->block, token->text));
 }
 
 /* Skips what is left of a directive that is wrong, without a further word about it. */
@@ -332,7 +332,7 @@ suggest_directive(struct parser *parser, struct slice word, struct buffer *messa
 	for (size_t i = 0; i < frame->block->key_count && !other; i++)
 		suggestion_offer(&suggestion, frame->block->keys[i].word, &frame->block->keys[i]);
 	if (suggestion.nearest)
-		frame->excused |= 1u << key_index(frame->block, suggestion.tag);
+		frame->excused |= UINT64_C(1) << key_index(frame->block, suggestion.tag);
 	if (other)
 		buffer_printf(
 			message, " (did you mean \"%s %.*s\"?)", other->word, SLICE_ARGS(word));
@@ -415,10 +415,10 @@ leave_unclosed(struct parser *parser, struct slice word)
 static void
 read_directive(struct parser *parser, const struct token *token)
 {
-	bool one_line = parser->depth > 0 && parser_frame(parser)->place.line == token->place.line;
+	bool may_share_line = parser->depth > 0;
 	const struct schema_key *key = schema_find(parser_frame(parser)->block, token->text);
 
-	if (!one_line && parser->busy_line == token->place.line) {
+	if (!may_share_line && parser->busy_line == token->place.line) {
 		object_to_busy_line(parser, token);
 		skip_directive(parser);
 		return;

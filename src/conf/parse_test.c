@@ -113,7 +113,7 @@ START_TEST(blocks_fill_their_structs)
 	ck_assert_uint_eq(conf->routes[0].owner_user.len, 0);
 	ck_assert_int_eq(conf->routes[1].to, CONF_TO_HOLD);
 	ck_assert_int_eq(conf->routes[2].to, CONF_TO_MAILDIR);
-	ck_assert_slice_eq(conf->routes[2].mailbox_template, "/f/{user}");
+	ck_assert_slice_eq(conf->routes[2].target, "/f/{user}");
 	ck_assert_slice_eq(conf->routes[2].owner_user, "vmail");
 	ck_assert_slice_eq(conf->routes[3].owner_user, "mail");
 	ck_assert_int_eq(conf->log.format, CONF_LOG_JSON);
@@ -160,8 +160,8 @@ START_TEST(unknown_words)
 	parse_wrong(HOST "listen a {\n\tspool /x\n\taddress *:25\n\trole mx\n}\n",
 		"mail.conf:3:2: \"spool\" does not belong into \"listen\"\n");
 	/* Keys of features that do not exist yet. */
-	parse_wrong(HOST "relay_from 127.0.0.0/8\ntls x { chain /y\n key /z }\n",
-		"mail.conf:2:1: unknown directive \"relay_from\"\nmail.conf:3:1: unknown directive "
+	parse_wrong(HOST "tarpit 3s\ntls x { chain /y\n key /z }\n",
+		"mail.conf:2:1: unknown directive \"tarpit\"\nmail.conf:3:1: unknown directive "
 		"\"tls\"\n");
 	parse_wrong(HOST "\x1b[31m x", "mail.conf:2:1: control character 0x1b\n");
 	parse_wrong(HOST "\xc3\xa9t\xc3\xa9 x",
@@ -224,8 +224,9 @@ START_TEST(ends_of_lines)
 {
 	parse_wrong("hostname a.example spool /x\n", "mail.conf:1:20: expected the end of the line "
 						     "after \"hostname\", found \"spool\"\n");
-	parse_wrong(HOST "retry {\n\tfirst 1m max 2h\n}\n",
-		"mail.conf:3:11: expected the end of the line after \"first\", found \"max\"\n");
+	/* In a block directives may share a line; a word that is none is still wrong. */
+	parse_wrong(HOST "retry {\n\tfirst 1m mx 2h max 2d\n}\n",
+		"mail.conf:3:11: unknown directive \"mx\" (did you mean \"max\"?)\n");
 	parse_wrong(HOST "retry { } log { }",
 		"mail.conf:2:11: expected the end of the line after \"retry\", found \"log\"\n");
 	parse_wrong(HOST "listen a { address *:25; role mx }",

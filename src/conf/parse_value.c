@@ -211,10 +211,18 @@ read_argument(struct parser *parser, const struct schema_key *key,
 		if (!parser_expect_word(parser, LEXER_VALUE, expected, buffer_text(&after), &token))
 			return false;
 	}
-	if (!parser_check(parser, choice->argument, key, buffer_text(&after), &token, &number))
+	enum schema_type type = choice->argument;
+	if (type == SCHEMA_LMTP && slice_equal(token.text, SLICE("unix"))) {
+		type = SCHEMA_SOCKET;
+		buffer_append_text(&after, " unix");
+		if (!parser_expect_word(parser, LEXER_VALUE, value_description(type),
+			    buffer_text(&after), &token))
+			return false;
+	}
+	if (!parser_check(parser, type, key, buffer_text(&after), &token, &number))
 		return false;
 	/* UNSAFE: the schema's offset lies in the item. */
-	return store(parser, choice->argument, token.text, number, item + key->argument_offset);
+	return store(parser, type, token.text, number, item + key->argument_offset);
 }
 
 static bool
@@ -246,15 +254,14 @@ repeated_field(struct parser *parser, const struct schema_key *key, uint8_t *ite
 		(size_t *)(void *)(item + key->count_offset), sizeof(struct slice));
 }
 
-bool
-parser_read_value(struct parser *parser, const struct schema_key *key)
+/* One value that is no choice. */
+static bool
+read_plain(struct parser *parser, const struct schema_key *key)
 {
 	uint8_t *item = parser_frame(parser)->item;
 	struct token token;
 	uint64_t number = 0;
 
-	if (key->type == SCHEMA_CHOICE)
-		return read_choice(parser, key, item);
 	if (!parser_expect_word(
 		    parser, LEXER_VALUE, value_description(key->type), key->word, &token) ||
 		!parser_check(parser, key->type, key, key->word, &token, &number))
@@ -269,6 +276,30 @@ parser_read_value(struct parser *parser, const struct schema_key *key)
 		memcpy(&kept, field, sizeof kept);
 		parser_take_name(parser, key, kept, token.place);
 	}
+	return true;
+}
+
+/* Whether a further value of a list follows on the line: a word that is no directive. */
+static bool
+has_another(struct parser *parser)
+{
+	struct token token = lexer_next(&parser->lexer, LEXER_VALUE);
+	bool is_value =
+		token.kind == TOKEN_WORD && !schema_find(parser_frame(parser)->block, token.text);
+
+	lexer_return(&parser->lexer, &token);
+	return is_value;
+}
+
+bool
+parser_read_value(struct parser *parser, const struct schema_key *key)
+{
+	if (key->type == SCHEMA_CHOICE)
+		return read_choice(parser, key, parser_frame(parser)->item);
+	do {
+		if (!read_plain(parser, key))
+			return false;
+	} while ((key->flags & SCHEMA_LIST) && has_another(parser));
 	return true;
 }
 

@@ -18,7 +18,7 @@ struct frame {
 	struct conf_place place;      /* of the directive */
 	struct conf_place
 		seen[SCHEMA_KEYS_MAX]; /* of each key's first directive; line 0: not seen */
-	uint32_t excused; /* bits of keys: missing, but a misspelt word was probably meant for it */
+	uint64_t excused; /* bits of keys: missing, but a misspelt word was probably meant for it */
 	bool damaged;     /* something in it is wrong: no judgement on the whole */
 };
 

@@ -90,6 +90,9 @@ print_value(struct buffer *buffer, const struct schema_key *key, const char *ind
 		for (size_t i = 0; i < count; i++)
 			print_text(buffer, key, indent, slice_at(items, i * sizeof(struct slice)));
 	} else if (value_is_number(key->type)) {
+		/* Without a default 0 is "not given". */
+		if (!key->fallback && number_at(item, key) == 0)
+			return;
 		print_start(buffer, key, indent);
 		value_append_number(buffer, key->type, number_at(item, key));
 		buffer_append_octet(buffer, '\n');

@@ -4,19 +4,21 @@
  * key whose feature does not exist yet is not here, so that nobody believes in a setting that does
  * nothing.
  *
- * `route *` is no domain name on purpose: a route accepts every local part of its domain, so a
- * route for all domains would answer 250 to whoever looks for an open relay, and `hold` would then
- * fill the disk for them.
+ * `route *` says where mail for all other domains goes, and opens no door: who is not trusted
+ * (`relay_from`) cannot use it, nor any route `to mx` (conf_route_is_public), or the server would
+ * be an open relay.
  */
 #include "conf/schema.h"
 
-#define ROOT    CONF_READER_ROOT
-#define SESSION CONF_READER_SESSION
-#define QUEUE   CONF_READER_QUEUE
-#define DELIVER CONF_READER_DELIVER
-#define LOOKUP  CONF_READER_LOOKUP
-#define ADMIN   CONF_READER_ADMIN
-#define LOG     CONF_READER_LOG
+#define ROOT     CONF_READER_ROOT
+#define SESSION  CONF_READER_SESSION
+#define QUEUE    CONF_READER_QUEUE
+#define DELIVER  CONF_READER_DELIVER
+#define LOOKUP   CONF_READER_LOOKUP
+#define ADMIN    CONF_READER_ADMIN
+#define LOG      CONF_READER_LOG
+#define RELAY    CONF_READER_RELAY
+#define RESOLVER CONF_READER_RESOLVER
 /* root parses the file for everybody, tools show it. */
 #define ALWAYS (CONF_READER_ROOT | CONF_READER_TOOL)
 
@@ -173,6 +175,25 @@ static const struct schema_choice destinations[] = {
 		"Maildirs, as \"mailbox\" of a domain has them, but without {home}."},
 	{"discard", CONF_TO_DISCARD, SCHEMA_NONE, "Mail is accepted, stored, logged and dropped."},
 	{"hold", CONF_TO_HOLD, SCHEMA_NONE, "Mail stays in the queue and is not delivered."},
+	{"reject", CONF_TO_REJECT, SCHEMA_NONE, "Mail is refused."},
+	{"mx", CONF_TO_MX, SCHEMA_NONE,
+		"To the mail servers that the DNS names for the domain. For trusted clients only "
+		"(\"relay_from\")."},
+	{"host", CONF_TO_HOST, SCHEMA_NEXT_HOST,
+		"By SMTP to this host, whatever the DNS says of the domain."},
+	{"lmtp", CONF_TO_LMTP, SCHEMA_LMTP,
+		"By LMTP to this host, or to the Unix socket behind \"unix\": another mail store."},
+};
+
+static const struct schema_choice allowances[] = {
+	{"private", CONF_ALLOW_PRIVATE, SCHEMA_NONE,
+		"Addresses of loopback and of private networks too."},
+};
+
+static const struct schema_choice families[] = {
+	{"any", CONF_FAMILY_ANY, SCHEMA_NONE, "Both."},
+	{"ipv4", CONF_FAMILY_IPV4, SCHEMA_NONE, "IPv4 alone."},
+	{"ipv6", CONF_FAMILY_IPV6, SCHEMA_NONE, "IPv6 alone."},
 };
 
 static const struct schema_key route_keys[] = {
@@ -180,13 +201,58 @@ static const struct schema_key route_keys[] = {
 		.word = "to",
 		.type = SCHEMA_CHOICE,
 		.flags = SCHEMA_REQUIRED,
-		.readers = ALWAYS | QUEUE | DELIVER | LOOKUP,
+		.readers = ALWAYS | SESSION | QUEUE | DELIVER | LOOKUP | RELAY,
 		.offset = offsetof(struct conf_route, to),
-		.argument_offset = offsetof(struct conf_route, mailbox_template),
+		.argument_offset = offsetof(struct conf_route, target),
 		CHOICES(destinations),
 		.noun = "a destination (\"to\")",
 		.help = "Where mail for this domain goes.",
-		.example = "to discard",
+		.example = "to host mx.partner.example",
+	},
+	{
+		.word = "port",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | QUEUE | RELAY,
+		.offset = offsetof(struct conf_route, port),
+		.min = 1,
+		.max = 65535,
+		.fallback_note = "that of the protocol: 25, with \"to lmtp\" 24",
+		.help = "The port of the other server.",
+		.example = "port 2525",
+	},
+	{
+		.word = "fallback",
+		.type = SCHEMA_NEXT_HOST,
+		.flags = SCHEMA_REPEATED | SCHEMA_LIST,
+		.readers = ALWAYS | QUEUE | RELAY,
+		.offset = offsetof(struct conf_route, fallbacks),
+		.count_offset = offsetof(struct conf_route, fallback_count),
+		.fallback_note = "none",
+		.help = "Hosts to try, in this order, while that of \"to host\" or \"to lmtp\" "
+			"does not answer.",
+		.example = "fallback mx2.partner.example",
+	},
+	{
+		.word = "allow",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | RELAY,
+		.offset = offsetof(struct conf_route, allow),
+		CHOICES(allowances),
+		.fallback_note = "the public internet alone",
+		.help = "What the DNS may lead to besides the public internet, with \"to mx\": for "
+			"tests and closed networks. Whoever can write a DNS record of his own "
+			"could else make this server talk to services that trust it.",
+		.example = "allow private",
+	},
+	{
+		.word = "family",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | RELAY,
+		.offset = offsetof(struct conf_route, family),
+		CHOICES(families),
+		.fallback_note = "both",
+		.help = "Which addresses of the other server are used.",
+		.example = "family ipv4",
 	},
 	{
 		.word = "owner",
@@ -212,7 +278,23 @@ check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
 			return "a route takes every local part: its owner is one account, not "
 			       "\"system\"";
 	}
-	if (is_home_template(route->mailbox_template)) {
+	if (slice_equal(route->name, SLICE("*")) && route->to == CONF_TO_MAILDIR) {
+		ret_words[0] = "to";
+		return "mail for all other domains has no mailboxes here: name the domains";
+	}
+	if (route->port != 0 && route->to < CONF_TO_MX) {
+		ret_words[0] = "port";
+		return "\"port\" goes with \"to mx\", \"to host\" and \"to lmtp\"";
+	}
+	if (route->fallback_count > 0 && route->to != CONF_TO_HOST && route->to != CONF_TO_LMTP) {
+		ret_words[0] = "fallback";
+		return "\"fallback\" goes with \"to host\" and \"to lmtp\"";
+	}
+	if (route->allow != 0 && route->to != CONF_TO_MX) {
+		ret_words[0] = "allow";
+		return "\"allow\" goes with \"to mx\"; other destinations may be private anyway";
+	}
+	if (route->to == CONF_TO_MAILDIR && is_home_template(route->target)) {
 		ret_words[0] = "to";
 		return "a route takes every local part: there is no {home}";
 	}
@@ -223,9 +305,40 @@ static const struct schema_block route_block = {
 	.keys = route_keys,
 	.key_count = COUNT(route_keys),
 	.item_size = sizeof(struct conf_route),
-	.name_type = SCHEMA_DOMAIN,
+	.name_type = SCHEMA_ROUTE,
 	.name_offset = offsetof(struct conf_route, name),
 	.check = check_route,
+};
+
+static const struct schema_key dns_keys[] = {
+	{
+		.word = "server",
+		.type = SCHEMA_ENDPOINT,
+		.flags = SCHEMA_REPEATED | SCHEMA_LIST,
+		.readers = ALWAYS | RESOLVER,
+		.offset = offsetof(struct conf_dns, servers),
+		.count_offset = offsetof(struct conf_dns, server_count),
+		.fallback_note = "those of /etc/resolv.conf",
+		.help = "A recursive server, with its port. Without any those of /etc/resolv.conf "
+			"are asked.",
+		.example = "server 127.0.0.1:53",
+	},
+	{
+		.word = "trust_anchor",
+		.type = SCHEMA_PATH,
+		.readers = ALWAYS | RESOLVER,
+		.offset = offsetof(struct conf_dns, trust_anchor),
+		.fallback_note = "none",
+		.help = "The file with the keys of the DNS root (or of another zone) by which "
+			"signed answers are checked. Without it no answer counts as secure.",
+		.example = "trust_anchor /usr/share/dns/root.key",
+	},
+};
+
+static const struct schema_block dns_block = {
+	.keys = dns_keys,
+	.key_count = COUNT(dns_keys),
+	.item_size = sizeof(struct conf_dns),
 };
 
 static const struct schema_key retry_keys[] = {
@@ -410,16 +523,37 @@ static const struct schema_key root_keys[] = {
 		.word = "route",
 		.type = SCHEMA_BLOCK,
 		.flags = SCHEMA_REPEATED,
-		.readers = ALWAYS | SESSION | QUEUE | DELIVER | LOOKUP,
+		.readers = ALWAYS | SESSION | QUEUE | DELIVER | LOOKUP | RELAY,
 		.space = SCHEMA_SPACE_DOMAINS,
 		.offset = offsetof(struct conf, routes),
 		.count_offset = offsetof(struct conf, route_count),
 		.block = &route_block,
-		.help = "A domain of which every local part is accepted and goes the same way. A "
-			"name is either a \"domain\" "
-			"or a \"route\". There is no route for all domains: it would accept mail "
-			"for strangers.",
-		.example = "route old.example { to discard }",
+		.help = "Where mail for a domain goes that has no mailboxes here; \"*\" is every "
+			"domain that is not named. A name is either a \"domain\" or a \"route\". "
+			"From everybody mail is taken for named routes that end here or at a given "
+			"host; for \"*\" and \"to mx\" only from trusted clients (\"relay_from\").",
+		.example = "route * { to mx }",
+	},
+	{
+		.word = "relay_from",
+		.type = SCHEMA_NETWORK,
+		.flags = SCHEMA_REPEATED | SCHEMA_LIST,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, relay_from),
+		.count_offset = offsetof(struct conf, relay_from_count),
+		.fallback_note = "none",
+		.help = "Networks whose clients may send to any domain that has a route. None by "
+			"default: behind NAT or a proxy a stranger can look like a neighbour.",
+		.example = "relay_from 127.0.0.0/8 [::1]/128",
+	},
+	{
+		.word = "dns",
+		.type = SCHEMA_BLOCK,
+		.readers = ALWAYS | RESOLVER,
+		.offset = offsetof(struct conf, dns),
+		.block = &dns_block,
+		.help = "How names are looked up.",
+		.example = "dns { server 127.0.0.1:53 }",
 	},
 	{
 		.word = "message_size_limit",
@@ -715,7 +849,7 @@ static const struct schema_block root_block = {
 };
 
 _Static_assert(COUNT(root_keys) <= SCHEMA_KEYS_MAX,
-	"places of directives are kept in arrays of this size");
+	"places of directives are kept in arrays of this size, and masks of so many bits");
 
 const struct schema_block *
 schema_root(void)

@@ -13,24 +13,29 @@
  * int64_t in us, unsigned. */
 enum schema_type {
 	SCHEMA_NONE,
-	SCHEMA_LABEL,    /* slice: the name of a thing of ours */
-	SCHEMA_HOST,     /* slice, lower case */
-	SCHEMA_DOMAIN,   /* slice, lower case */
-	SCHEMA_USER,     /* slice */
-	SCHEMA_PATH,     /* slice */
-	SCHEMA_SOCKET,   /* slice: a path that fits into a socket address */
-	SCHEMA_ENDPOINT, /* slice */
-	SCHEMA_TEMPLATE, /* slice */
-	SCHEMA_SIZE,     /* uint64_t: octets */
-	SCHEMA_DURATION, /* int64_t: microseconds */
-	SCHEMA_NUMBER,   /* uint64_t */
-	SCHEMA_CHOICE,   /* unsigned, and a slice if the chosen word has an argument */
+	SCHEMA_LABEL,     /* slice: the name of a thing of ours */
+	SCHEMA_HOST,      /* slice, lower case */
+	SCHEMA_DOMAIN,    /* slice, lower case */
+	SCHEMA_USER,      /* slice */
+	SCHEMA_PATH,      /* slice */
+	SCHEMA_SOCKET,    /* slice: a path that fits into a socket address */
+	SCHEMA_ENDPOINT,  /* slice */
+	SCHEMA_TEMPLATE,  /* slice */
+	SCHEMA_ROUTE,     /* slice, lower case: a domain, or "*" */
+	SCHEMA_NEXT_HOST, /* slice: a host name or an address */
+	SCHEMA_LMTP,      /* slice: the same, or "unix" and a path, which is kept alone */
+	SCHEMA_NETWORK,   /* slice */
+	SCHEMA_SIZE,      /* uint64_t: octets */
+	SCHEMA_DURATION,  /* int64_t: microseconds */
+	SCHEMA_NUMBER,    /* uint64_t */
+	SCHEMA_CHOICE,    /* unsigned, and a slice if the chosen word has an argument */
 	SCHEMA_BLOCK,
 	SCHEMA_TYPES
 };
 
 #define SCHEMA_REQUIRED 1u
 #define SCHEMA_REPEATED 2u /* may stand several times: an array and its number of items */
+#define SCHEMA_LIST     4u /* with SCHEMA_REPEATED: several values may stand on one line */
 
 #define SCHEMA_BLAMED   2  /* keys that a check may name */
 #define SCHEMA_KEYS_MAX 64 /* directives of one block */

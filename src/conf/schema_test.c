@@ -94,10 +94,11 @@ check_example_and_default(const struct schema_key *key, const struct schema_key 
 {
 	char storage[256];
 	struct buffer directive;
-	bool needs_maildir =
-		around && strcmp(around->word, "route") == 0 && strcmp(key->word, "owner") == 0;
+	/* The others go with certain destinations. */
+	bool needs_another = around && strcmp(around->word, "route") == 0 &&
+			     strcmp(key->word, "to") != 0 && strcmp(key->word, "family") != 0;
 
-	if (!needs_maildir)
+	if (!needs_another)
 		check_taken(key, around, key->example);
 	if (!key->fallback)
 		return;
@@ -295,7 +296,7 @@ START_TEST(sample_is_accepted)
 	enum error error = fixture_parse(f, buffer_slice(&all));
 	ck_assert_msg(error == OK, "%s", buffer_text(&f->out));
 	ck_assert_uint_eq(f->conf.domain_count, 2);
-	ck_assert_uint_eq(f->conf.route_count, 2);
+	ck_assert_uint_eq(f->conf.route_count, 3);
 	ck_assert_uint_eq(f->conf.message_size_limit, size_limit);
 	/* All that it says about defaults is true. */
 	struct fixture *plain = parse_fine(HOST);

@@ -46,6 +46,10 @@ static const struct value_type types[SCHEMA_TYPES] = {
 	[SCHEMA_ENDPOINT] = {"an address like *:25, 127.0.0.1:25, [::1]:25 or unix:/path",
 		"endpoint"},
 	[SCHEMA_TEMPLATE] = {"a path like /srv/mail/{domain}/{user} or {home}/Maildir", "template"},
+	[SCHEMA_ROUTE] = {"a domain name or *", "domain"},
+	[SCHEMA_NEXT_HOST] = {"a host name or an address", "host"},
+	[SCHEMA_LMTP] = {"a host name, an address, or unix and a path", "host"},
+	[SCHEMA_NETWORK] = {"a network like 192.0.2.0/24 or [2001:db8::]/32", "network"},
 	[SCHEMA_SIZE] = {"a size like 64K, 25M or 1G", "size"},
 	[SCHEMA_DURATION] = {"a time like 30s, 5m, 4h or 2d", "time"},
 	[SCHEMA_NUMBER] = {"a number", "number"},
@@ -66,7 +70,7 @@ value_placeholder(enum schema_type type)
 bool
 value_is_lowered(enum schema_type type)
 {
-	return type == SCHEMA_HOST || type == SCHEMA_DOMAIN;
+	return type == SCHEMA_HOST || type == SCHEMA_DOMAIN || type == SCHEMA_ROUTE;
 }
 
 bool
@@ -305,6 +309,42 @@ check_endpoint(struct slice text, struct buffer *detail)
 	return wrong(detail, "this is no IPv4 address, and names are not looked up");
 }
 
+/* next-host = domain / IPv4 / IPv6 / "[" IPv6 "]" */
+static enum value_verdict
+check_next_host(struct slice text, struct buffer *detail)
+{
+	bool is_bracketed = text.len > 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']';
+	struct slice bare = is_bracketed ? slice_sub(text, 1, text.len - 2) : text;
+
+	if (is_address(AF_INET6, bare) || (!is_bracketed && is_address(AF_INET, bare)))
+		return VALUE_FINE;
+	return check_domain(text, detail);
+}
+
+/* network = ( IPv4 / "[" IPv6 "]" ) [ "/" bits ], the shape of net's network_parse */
+static enum value_verdict
+check_network(struct slice text, struct buffer *detail)
+{
+	bool is_v6 = text.len > 0 && text.ptr[0] == '[';
+	ssize_t slash = find_last(text, '/');
+	struct slice address = slash < 0 ? text : slice_sub(text, 0, (size_t)slash);
+	uint64_t bits;
+
+	if (slash >= 0 &&
+		!slice_number(slice_from(text, (size_t)slash + 1), is_v6 ? 128 : 32, &bits))
+		return wrong(detail, is_v6 ? "behind the / stands a number from 0 to 128"
+					   : "behind the / stands a number from 0 to 32");
+	if (!is_v6)
+		return is_address(AF_INET, address)
+			       ? VALUE_FINE
+			       : wrong(detail, "this is no IPv4 address, and one of IPv6 stands in "
+					       "brackets");
+	return slice_has_suffix(address, SLICE("]")) &&
+			       is_address(AF_INET6, slice_sub(address, 1, address.len - 2))
+		       ? VALUE_FINE
+		       : wrong(detail, "this is no IPv6 address");
+}
+
 static enum value_verdict
 refuse_placeholder(struct slice name, struct buffer *detail)
 {
@@ -385,6 +425,17 @@ value_check(enum schema_type type, const struct schema_key *key, struct slice te
 	case SCHEMA_HOST:
 	case SCHEMA_DOMAIN:
 		return check_domain(text, detail);
+	case SCHEMA_ROUTE:
+		return slice_equal(text, SLICE("*")) ? VALUE_FINE : check_domain(text, detail);
+	case SCHEMA_NEXT_HOST:
+		return check_next_host(text, detail);
+	case SCHEMA_LMTP:
+		/* A path is what "unix" left (parse_value.c). */
+		return slice_has_prefix(text, SLICE("/"))
+			       ? check_path(text, SOCKET_PATH_MAX, detail)
+			       : check_next_host(text, detail);
+	case SCHEMA_NETWORK:
+		return check_network(text, detail);
 	case SCHEMA_USER:
 		return check_user(text, detail);
 	case SCHEMA_PATH:
@@ -440,6 +491,8 @@ is_plain(struct slice text, enum schema_type type)
 void
 value_append_text(struct buffer *buffer, enum schema_type type, struct slice text)
 {
+	if (type == SCHEMA_LMTP && slice_has_prefix(text, SLICE("/")))
+		buffer_append_text(buffer, "unix ");
 	if (is_plain(text, type)) {
 		buffer_append(buffer, text);
 		return;

@@ -164,32 +164,33 @@ END_TEST
 START_TEST(domains)
 {
 	static const char *const ascii = "only letters, digits and hyphens are allowed";
-	const char *expected = "a domain name after \"route\"";
-	const char *end = "{ to hold }";
+	const char *expected = "a domain name after \"domain\"";
+	const char *end = "{ accounts any mailbox maildir /m/{user} }";
 
-	refuse("route", "a..b", end, expected, "a part between the dots is empty");
-	refuse("route", ".b", end, expected, "a part between the dots is empty");
-	refuse("route", "b.", end, expected, "a part between the dots is empty");
-	refuse("route", "-a.b", end, expected, "a part begins or ends with a hyphen");
-	refuse("route", "a-.b", end, expected, "a part begins or ends with a hyphen");
-	refuse("route", "a_b.c", end, expected, ascii);
-	refuse("route", "a@b.c", end, expected, ascii);
-	refuse("route", "[127.0.0.1]", end, expected, ascii);
-	refuse("route", "127.0.0.1", end, expected, "the last part has digits only");
-	refuse("route", "*", end, expected,
+	refuse("domain", "a..b", end, expected, "a part between the dots is empty");
+	refuse("domain", ".b", end, expected, "a part between the dots is empty");
+	refuse("domain", "b.", end, expected, "a part between the dots is empty");
+	refuse("domain", "-a.b", end, expected, "a part begins or ends with a hyphen");
+	refuse("domain", "a-.b", end, expected, "a part begins or ends with a hyphen");
+	refuse("domain", "a_b.c", end, expected, ascii);
+	refuse("domain", "a@b.c", end, expected, ascii);
+	refuse("domain", "[127.0.0.1]", end, expected, ascii);
+	refuse("domain", "127.0.0.1", end, expected, "the last part has digits only");
+	refuse("domain", "*", end, expected,
 		"each domain is named; all of them would be an open door");
-	refuse("route", LABEL_63 "x.b", end, expected, "a part of more than 63 octets");
-	refuse("route", LABEL_63 "." LABEL_63 "." LABEL_63 "." LABEL_63, end, expected,
+	refuse("domain", LABEL_63 "x.b", end, expected, "a part of more than 63 octets");
+	refuse("domain", LABEL_63 "." LABEL_63 "." LABEL_63 "." LABEL_63, end, expected,
 		"more than 253 octets");
-	parse_wrong(HOST "route b\xc3\xbc.example { to hold }",
-		"mail.conf:2:7: expected a domain name after \"route\", found "
+	parse_wrong(HOST "domain b\xc3\xbc.example { accounts any mailbox maildir /m/{user} }",
+		"mail.conf:2:8: expected a domain name after \"domain\", found "
 		"\"b\\xc3\\xbc.example\": write it in its ASCII form "
 		"(xn--...)\n");
 	parse_wrong("hostname \"\"", "mail.conf:1:10: expected a host name after \"hostname\", "
 				     "found \"\": a part between the dots "
 				     "is empty\n");
-	fixture_free(parse_fine("hostname localhost\nroute " LABEL_63
-				".xn--bcher-kva.example { to hold }\nroute 1.2.x { to hold }"));
+	fixture_free(parse_fine("hostname localhost\ndomain " LABEL_63
+				".xn--bcher-kva.example { accounts any mailbox maildir /m/{user} "
+				"}\ndomain 1.2.x { accounts any mailbox maildir /m/{user} }"));
 }
 END_TEST
 

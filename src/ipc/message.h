@@ -125,10 +125,19 @@
 /* The answer to a request that can't be served. */
 #define IPC_FIELDS_refused(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, reason, IPC_TEXT_MAX)
 
+/* A question of the DNS, and its answer: the whole message as it came, or why there is none. Type:
+ * the number of RFC 1035 section 3.2.2. */
+#define IPC_FIELDS_dns_ask(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u32, type, 65535) F(m, slice, name, 255)
+#define IPC_FIELDS_dns_answer(F, m)    \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, u32, secure, 1) F(m, slice, failure, IPC_TEXT_MAX) F(m, slice, packet, 61440)
+
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */
 #define IPC_FDS_OPTIONAL 0x80u
 #define IPC_CHILDREN     ROLES_CHILDREN
+#define IPC_CARRIERS     (ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_RELAY))
 #define IPC_ASKERS       (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
 #define IPC_ANSWERERS    (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
 #define IPC_MESSAGES(M)                                                                           \
@@ -144,17 +153,23 @@
 	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                     \
 	M(STOP, stop, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                       \
 	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)               \
-	M(BROKEN, broken, ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_ROOT), 0)   \
+	M(BROKEN, broken,                                                                         \
+		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_RESOLVER) |          \
+			ROLE_BIT(ROLE_RELAY),                                                     \
+		ROLE_BIT(ROLE_ROOT), 0)                                                           \
 	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                   \
 	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                   \
-	M(SEGMENT, segment, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1)                      \
-	M(SEGMENT_GONE, segment_gone, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 0)            \
-	M(DELIVER, deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_DELIVER), 1 | IPC_FDS_OPTIONAL)   \
-	M(RESULT, result, ROLE_BIT(ROLE_DELIVER), ROLE_BIT(ROLE_QUEUE), 0)                        \
+	M(SEGMENT, segment, ROLE_BIT(ROLE_QUEUE), IPC_CARRIERS, 1)                                \
+	M(SEGMENT_GONE, segment_gone, ROLE_BIT(ROLE_QUEUE), IPC_CARRIERS, 0)                      \
+	M(DELIVER, deliver, ROLE_BIT(ROLE_QUEUE), IPC_CARRIERS, 1 | IPC_FDS_OPTIONAL)             \
+	M(RESULT, result, IPC_CARRIERS, ROLE_BIT(ROLE_QUEUE), 0)                                  \
 	M(QUEUE_LIST, queue_list, IPC_ASKERS, IPC_ANSWERERS, 0)                                   \
 	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                   \
 	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
-	M(REFUSED, refused, IPC_ANSWERERS, IPC_ASKERS, 0)                                         \
+	M(REFUSED, refused, IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER),                              \
+		IPC_ASKERS | ROLE_BIT(ROLE_RELAY), 0)                                             \
+	M(DNS_ASK, dns_ask, ROLE_BIT(ROLE_RELAY), ROLE_BIT(ROLE_RESOLVER), 0)                     \
+	M(DNS_ANSWER, dns_answer, ROLE_BIT(ROLE_RESOLVER), ROLE_BIT(ROLE_RELAY), 0)               \
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
 

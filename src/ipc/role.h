@@ -6,14 +6,16 @@
 #include "base/slice.h"
 
 /* R(ROLE, name): enum, names, and the functions of proc/child.h follow from this list. */
-#define ROLES(R)            \
-	R(ROOT, root)       \
-	R(SESSION, session) \
-	R(QUEUE, queue)     \
-	R(DELIVER, deliver) \
-	R(LOOKUP, lookup)   \
-	R(ADMIN, admin)     \
-	R(LOG, log)         \
+#define ROLES(R)              \
+	R(ROOT, root)         \
+	R(SESSION, session)   \
+	R(QUEUE, queue)       \
+	R(DELIVER, deliver)   \
+	R(LOOKUP, lookup)     \
+	R(ADMIN, admin)       \
+	R(LOG, log)           \
+	R(RELAY, relay)       \
+	R(RESOLVER, resolver) \
 	R(TOOL, tool) /* a person's command on the control socket: no process of the server */
 
 #define ROLE_VALUE(ROLE, name) ROLE_##ROLE,

@@ -2,7 +2,7 @@
  * for a name "0.x", "1.x", ... and at once the value of every other type. No crash, the limits
  * hold, an explanation is printable. */
 #include "mailauth/spf.h"
-#include "mailauth/table_test.h"
+#include "dns/table_test.h"
 
 #include <stdio.h>
 #include <stdlib.h>

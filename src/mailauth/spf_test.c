@@ -1,7 +1,7 @@
 /* What the community's suites (tests/mailauth) do not look at: the steps, the failing DNS at each
  * question, what an evaluation may cost, the header field. */
 #include "mailauth/spf.h"
-#include "mailauth/table_test.h"
+#include "dns/table_test.h"
 #include "unit.h"
 
 struct fixture {

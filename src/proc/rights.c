@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #define SESSION_GRACE_US   (5 * US_PER_S)
+#define RELAY_GRACE_US     (10 * US_PER_S)
 #define QUEUE_GRACE_US     (10 * US_PER_S)
 #define SEND_FLAGS         (MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
 #define KERNEL_O_LARGEFILE 0100000 /* the kernel's; libc's own is 0 on 64-bit machines */
@@ -163,6 +164,64 @@ static const struct system_call log_calls[] = {
 	{0},
 };
 
+/* A socket of this family for one kind of traffic; non-blocking or not. */
+#define SOCKET_OF(family, type)                                      \
+	ARGUMENT_IS(0, family),                                      \
+	{                                                            \
+		1, ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC), (type) \
+	}
+
+static const struct system_call relay_calls[] = {
+	CALL_IF("socket", "IPv4, stream", SOCKET_OF(AF_INET, SOCK_STREAM)),
+	CALL_IF("socket", "IPv6, stream", SOCKET_OF(AF_INET6, SOCK_STREAM)),
+	CALL_IF("socket", "Unix, stream", SOCKET_OF(AF_UNIX, SOCK_STREAM)),
+	CALL("connect"),
+	CALL_IF("getsockopt", "SO_ERROR", ARGUMENT_IS(1, SOL_SOCKET), ARGUMENT_IS(2, SO_ERROR)),
+	CALL("getsockname"),
+	CALL("recvfrom"),
+	CALL_IF("sendto", "no address; no flag but NOSIGNAL, DONTWAIT, MORE", ARGUMENT_IS(4, 0),
+		ARGUMENT_WITHIN(3, SEND_FLAGS)),
+	/* contents, from the segments that it was sent */
+	CALL("pread64"),
+	{0},
+};
+
+/* libunbound and the thread that it works in. */
+static const struct system_call resolver_calls[] = {
+	CALL_IF("socket", "IPv4, stream", SOCKET_OF(AF_INET, SOCK_STREAM)),
+	CALL_IF("socket", "IPv6, stream", SOCKET_OF(AF_INET6, SOCK_STREAM)),
+	CALL_IF("socket", "IPv4, datagram", SOCKET_OF(AF_INET, SOCK_DGRAM)),
+	CALL_IF("socket", "IPv6, datagram", SOCKET_OF(AF_INET6, SOCK_DGRAM)),
+	CALL("bind"),
+	CALL("connect"),
+	CALL("sendto"),
+	CALL("recvfrom"),
+	CALL("setsockopt"),
+	CALL("getsockopt"),
+	CALL("getsockname"),
+	CALL("ioctl"),
+	CALL("openat"),
+	CALL("eventfd2"),
+	CALL("epoll_create1"),
+	CALL("pipe2"),
+	CALL("select"),
+	CALL("pselect6"),
+	CALL("prlimit64"),
+	CALL_IF("clone", "threads", ARGUMENT_WITH(0, CLONE_THREAD)),
+	{.name = "clone3", .only = "answered ENOSYS", .answer = CALL_UNKNOWN},
+	{0},
+};
+
+static bool
+sends_to_servers(const struct conf *conf)
+{
+	bool sends = false;
+
+	for (size_t i = 0; i < conf->route_count; i++)
+		sends |= conf->routes[i].to >= CONF_TO_MX;
+	return sends;
+}
+
 static bool
 has_accounts(const struct conf *conf)
 {
@@ -209,8 +268,9 @@ static const struct process_rights table[] = {
 		.stage = STAGE_STORE,
 		.grace_us = QUEUE_GRACE_US,
 		.reads = CONF_READER_QUEUE,
-		.links = {{ROLE_DELIVER, LINK_CHANNEL}},
-		.ends = ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_ADMIN),
+		.links = {{ROLE_DELIVER, LINK_CHANNEL}, {ROLE_RELAY, LINK_CHANNEL}},
+		.ends = ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_ADMIN) |
+			ROLE_BIT(ROLE_RELAY),
 		.system_calls = queue_calls,
 		.filtered = true,
 		.does = "stores, schedules and hands out messages",
@@ -249,6 +309,40 @@ static const struct process_rights table[] = {
 		.refuses = true,
 		.does = "reads account files and makes snapshots of the names",
 		.may_not = "touch the network, the spool or a mailbox, write a file",
+	},
+	{
+		.role = ROLE_RESOLVER,
+		.program = PROGRAM_RESOLVER,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.connects = true,
+		.chroot = true,
+		.stage = STAGE_SERVE,
+		.reads = CONF_READER_RESOLVER,
+		.is_used = sends_to_servers,
+		.ends = ROLE_BIT(ROLE_RELAY),
+		.system_calls = resolver_calls,
+		.filtered = true,
+		.refuses = true,
+		.does = "asks the DNS for the others",
+		.may_not = "touch the spool or a mailbox, read mail, write a file",
+	},
+	{
+		.role = ROLE_RELAY,
+		.program = PROGRAM_VEREDUS,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE_A_CORE,
+		.connects = true,
+		.stage = STAGE_SERVE,
+		.grace_us = RELAY_GRACE_US,
+		.reads = CONF_READER_RELAY,
+		.is_used = sends_to_servers,
+		.links = {{ROLE_RESOLVER, LINK_CALL}},
+		.ends = ROLE_BIT(ROLE_RESOLVER),
+		.system_calls = relay_calls,
+		.filtered = true,
+		.does = "sends messages to other servers",
+		.may_not = "open a file, accept a connection, write the spool",
 	},
 	{
 		.role = ROLE_ADMIN,

@@ -12,10 +12,11 @@
 
 /* P(PROGRAM, name). All but the public `veredus` are private: beside it in a build folder, or in
  * libexec. */
-#define PROGRAMS(P)             \
-	P(CORE, "veredus-core") \
-	P(VEREDUS, "veredus")   \
-	P(LOOKUP, "veredus-lookup")
+#define PROGRAMS(P)                 \
+	P(CORE, "veredus-core")     \
+	P(VEREDUS, "veredus")       \
+	P(LOOKUP, "veredus-lookup") \
+	P(RESOLVER, "veredus-resolver")
 
 #define PROGRAM_VALUE(PROGRAM, name) PROGRAM_##PROGRAM,
 enum program { PROGRAMS(PROGRAM_VALUE) PROGRAM_COUNT };
@@ -69,7 +70,7 @@ struct call_argument {
 };
 #define CALL_ARGUMENTS_MAX 3
 
-enum call_answer {
+enum call_outcome {
 	CALL_MADE,
 	CALL_MADE_IF_OWN, /* the first argument is the process itself */
 	CALL_UNKNOWN,     /* ENOSYS, as an older kernel says */
@@ -79,7 +80,7 @@ enum call_answer {
 struct system_call {
 	const char *name;
 	const char *only; /* what of it, for people; NULL: all */
-	enum call_answer answer;
+	enum call_outcome answer;
 	size_t argument_count;
 	struct call_argument arguments[CALL_ARGUMENTS_MAX];
 };
@@ -119,6 +120,7 @@ struct process_rights {
 	bool chroot; /* an empty folder that is removed already; as root only */
 	enum folder_access folders;
 	const char *folder_names; /* for people */
+	bool connects;            /* to other machines: else Landlock allows no connection by TCP */
 	enum stage stage;
 	bool awaited;     /* the next stage starts when it is ready */
 	int64_t grace_us; /* to finish what is under way, when it is told to stop */

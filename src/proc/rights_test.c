@@ -20,7 +20,8 @@ static bool
 speaks_to(enum role sender, enum role receiver)
 {
 	for (enum ipc_kind kind = 0; kind < IPC_KINDS; kind++)
-		if (ipc_may_send(kind, sender, receiver))
+		/* Whoever answers may refuse: that alone connects nobody. */
+		if (kind != IPC_REFUSED && ipc_may_send(kind, sender, receiver))
 			return true;
 	return false;
 }
@@ -30,7 +31,8 @@ asks(enum role sender, enum role receiver)
 {
 	for (enum ipc_kind kind = 0; kind < IPC_KINDS; kind++) {
 		struct ipc_message message = {.kind = kind};
-		if (ipc_may_send(kind, sender, receiver) && ipc_request(&message))
+		if (kind != IPC_REFUSED && ipc_may_send(kind, sender, receiver) &&
+			ipc_request(&message))
 			return true;
 	}
 	return false;

@@ -53,6 +53,10 @@ queue_peer(struct queue_role *role, struct ipc_message *message)
 		queue_service_add_session(role->service, message->peer.worker,
 			message->peer.instance, message->fds[0]);
 		return;
+	case ROLE_RELAY:
+		queue_service_add_relay(role->service, message->peer.worker, message->peer.instance,
+			message->fds[0]);
+		return;
 	case ROLE_DELIVER:
 		queue_service_add_deliver(
 			role->service, message->peer.name, message->peer.instance, message->fds[0]);

@@ -184,7 +184,7 @@ set_up_mailboxes(struct root *root)
 	for (size_t i = 0; code == EX_OK && i < conf->route_count; i++)
 		if (conf->routes[i].to == CONF_TO_MAILDIR)
 			code = set_up_owner(
-				root, conf->routes[i].owner_user, conf->routes[i].mailbox_template);
+				root, conf->routes[i].owner_user, conf->routes[i].target);
 	return code;
 }
 

@@ -38,6 +38,7 @@
 #define SECCOMP_GET_ACTION_AVAIL_OPERATION \
 	2 /* <linux/seccomp.h>, which does not go with libseccomp's header */
 #define ACCESS_FS_IOCTL_DEV (1ULL << 15)
+#define ACCESS_NET_BIND_TCP (1ULL << 0)
 #define ACCESS_NET_TCP      (3ULL << 0) /* bind, connect */
 #define SCOPE_ABSTRACT_UNIX (1ULL << 0)
 #define SCOPE_SIGNAL        (1ULL << 1)
@@ -155,7 +156,8 @@ landlock_close(const struct sandbox *sandbox)
 		make |= LANDLOCK_ACCESS_FS_TRUNCATE;
 	ruleset.handled_access_fs |= make;
 	if (version >= 4) {
-		ruleset.handled_access_net = ACCESS_NET_TCP;
+		ruleset.handled_access_net =
+			sandbox->rights->connects ? ACCESS_NET_BIND_TCP : ACCESS_NET_TCP;
 		size = offsetof(struct ruleset, scoped);
 	}
 	if (version >= 5)

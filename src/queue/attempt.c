@@ -190,7 +190,8 @@ log_delivered(const struct attempt *attempt, uint32_t i, const struct delivery_r
 	queue_id_print(attempt->message->message.queue_id, id);
 	log_event(env, LOG_INFO, "delivered", LOG_STRING("id", id),
 		LOG_SLICE("to", envelope->recipients[attempt->recipients[i]].address),
-		LOG_SLICE("path", result->path),
+		result->path.len > 0 ? LOG_SLICE("path", result->path)
+				     : LOG_SLICE("remote", result->remote),
 		LOG_NUMBER("delay_ms", (env_wall(env) - envelope->received_at) / US_PER_MS));
 }
 

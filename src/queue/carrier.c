@@ -23,6 +23,7 @@ carrier_new(struct queue_service *service, struct queue_lane *lane, struct carri
 	*carrier =
 		(struct carrier){.service = service, .lane = lane, .wake = {.kind = DUE_CARRIER}};
 	lane_pool_init(&carrier->pool, service->env->memory);
+	list_init(&carrier->channels);
 	list_init(&carrier->under_way);
 	task_event_init(&carrier->changed);
 	*ret_carrier = carrier;
@@ -37,6 +38,26 @@ carrier_free(struct carrier *carrier)
 	schedule_remove(&service->due, &carrier->wake.entry);
 	lane_pool_done(&carrier->pool);
 	memory_put(service->env->memory, carrier);
+}
+
+static bool
+carrier_is_relay(const struct carrier *carrier)
+{
+	return carrier->lane == NULL;
+}
+
+/* For logs: what serves which destination. */
+static struct log_field
+transport_field(const struct carrier *carrier)
+{
+	return LOG_STRING("transport",
+		carrier_is_relay(carrier) ? "relay" : transport_name(carrier->lane->transport));
+}
+
+static struct log_field
+name_field(const struct carrier *carrier)
+{
+	return LOG_SLICE("name", carrier_is_relay(carrier) ? SLICE("") : carrier->lane->name);
 }
 
 static bool
@@ -55,8 +76,9 @@ carrier_ask(struct carrier *carrier)
 	uint8_t storage[sizeof DELIVERER_SYSTEM + ROUTE_LANE_NAME_MAX];
 	struct buffer name;
 
-	if (carrier->lane->transport != TRANSPORT_SYSTEM || carrier->channel || carrier->asked ||
-		carrier_is_idle(carrier) || service->stopping)
+	if (carrier_is_relay(carrier) || carrier->lane->transport != TRANSPORT_SYSTEM ||
+		!list_is_empty(&carrier->channels) || carrier->asked || carrier_is_idle(carrier) ||
+		service->stopping)
 		return;
 	mono_us opens_at = lane_pool_next_open(&carrier->pool);
 	mono_us now = loop_now(service->env->loop);
@@ -85,6 +107,8 @@ carrier_end_attempt(struct attempt *attempt)
 	struct carrier *carrier = lane->carrier;
 
 	list_remove(&attempt->link);
+	if (attempt->channel)
+		attempt->channel->under_way--;
 	carrier->copy_bytes -= attempt->copy_bytes;
 	lane_end(&lane->lane, &carrier->pool, loop_now(attempt->service->env->loop),
 		attempt->outcome);
@@ -168,7 +192,7 @@ set_source(struct carrier_channel *channel, const struct spool_reference *conten
 	if (error != OK)
 		return error;
 	deliver->size = content->size;
-	if (channel->carrier->lane->transport == TRANSPORT_SYSTEM) {
+	if (message->deliver.transport == TRANSPORT_SYSTEM) {
 		deliver->source = SOURCE_MEMORY;
 		error = content_copy(service, content, &message->fds[0]);
 		message->fd_count = error == OK;
@@ -239,11 +263,11 @@ carry(struct carrier_channel *channel, struct attempt *attempt)
 {
 	struct carrier *carrier = channel->carrier;
 
-	if (list_is_empty(&carrier->under_way))
+	if (channel->under_way++ == 0)
 		channel->heard_at = loop_now(carrier->service->env->loop);
 	list_append(&carrier->under_way, &attempt->link);
 	attempt->channel = channel;
-	if (carrier->lane->transport == TRANSPORT_SYSTEM)
+	if (attempt->lane->transport == TRANSPORT_SYSTEM)
 		attempt->copy_bytes = attempt->message->content.size;
 	carrier->copy_bytes += attempt->copy_bytes;
 	/* Until it is sent nobody but this task settles it. */
@@ -263,8 +287,9 @@ carry(struct carrier_channel *channel, struct attempt *attempt)
 }
 
 /*
- * May wait: for work, or room. A deliverer that has work and says nothing for CARRIER_ANSWER_US
- * hangs, on a dead network disk or by its own fault: root ends it, and the reading task sees that.
+ * May wait: for work, or room. A process that has work and says nothing for CARRIER_ANSWER_US (a
+ * relay: CARRIER_RELAY_ANSWER_US) hangs, on a dead network disk or by its own fault: root ends it,
+ * and the reading task sees that.
  */
 static enum error
 sender_wait(struct carrier_channel *channel)
@@ -272,8 +297,9 @@ sender_wait(struct carrier_channel *channel)
 	struct carrier *carrier = channel->carrier;
 	struct queue_service *service = carrier->service;
 	struct loop *loop = service->env->loop;
-	bool has_work = !list_is_empty(&carrier->under_way);
-	mono_us hangs_at = has_work ? channel->heard_at + CARRIER_ANSWER_US : MONO_NEVER;
+	bool has_work = channel->under_way > 0;
+	int64_t patience = carrier_is_relay(carrier) ? CARRIER_RELAY_ANSWER_US : CARRIER_ANSWER_US;
+	mono_us hangs_at = has_work ? channel->heard_at + patience : MONO_NEVER;
 	mono_us opens_at = lane_pool_next_open(&carrier->pool);
 	enum error error =
 		task_event_wait(loop, &carrier->changed, hangs_at < opens_at ? hangs_at : opens_at);
@@ -282,24 +308,30 @@ sender_wait(struct carrier_channel *channel)
 		return error;
 	if (!has_work || loop_now(loop) < hangs_at)
 		return OK;
-	log_event(service->env, LOG_ERROR, "deliver_hangs",
-		LOG_STRING("transport", transport_name(carrier->lane->transport)),
-		LOG_SLICE("deliverer", carrier->lane->name),
-		LOG_NUMBER("attempts", carrier->lane->lane.under_way));
+	log_event(service->env, LOG_ERROR, "carrier_hangs", transport_field(carrier),
+		name_field(carrier), LOG_NUMBER("attempts", channel->under_way));
 	service->root->broken(service->root_arg, channel->instance);
 	channel->heard_at = loop_now(loop);
 	return OK;
 }
 
+static uint32_t
+channel_window(const struct carrier *carrier)
+{
+	return carrier_is_relay(carrier) ? CARRIER_RELAY_WINDOW : CARRIER_WINDOW;
+}
+
 /* The next attempt, if there is one and room for it. */
 static struct attempt *
-next_attempt(struct carrier *carrier)
+next_attempt(struct carrier_channel *channel)
 {
+	struct carrier *carrier = channel->carrier;
 	struct queue_service *service = carrier->service;
 	struct lane_part *line;
 	struct lane *lane;
 
 	if (carrier->copy_bytes >= CARRIER_COPY_BYTES_MAX || service->stopping ||
+		channel->under_way >= channel_window(carrier) ||
 		!lane_pool_take(&carrier->pool, loop_now(service->env->loop), &lane, &line))
 		return NULL;
 	return attempt_begin(service, list_entry(line, struct part, line));
@@ -309,13 +341,12 @@ static void
 sender_run(void *arg)
 {
 	struct carrier_channel *channel = arg;
-	struct carrier *carrier = channel->carrier;
-	struct loop *loop = carrier->service->env->loop;
+	struct loop *loop = channel->carrier->service->env->loop;
 	enum error error = OK;
 
 	/* One that was replaced takes nothing more. */
-	while (error == OK && !task_is_cancelled(loop) && carrier->channel == channel) {
-		struct attempt *attempt = next_attempt(carrier);
+	while (error == OK && !task_is_cancelled(loop) && !channel->is_replaced) {
+		struct attempt *attempt = next_attempt(channel);
 		error = attempt ? carry(channel, attempt) : sender_wait(channel);
 	}
 }
@@ -344,19 +375,25 @@ channel_lost(struct carrier *carrier, const struct carrier_channel *channel)
 			attempt_give_up(attempt);
 		else
 			attempt_fail(attempt, DELIVER_TEMPORARY, STATUS(4, 3, 0),
-				SLICE("the deliverer ended before it answered"));
+				SLICE("the process that had it ended before it answered"));
 	}
 }
 
-/* Whether a result says something of the destination as a whole: a mailbox never does. */
+/*
+ * Whether a result says something of the destination as a whole: a mailbox never does, another
+ * server by what is wrong with the network or with it (RFC 3463: 4.4.x). One recipient about whom
+ * it said something is enough: it works.
+ */
 static enum lane_outcome
 outcome_of(const struct attempt *attempt, const struct delivery_result *result)
 {
-	if (attempt->lane->transport == TRANSPORT_MAILDIR ||
-		attempt->lane->transport == TRANSPORT_SYSTEM || result->recipient != DELIVERY_ALL ||
-		result->outcome != DELIVER_TEMPORARY)
+	bool is_mailbox = attempt->lane->transport == TRANSPORT_MAILDIR ||
+			  attempt->lane->transport == TRANSPORT_SYSTEM;
+	bool is_network = result->outcome == DELIVER_TEMPORARY && result->status.subject == 4;
+
+	if (attempt->settled != 0 && attempt->outcome == LANE_WORKED)
 		return LANE_WORKED;
-	return result->status.subject == 4 ? LANE_FAILED : LANE_DEFERS; /* 4.4.x: the network */
+	return is_mailbox || !is_network ? LANE_WORKED : LANE_FAILED;
 }
 
 /* May wait. */
@@ -389,6 +426,29 @@ take_results(struct carrier_channel *channel, struct slice results)
 	return error;
 }
 
+/* The pool's window is what its processes take together. */
+static void
+count_window(struct carrier *carrier)
+{
+	uint32_t window = 0;
+
+	list_for_each (link, &carrier->channels)
+		window += channel_window(carrier);
+	lane_pool_set_window(&carrier->pool, window);
+}
+
+/* It takes nothing more. */
+static void
+channel_drop(struct carrier_channel *channel)
+{
+	if (channel->is_replaced)
+		return;
+	channel->is_replaced = true;
+	list_remove(&channel->link);
+	channel->carrier->asked = false;
+	count_window(channel->carrier);
+}
+
 /* May wait. Its channel is closed. */
 static void
 channel_end(struct carrier_channel *channel)
@@ -397,11 +457,7 @@ channel_end(struct carrier_channel *channel)
 
 	task_group_cancel(&channel->sender);
 	task_group_wait(&channel->sender);
-	if (carrier->channel == channel) {
-		carrier->channel = NULL;
-		carrier->asked = false;
-		lane_pool_set_window(&carrier->pool, 0);
-	}
+	channel_drop(channel);
 	channel_lost(carrier, channel);
 	carrier_ask(carrier);
 	channel_close(&channel->channel);
@@ -416,18 +472,17 @@ channel_run(void *arg)
 	struct queue_service *service = carrier->service;
 	struct ipc_message message;
 
-	enum error error = task_start(&channel->sender, "deliver sender", sender_run, channel);
+	enum error error = task_start(&channel->sender, "carrier sender", sender_run, channel);
 	while (error == OK &&
 		(error = channel_receive(&channel->channel, MONO_NEVER, &message)) == OK)
 		error = take_results(channel, message.result.results);
 	if (error != OK && error != ERROR_CLOSED && error != ERROR_CANCELLED)
 		log_event(service->env, LOG_ERROR,
-			error == ERROR_FORMAT ? "deliver_broke_the_rules" : "deliver_broken",
-			LOG_STRING("transport", transport_name(carrier->lane->transport)),
-			LOG_SLICE("deliverer", carrier->lane->name),
+			error == ERROR_FORMAT ? "carrier_broke_the_rules" : "carrier_broken",
+			transport_field(carrier), name_field(carrier),
 			LOG_STRING("error", error_text(error)));
 	/* Dead, as a rule; one that has only closed its channel must be ended. */
-	if (error != ERROR_CANCELLED && carrier->channel == channel)
+	if (error != ERROR_CANCELLED && !channel->is_replaced)
 		service->root->broken(service->root_arg, channel->instance);
 	channel_end(channel);
 }
@@ -455,42 +510,79 @@ channel_start(struct carrier_channel *channel, int fd)
 {
 	struct queue_service *service = channel->carrier->service;
 	struct env *env = service->env;
+	enum role peer = carrier_is_relay(channel->carrier) ? ROLE_RELAY : ROLE_DELIVER;
 
+	list_init(&channel->link);
 	task_group_init(&channel->sender, env->loop);
-	enum error error = channel_open(&channel->channel, env->loop, fd, ROLE_QUEUE, ROLE_DELIVER);
+	enum error error = channel_open(&channel->channel, env->loop, fd, ROLE_QUEUE, peer);
 	if (error != OK)
 		return error;
-	error = task_start(&service->tasks, "deliver channel", channel_run, channel);
+	error = task_start(&service->tasks, "carrier channel", channel_run, channel);
 	if (error != OK)
 		channel_close(&channel->channel);
 	return error;
+}
+
+/* In place of an earlier one to the process of the same number. */
+static void
+channel_join(struct carrier_channel *channel)
+{
+	struct carrier *carrier = channel->carrier;
+
+	list_for_each_safe (link, next, &carrier->channels) {
+		struct carrier_channel *other = list_entry(link, struct carrier_channel, link);
+		if (other->worker == channel->worker)
+			channel_drop(other);
+	}
+	list_append(&carrier->channels, &channel->link);
+	count_window(carrier);
+	/* That there was none was the reason to close it. */
+	if (!carrier_is_relay(carrier))
+		lane_open(&carrier->lane->lane, &carrier->pool);
+	task_event_signal(&carrier->changed);
+}
+
+static void
+add_channel(struct queue_service *service, struct carrier *carrier, uint32_t worker,
+	uint32_t instance, int channel_fd)
+{
+	struct env *env = service->env;
+	struct carrier_channel *channel = memory_get(env->memory, sizeof *channel);
+	enum error error = ERROR_NO_MEMORY;
+
+	channel->carrier = carrier;
+	channel->worker = worker;
+	channel->instance = instance;
+	if (!carrier)
+		env->net->close(env->world, channel_fd);
+	else
+		error = channel_start(channel, channel_fd);
+	if (error == OK) {
+		channel_join(channel);
+		return;
+	}
+	log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "carrier"),
+		LOG_STRING("error", error_text(error)));
+	memory_put(env->memory, channel);
+	service->root->broken(service->root_arg, instance);
 }
 
 void
 queue_service_add_deliver(
 	struct queue_service *service, struct slice user, uint32_t instance, int channel_fd)
 {
-	struct env *env = service->env;
-	struct carrier_channel *channel = memory_get(env->memory, sizeof *channel);
-	enum error error = carrier_of_root(service, user, &channel->carrier);
+	struct carrier *carrier = NULL;
 
-	channel->instance = instance;
-	if (error != OK)
-		env->net->close(env->world, channel_fd);
-	else
-		error = channel_start(channel, channel_fd);
-	if (error != OK) {
-		log_event(env, LOG_ERROR, "channel_broken", LOG_STRING("peer", "deliver"),
-			LOG_STRING("error", error_text(error)));
-		memory_put(env->memory, channel);
-		service->root->broken(service->root_arg, instance);
-		return;
-	}
-	channel->carrier->channel = channel;
-	lane_pool_set_window(&channel->carrier->pool, CARRIER_WINDOW);
-	/* That there was none was the reason to close it. */
-	lane_open(&channel->carrier->lane->lane, &channel->carrier->pool);
-	task_event_signal(&channel->carrier->changed); /* the sender of an earlier one ends */
+	if (carrier_of_root(service, user, &carrier) != OK)
+		carrier = NULL;
+	add_channel(service, carrier, 0, instance, channel_fd);
+}
+
+void
+queue_service_add_relay(
+	struct queue_service *service, uint32_t worker, uint32_t instance, int channel_fd)
+{
+	add_channel(service, service->relays, worker, instance, channel_fd);
 }
 
 /* Whether the part is older than any try of it may be. An id is the time at which it was given. */
@@ -512,13 +604,13 @@ queue_service_no_deliver(struct queue_service *service, struct slice user, struc
 	if (carrier_of_root(service, user, &carrier) != OK)
 		return; /* no memory for what is not there: it is asked for again with the next */
 	carrier->asked = false;
-	for (int i = 0; i < CARRIER_EXPIRE_A_TIME && !carrier->channel; i++) {
+	for (int i = 0; i < CARRIER_EXPIRE_A_TIME && list_is_empty(&carrier->channels); i++) {
 		struct lane_part *line;
 		struct lane *lane;
 		lane_pool_set_window(&carrier->pool, 1);
 		bool taken =
 			lane_pool_take(&carrier->pool, loop_now(service->env->loop), &lane, &line);
-		lane_pool_set_window(&carrier->pool, 0);
+		count_window(carrier);
 		if (!taken)
 			break;
 		struct part *part = list_entry(line, struct part, line);

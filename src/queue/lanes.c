@@ -17,6 +17,27 @@
 static const struct lane_limits mailbox_limits = {
 	16, CARRIER_WINDOW, 60 * US_PER_S, 600 * US_PER_S};
 
+#define SERVER_FIRST      2 /* a stranger's server: a few at first, and never more than it may mind */
+#define SERVER_MAX        20
+#define SERVER_CLOSE_US   (60 * US_PER_S)
+#define SERVER_CLOSE_LONG (3600 * US_PER_S)
+
+/* Closed no longer than a message would wait for its next try. */
+static struct lane_limits
+server_limits(const struct schedule_policy *policy)
+{
+	return (struct lane_limits){SERVER_FIRST, SERVER_MAX,
+		policy->first_us < SERVER_CLOSE_US ? policy->first_us : SERVER_CLOSE_US,
+		policy->max_us < SERVER_CLOSE_LONG ? policy->max_us : SERVER_CLOSE_LONG};
+}
+
+static bool
+leads_to_server(enum transport transport)
+{
+	return transport == TRANSPORT_MX || transport == TRANSPORT_HOST ||
+	       transport == TRANSPORT_LMTP;
+}
+
 static struct queue_lane **
 bucket_of(struct queue_service *service, enum transport transport, struct slice name)
 {
@@ -37,10 +58,17 @@ lane_new(struct queue_service *service, enum transport transport, struct slice n
 	if (name.len > 0)
 		memcpy(lane + 1, name.ptr, name.len);
 	lane->name = slice_of(lane + 1, name.len);
-	enum error error = carrier_new(service, lane, &lane->carrier);
+	bool is_server = leads_to_server(transport);
+	enum error error = OK;
+	if (is_server)
+		lane->carrier = service->relays;
+	else
+		error = carrier_new(service, lane, &lane->carrier);
 	if (error == OK) {
-		error = lane_init(&lane->lane, &lane->carrier->pool, &mailbox_limits);
-		if (error != OK)
+		struct lane_limits limits =
+			is_server ? server_limits(&lane->policy) : mailbox_limits;
+		error = lane_init(&lane->lane, &lane->carrier->pool, &limits);
+		if (error != OK && !is_server)
 			carrier_free(lane->carrier);
 	}
 	if (error != OK) {
@@ -77,7 +105,8 @@ lanes_free(struct queue_service *service)
 		for (struct queue_lane *lane = service->lane_buckets[i], *next; lane; lane = next) {
 			next = lane->next;
 			lane_done(&lane->lane, &lane->carrier->pool);
-			carrier_free(lane->carrier);
+			if (lane->carrier != service->relays)
+				carrier_free(lane->carrier);
 			memory_put(service->env->memory, lane);
 		}
 }
@@ -244,11 +273,11 @@ route_into(struct routing *routing, uint32_t recipient, struct part **place)
 
 /* May wait. */
 static void
-route_fail(struct routing *routing, uint32_t recipient)
+route_fail(struct routing *routing, uint32_t recipient, struct enhanced_status status,
+	struct slice text)
 {
 	struct queue_service *service = routing->service;
 	struct queued *queued = routing->message;
-	struct slice text = SLICE("the address can be no system user's");
 	struct spool_result result = {.kind = SPOOL_RECIPIENT_FAILED,
 		.message = queued->message,
 		.recipient = recipient,
@@ -256,7 +285,7 @@ route_fail(struct routing *routing, uint32_t recipient)
 
 	queued->left--;
 	queued->failed++;
-	queued_keep_reply(service, queued, enhanced_status_number(STATUS(5, 1, 3)), text);
+	queued_keep_reply(service, queued, enhanced_status_number(status), text);
 	queue_put_result(service, &result);
 }
 
@@ -283,12 +312,18 @@ route_recipient(struct routing *routing, uint32_t recipient)
 		queued_keep_reply(service, queued, 0, SLICE("the route says hold"));
 		return;
 	}
+	if (decision.kind == ROUTE_REJECT) {
+		route_fail(routing, recipient, STATUS(5, 7, 1),
+			SLICE("mail for this domain is refused"));
+		return;
+	}
 	buffer_init_fixed(&name, storage, sizeof storage);
 	enum error error = route_lane(&decision, address, &transport, &name);
 	if (error == ERROR_NOT_FOUND) {
 		route_into(routing, recipient, &routing->homeless);
 	} else if (error != OK) {
-		route_fail(routing, recipient);
+		route_fail(routing, recipient, STATUS(5, 1, 3),
+			SLICE("the address can be no system user's"));
 	} else {
 		routing->error =
 			lane_for(service, transport, buffer_slice(&name), &routing->like.lane);

@@ -19,6 +19,50 @@
 #define JOURNAL_BYTES     (16u << 20)
 #define FILL_BYTES_PER_S  (100u << 20)
 
+/* "HOST PORT HOST PORT", or the path of a socket: the name of the lane. */
+static struct slice
+next_hosts(struct queue_service *service, const struct conf_route *route)
+{
+	struct buffer text;
+	struct slice kept = {0};
+
+	if (route->to != CONF_TO_HOST && route->to != CONF_TO_LMTP)
+		return kept;
+	buffer_init(&text, service->env->memory, ROUTE_LANE_NAME_MAX);
+	buffer_append(&text, route->target);
+	if (!slice_has_prefix(route->target, SLICE("/")))
+		buffer_printf(&text, " %u", conf_route_port(route));
+	for (size_t i = 0; i < route->fallback_count; i++) {
+		buffer_append_octet(&text, ' ');
+		buffer_append(&text, route->fallbacks[i]);
+		buffer_printf(&text, " %u", conf_route_port(route));
+	}
+	if (buffer_error(&text) != OK || !arena_copy(&service->arena, buffer_slice(&text), &kept))
+		log_event(
+			service->env, LOG_ERROR, "route_unusable", LOG_SLICE("route", route->name));
+	buffer_done(&text);
+	return kept;
+}
+
+static struct route_entry
+entry_of(struct queue_service *service, const struct conf_route *route)
+{
+	static const enum route_kind kinds[] = {[CONF_TO_MAILDIR] = ROUTE_MAILDIR,
+		[CONF_TO_DISCARD] = ROUTE_DISCARD,
+		[CONF_TO_HOLD] = ROUTE_HOLD,
+		[CONF_TO_REJECT] = ROUTE_REJECT,
+		[CONF_TO_MX] = ROUTE_MX,
+		[CONF_TO_HOST] = ROUTE_HOST,
+		[CONF_TO_LMTP] = ROUTE_LMTP};
+
+	/* A relay finds the route by its name. */
+	return (struct route_entry){.domain = route->name,
+		.kind = kinds[route->to],
+		.template = route->to == CONF_TO_MAILDIR ? route->target : route->name,
+		.owner = route->owner_user,
+		.to = next_hosts(service, route)};
+}
+
 /* Domains first, then routes, as in the configuration. */
 static void
 routes_build(struct queue_service *service)
@@ -35,17 +79,9 @@ routes_build(struct queue_service *service)
 			.template = domain->mailbox_template,
 			.owner = domain->owner == CONF_OWNER_USER ? domain->owner_user : SLICE("")};
 	}
-	for (size_t i = 0; i < conf->route_count; i++) {
-		const struct conf_route *route = &conf->routes[i];
-		static const enum route_kind kinds[] = {[CONF_TO_MAILDIR] = ROUTE_MAILDIR,
-			[CONF_TO_DISCARD] = ROUTE_DISCARD,
-			[CONF_TO_HOLD] = ROUTE_HOLD};
+	for (size_t i = 0; i < conf->route_count; i++)
 		service->route_entries[conf->domain_count + i] =
-			(struct route_entry){.domain = route->name,
-				.kind = kinds[route->to],
-				.template = route->mailbox_template,
-				.owner = route->owner_user};
-	}
+			entry_of(service, &conf->routes[i]);
 	enum error error = route_table_init(&service->routes, memory, service->route_entries, count,
 		conf->domain_count > 0 ? conf->domains[0].name : SLICE(""), &bad);
 	if (error != OK) /* checked with the configuration: mail waits until it is right */
@@ -112,7 +148,10 @@ queue_service_new(struct env *env, const struct conf *conf, int wake_fd,
 	task_group_init(&service->tasks, env->loop);
 	for (uint32_t i = 0; i < QUEUE_SEGMENTS; i++)
 		service->segments.entries[i].fd = -1;
+	arena_init(&service->arena, env->memory, SIZE_MAX);
 	routes_build(service);
+	if (carrier_new(service, NULL, &service->relays) != OK)
+		abort();
 	/* The spool and its thread have a memory account of their own: accounts are not shared
 	 * between threads. */
 	service->spool_env = *env;
@@ -556,6 +595,9 @@ queue_service_free(struct queue_service **service_pointer)
 	lanes_free(service);
 	schedule_queue_done(&service->due);
 	route_table_done(&service->routes);
+	if (service->relays)
+		carrier_free(service->relays);
+	arena_done(&service->arena);
 	segment_cache_close(service);
 	spool_close(&service->spool);
 	writer_done(&service->writer);

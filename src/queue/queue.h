@@ -39,6 +39,10 @@ void queue_service_add_deliver(
 void
 queue_service_no_deliver(struct queue_service *service, struct slice user, struct slice reason);
 
+/* A relay, by its number among them. */
+void queue_service_add_relay(
+	struct queue_service *service, uint32_t worker, uint32_t instance, int channel_fd);
+
 void queue_service_set_admin(struct queue_service *service, uint32_t instance, int channel_fd);
 
 /* May wait, for a predecessor to let the spool go. Opens it (recovery; blocks) and begins to work.

@@ -38,6 +38,7 @@ struct queue_service {
 	struct schedule_policy policy;
 	struct route_entry *route_entries;
 	struct route_table routes;
+	struct arena arena; /* names of lanes of the configuration */
 
 	int spool_fd;
 	struct env spool_env; /* the writer thread's account */
@@ -58,6 +59,7 @@ struct queue_service {
 	struct attempt_table attempts;
 	struct task_event attempt_ended;
 	struct queue_lane *lane_buckets[LANE_BUCKETS];
+	struct carrier *relays;      /* of all lanes that lead to other servers */
 	struct siphash_key hash_key; /* of lanes and senders */
 	uint32_t opened_parts;       /* that keep their envelope decoded */
 	struct segment_cache segments;

@@ -292,7 +292,7 @@ hostile_deliverer_body(void *arg)
 	pass_time(world, US_PER_S);
 	ck_assert(twice->ended);
 	ck_assert_uint_eq(queue_length(world), 0);
-	ck_assert_uint_eq(log_memory_count(&world->log, "deliver_broke_the_rules"),
+	ck_assert_uint_eq(log_memory_count(&world->log, "carrier_broke_the_rules"),
 		sizeof guesses / sizeof *guesses + 1);
 	deliverer_end(twice);
 	service_stop(world);

@@ -4,6 +4,7 @@
  */
 #include "session/directory.h"
 #include "base/log_record.h"
+#include "net/endpoint.h"
 #include "route/route.h"
 
 struct directory {
@@ -93,15 +94,25 @@ ask_accounts(const struct directory *directory, size_t domain, const struct addr
 								   : DIRECTORY_UNKNOWN_USER;
 }
 
+/* A route takes every local part, but not from everybody. */
+static enum directory_answer
+ask_route(const struct conf_route *route, bool is_trusted)
+{
+	if (!is_trusted && !conf_route_is_public(route))
+		return DIRECTORY_FOREIGN;
+	return route->to == CONF_TO_REJECT ? DIRECTORY_REJECTED : DIRECTORY_KNOWN;
+}
+
 enum directory_answer
-directory_ask(const struct directory *directory, const struct address *address)
+directory_ask(const struct directory *directory, const struct address *address, bool is_trusted)
 {
 	struct route_decision decision = route_decide_domain(&directory->table, address->domain);
+	size_t domains = directory->conf->domain_count;
 
 	if (decision.kind == ROUTE_NONE)
 		return DIRECTORY_FOREIGN;
-	if (decision.index >= directory->conf->domain_count)
-		return DIRECTORY_KNOWN; /* a route: every local part */
+	if (decision.index >= domains)
+		return ask_route(&directory->conf->routes[decision.index - domains], is_trusted);
 	return ask_accounts(directory, decision.index, address);
 }
 
@@ -111,4 +122,17 @@ directory_is_account(const struct directory *directory, const struct address *ad
 	struct route_decision decision = route_decide_domain(&directory->table, address->domain);
 
 	return decision.kind != ROUTE_NONE && decision.index < directory->conf->domain_count;
+}
+
+bool
+directory_trusts(const struct directory *directory, const struct endpoint *client)
+{
+	const struct conf *conf = directory->conf;
+	struct network network;
+
+	for (size_t i = 0; i < conf->relay_from_count; i++)
+		if (network_parse(conf->relay_from[i], &network) == OK &&
+			network_contains(&network, client))
+			return true;
+	return false;
 }

@@ -23,10 +23,16 @@ enum directory_answer {
 	DIRECTORY_KNOWN,
 	DIRECTORY_UNKNOWN_USER,
 	DIRECTORY_FOREIGN,     /* not our domain: relaying denied */
+	DIRECTORY_REJECTED,    /* its route says so */
 	DIRECTORY_UNAVAILABLE, /* the domain's table has not been read yet */
 };
+/* `is_trusted`: the client may send to other servers too (`relay_from`). */
 enum directory_answer
-directory_ask(const struct directory *directory, const struct address *address);
+directory_ask(const struct directory *directory, const struct address *address, bool is_trusted);
+
+/* Whether the configuration trusts a client at this address. */
+struct endpoint;
+bool directory_trusts(const struct directory *directory, const struct endpoint *client);
 
 /* Whether the local part is an account of one of our domains: its case does not matter. Local parts
  * of a route mean what its destination makes of them. */

@@ -48,7 +48,7 @@ ask(const struct fixture *fixture, const char *text)
 	struct address address;
 
 	ck_assert_int_eq(address_parse(slice_text(text), &address), ADDRESS_OK);
-	return directory_ask(fixture->directory, &address);
+	return directory_ask(fixture->directory, &address, false);
 }
 
 /* Sets the table of a domain to these names; they are sorted. */

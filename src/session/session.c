@@ -76,6 +76,7 @@ struct session {
 	struct socket_stream socket;
 	struct line_reader reader;
 	struct smtp_server server;
+	bool is_trusted; /* by its address: it may send to other servers */
 	uint16_t client_port;
 	uint8_t client_len;
 	char client[ADDRESS_TEXT_BYTES];
@@ -98,13 +99,15 @@ static struct smtp_reply
 session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address,
 	mono_us deadline)
 {
-	struct session_worker *worker = ((struct session *)arg)->worker;
+	const struct session *session = arg;
+	struct session_worker *worker = session->worker;
 	enum directory_answer answer;
 
 	(void)server;
 	if (deadline > worker->tables_by)
 		deadline = worker->tables_by;
-	while ((answer = directory_ask(worker->directory, address)) == DIRECTORY_UNAVAILABLE)
+	while ((answer = directory_ask(worker->directory, address, session->is_trusted)) ==
+		DIRECTORY_UNAVAILABLE)
 		if (task_event_wait(worker->env->loop, &worker->table_came, deadline) != OK)
 			break;
 	switch (answer) {
@@ -112,6 +115,8 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 		return SMTP_REPLY(250, 2, 1, 5, "recipient ok");
 	case DIRECTORY_UNKNOWN_USER:
 		return SMTP_REPLY(550, 5, 1, 1, "no such mailbox here");
+	case DIRECTORY_REJECTED:
+		return SMTP_REPLY(550, 5, 7, 1, "mail for this domain is refused");
 	case DIRECTORY_FOREIGN:
 		return SMTP_REPLY(550, 5, 7, 1, "relaying denied: not a domain of this server");
 	default:
@@ -219,6 +224,7 @@ session_set_client(struct session *session, const struct sockaddr_storage *peer)
 	endpoint_append_address(&text, &endpoint);
 	session->client_len = (uint8_t)text.len;
 	session->client_port = endpoint_port(&endpoint);
+	session->is_trusted = directory_trusts(session->worker->directory, &endpoint);
 }
 
 /* A client for whom there is no session learns that it may come again, if the socket takes it. */

@@ -169,6 +169,7 @@ note_extension(struct smtp_client *client, struct slice line)
 		{SLICE_INIT("SIZE"), SMTP_OFFERS_SIZE},
 		{SLICE_INIT("8BITMIME"), SMTP_OFFERS_8BITMIME},
 		{SLICE_INIT("ENHANCEDSTATUSCODES"), SMTP_OFFERS_ENHANCEDSTATUSCODES},
+		{SLICE_INIT("STARTTLS"), SMTP_OFFERS_STARTTLS},
 	};
 	ssize_t space = slice_find(line, 0, ' ');
 	struct slice keyword = space < 0 ? line : slice_sub(line, 0, (size_t)space);
@@ -212,17 +213,30 @@ say_hello(struct smtp_client *client, struct slice verb, unsigned *ret_class)
 	return error == OK ? smtp_client_class(client, false, ret_class) : error;
 }
 
+/*
+ * Whether a refusal of EHLO may mean that the server does not know it. 521 and 554 say that it
+ * takes no mail at all (RFC 7504), and LMTP has no older form.
+ */
+static bool
+may_try_helo(const struct smtp_client *client, unsigned class)
+{
+	uint16_t code = client->reply.code;
+
+	return class == 5 && code != 521 && code != 554 && !client->is_over && !client->is_lmtp;
+}
+
 /* May wait. A server that does not know EHLO refuses it for good; one that cannot serve now would
  * refuse HELO too. */
 static enum error
 greet(struct smtp_client *client)
 {
 	unsigned class;
-	enum error error = say_hello(client, SLICE("EHLO"), &class);
+	enum error error =
+		say_hello(client, client->is_lmtp ? SLICE("LHLO") : SLICE("EHLO"), &class);
 
 	if (error == OK && class == 2)
 		note_extensions(client);
-	else if (error == OK && class == 5 && !client->is_over)
+	else if (error == OK && may_try_helo(client, class))
 		error = say_hello(client, SLICE("HELO"), &class);
 	if (error == OK)
 		client->is_open = class == 2 && !client->is_over;

@@ -1,7 +1,8 @@
 /*
- * The sending side of SMTP (RFC 5321, 1870, 2034, 2920, 6152): a session over a stream that is
- * connected already, as straight-line code on the task that calls it. It connects nothing, prints
- * nothing and retries nothing; what servers said comes back as replies, one a recipient.
+ * The sending side of SMTP and LMTP (RFC 5321, 1870, 2033, 2034, 2920, 6152): a session over a
+ * stream that is connected already, as straight-line code on the task that calls it. It connects
+ * nothing, prints nothing and retries nothing; what servers said comes back as replies, one a
+ * recipient.
  *
  *     smtp_client_open       banner, EHLO or HELO
  *     smtp_client_send       one message; may be repeated
@@ -48,6 +49,7 @@ enum smtp_client_extension {
 	SMTP_OFFERS_SIZE = 1u << 1,
 	SMTP_OFFERS_8BITMIME = 1u << 2,
 	SMTP_OFFERS_ENHANCEDSTATUSCODES = 1u << 3,
+	SMTP_OFFERS_STARTTLS = 1u << 4,
 };
 
 /* The same for many sessions; outlives them. Times: RFC 5321 section 4.5.3.2. */
@@ -77,6 +79,7 @@ struct smtp_client {
 	const struct smtp_client_settings *settings;
 	void (*transcript)(void *arg, enum smtp_client_line kind, struct slice line); /* or NULL */
 	void *transcript_arg;
+	bool is_lmtp; /* RFC 2033: LHLO, and behind the content a reply for each recipient */
 
 	/* The session's own, zero at the start; the caller may read it. */
 	enum smtp_client_stage stage;

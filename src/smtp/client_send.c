@@ -269,10 +269,10 @@ send_content(struct transaction *transaction)
 	return error;
 }
 
-/* May wait: the reply to the content. A refusal counts even if not all of the content was taken;
+/* May wait: a reply to the content. A refusal counts even if not all of the content was taken;
  * nothing else does then. */
 static enum error
-read_final(struct transaction *transaction)
+read_final_reply(struct transaction *transaction, struct smtp_reply *ret_reply)
 {
 	struct smtp_client *client = transaction->client;
 	bool is_whole = client->write_error == OK;
@@ -285,10 +285,50 @@ read_final(struct transaction *transaction)
 		error = smtp_client_class(client, false, &class);
 	if (error == OK && class == 2 && !is_whole)
 		error = client->write_error;
+	if (error == OK)
+		*ret_reply = keep_reply(transaction);
+	return error;
+}
+
+/* May wait. RFC 2033 section 4.2: one reply for each recipient that was accepted, in their order. A
+ * farewell is for all that are left. */
+static enum error
+read_final_of_each(struct transaction *transaction)
+{
+	struct smtp_client *client = transaction->client;
+	struct smtp_reply reply;
+	enum error error = OK;
+
+	for (size_t i = 0; error == OK && i < transaction->count; i++) {
+		struct smtp_client_recipient *recipient = &transaction->recipients[i];
+		if (!recipient->is_accepted)
+			continue;
+		error = read_final_reply(transaction, &reply);
+		if (error != OK)
+			break;
+		if (client->is_over || client->write_error != OK) {
+			decide_all(transaction, &reply, client->stage, false);
+			return OK;
+		}
+		recipient->reply = reply;
+		recipient->stage = client->stage;
+	}
+	return error;
+}
+
+/* May wait: what the server says to the content. */
+static enum error
+read_final(struct transaction *transaction)
+{
+	struct smtp_client *client = transaction->client;
+	struct smtp_reply reply;
+	enum error error = client->is_lmtp ? read_final_of_each(transaction)
+					   : read_final_reply(transaction, &reply);
+
 	if (error != OK)
 		return error;
-	struct smtp_reply reply = keep_reply(transaction);
-	decide_all(transaction, &reply, client->stage, false);
+	if (!client->is_lmtp)
+		decide_all(transaction, &reply, client->stage, false);
 	client->needs_reset = false;
 	return OK;
 }

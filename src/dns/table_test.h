@@ -1,7 +1,7 @@
 /* A DNS of a few records in memory, for unit tests and fuzzers: a name's records of one type; what
  * is not there does not exist. */
-#ifndef MAILAUTH_TABLE_TEST_H
-#define MAILAUTH_TABLE_TEST_H
+#ifndef DNS_TABLE_TEST_H
+#define DNS_TABLE_TEST_H
 
 #include "dns/source.h"
 

@@ -1,0 +1,398 @@
+/*
+ * Told in order: the idle connections of the destination, then its hosts by preference. A recipient
+ * is *open* until it is delivered or failed for good; what is said of an open one is kept, and is
+ * its result if nothing better comes.
+ */
+#include "relay/attempt.h"
+#include "base/hash.h"
+
+struct reading {
+	struct relay_attempt *attempt;
+	uint64_t at; /* in trace and content, one behind the other */
+	uint32_t sum;
+};
+
+struct run {
+	struct relay_attempt *attempt;
+	bool is_open[DELIVERY_RECIPIENTS_MAX];
+	size_t open;
+	unsigned refusing, silent; /* hosts */
+	bool has_tried;            /* some host could have taken it: no fault of the way is final */
+	bool is_cancelled;
+};
+
+static void
+settle(struct run *run, size_t i, enum deliver_outcome outcome, struct enhanced_status status,
+	struct slice text, struct slice remote)
+{
+	struct relay_attempt *attempt = run->attempt;
+	struct delivery_result *result = &attempt->results[i];
+
+	result->outcome = outcome;
+	result->status = status;
+	/* Both may lie in a connection that ends before the result is sent. */
+	if (!arena_copy(attempt->arena, text, &result->text))
+		result->text = SLICE("");
+	if (!arena_copy(attempt->arena, remote, &result->remote))
+		result->remote = SLICE("");
+	if (outcome == DELIVER_TEMPORARY)
+		return;
+	run->open -= run->is_open[i];
+	run->is_open[i] = false;
+}
+
+static void
+settle_open(struct run *run, enum deliver_outcome outcome, struct enhanced_status status,
+	struct slice text, struct slice remote)
+{
+	for (size_t i = 0; i < run->attempt->count; i++)
+		if (run->is_open[i])
+			settle(run, i, outcome, status, text, remote);
+}
+
+/* A host's fault: the status says "network" (RFC 3463 section 3.5), the text what it said. */
+static void
+note_host(struct run *run, uint16_t detail, struct slice text, struct slice remote)
+{
+	settle_open(run, DELIVER_TEMPORARY, STATUS(4, 4, detail), text, remote);
+}
+
+/* Puts "connecting: timed out" together. */
+static struct slice
+phrase(struct run *run, const char *what, enum error error)
+{
+	uint8_t *storage = arena_take(run->attempt->arena, 128);
+	struct buffer text;
+
+	if (!storage)
+		return slice_text(what);
+	buffer_init_fixed(&text, storage, 128);
+	buffer_printf(&text, "%s: %s", what, error_text(error));
+	return buffer_slice(&text);
+}
+
+/* May block on the disk. The trace fields, then the content; its end only if its sum is right. */
+static enum error
+read_content(void *arg, void *bytes, size_t len, size_t *ret_len)
+{
+	struct reading *reading = arg;
+	struct relay_attempt *attempt = reading->attempt;
+	const struct relay_content *content = &attempt->content;
+	struct slice trace = slice_from(attempt->trace, (size_t)reading->at);
+
+	*ret_len = 0;
+	if (reading->at < attempt->trace.len) {
+		*ret_len = trace.len < len ? trace.len : len;
+		memcpy(bytes, trace.ptr, *ret_len);
+		reading->at += *ret_len;
+		return OK;
+	}
+	uint64_t at = reading->at - attempt->trace.len;
+	if (at == content->size)
+		return reading->sum == content->sum ? OK : ERROR_DAMAGED;
+	if (len > content->size - at)
+		len = (size_t)(content->size - at);
+	ssize_t got = attempt->env->disk->pread(
+		attempt->env->world, content->fd, bytes, len, (off_t)(content->offset + at));
+	if (got <= 0)
+		return got < 0 ? error_from_errno((int)-got) : ERROR_DAMAGED;
+	reading->sum = crc32c(reading->sum, slice_of(bytes, (size_t)got));
+	reading->at += (uint64_t)got;
+	*ret_len = (size_t)got;
+	return OK;
+}
+
+/* Where the peer gave no enhanced code it is X.0.0 (RFC 3463 section 2). */
+static struct enhanced_status
+status_of(const struct smtp_reply *reply)
+{
+	uint16_t class = (uint16_t)(reply->code / 100);
+
+	if (reply->enhanced[0] == class)
+		return STATUS(class, reply->enhanced[1], reply->enhanced[2]);
+	return STATUS(class, 0, 0);
+}
+
+/* "Too many recipients" is for the next transaction (RFC 5321 section 4.5.3.1.10: 552 is 452,
+ * unless it says that a mailbox is full or the message too large). */
+static bool
+is_for_next_transaction(const struct smtp_client_recipient *recipient)
+{
+	const struct smtp_reply *reply = &recipient->reply;
+	bool is_full = reply->enhanced[0] == 5 &&
+		       ((reply->enhanced[1] == 2 && reply->enhanced[2] == 2) ||
+			       (reply->enhanced[1] == 3 && reply->enhanced[2] == 4));
+
+	return recipient->stage == SMTP_STAGE_RCPT &&
+	       (reply->code == 452 || (reply->code == 552 && !is_full));
+}
+
+/* What an error of the connection means. The server may have taken the message if only its last
+ * word is missing (RFC 1047). */
+static void
+note_error(struct run *run, size_t i, enum error error, enum smtp_client_stage stage,
+	struct slice remote)
+{
+	if (error == ERROR_DAMAGED)
+		settle(run, i, DELIVER_PERMANENT, STATUS(5, 3, 0),
+			SLICE("the stored message is damaged"), remote);
+	else if (error == ERROR_IO)
+		settle(run, i, DELIVER_TEMPORARY, STATUS(4, 3, 0),
+			SLICE("the stored message could not be read"), remote);
+	else if (stage == SMTP_STAGE_FINAL)
+		settle(run, i, DELIVER_TEMPORARY, STATUS(4, 4, 2),
+			phrase(run, "the message was sent, its reply did not come", error), remote);
+	else
+		settle(run, i, DELIVER_TEMPORARY, STATUS(4, 4, 2),
+			phrase(run, smtp_client_stage_text(stage), error), remote);
+}
+
+static void
+take_reply(struct run *run, size_t i, const struct smtp_client_recipient *recipient,
+	struct slice remote)
+{
+	const struct smtp_reply *reply = &recipient->reply;
+	unsigned class = reply->code / 100;
+
+	if (recipient->stage == SMTP_STAGE_FINAL && class == 2)
+		settle(run, i, DELIVER_DELIVERED, status_of(reply), reply->text, remote);
+	else if (reply->code == 421)
+		settle(run, i, DELIVER_TEMPORARY, STATUS(4, 4, 2), reply->text, remote);
+	else if (class == 5 && !is_for_next_transaction(recipient))
+		settle(run, i, DELIVER_PERMANENT, status_of(reply), reply->text,
+			recipient->is_ours ? SLICE("") : remote);
+	else
+		settle(run, i, DELIVER_TEMPORARY, class == 4 ? status_of(reply) : STATUS(4, 5, 3),
+			reply->text, remote);
+}
+
+enum progress {
+	PROGRESS_NONE,    /* nobody more than before has a final result */
+	PROGRESS_SOME,    /* and others are for the next transaction */
+	PROGRESS_STALE,   /* a connection that was idle is gone: no try at all */
+	PROGRESS_REFUSED, /* the host said "not now" of the message or of a recipient */
+};
+
+/* RFC 5321 leaves it to the server when to close an idle connection; who notices only now has not
+ * tried. */
+static bool
+is_stale(const struct relay_connection *connection, enum error error,
+	const struct smtp_client_recipient *first)
+{
+	enum smtp_client_stage stage = connection->client.stage;
+	bool before_mail = stage == SMTP_STAGE_RESET || stage == SMTP_STAGE_MAIL;
+
+	if (!connection->is_reused)
+		return false;
+	return (error != OK && before_mail) ||
+	       (first->reply.code == 421 && first->stage <= SMTP_STAGE_MAIL);
+}
+
+static enum progress
+take_replies(struct run *run, struct relay_connection *connection, enum error error,
+	const struct smtp_client_recipient *sent, const size_t *of, size_t count)
+{
+	size_t open = run->open;
+	bool is_next = false;
+
+	if (is_stale(connection, error, &sent[0]))
+		return PROGRESS_STALE;
+	for (size_t i = 0; i < count; i++) {
+		if (sent[i].reply.code == 0)
+			note_error(run, of[i], error, connection->client.stage, connection->remote);
+		else
+			take_reply(run, of[i], &sent[i], connection->remote);
+		is_next |= sent[i].reply.code != 0 && is_for_next_transaction(&sent[i]);
+	}
+	connection->is_reused = false;
+	if (run->open == 0 || (run->open < open && is_next && !connection->client.is_over))
+		return PROGRESS_SOME;
+	return error == OK ? PROGRESS_REFUSED : PROGRESS_NONE;
+}
+
+/* May wait. The open recipients in one transaction. */
+static enum progress
+send_once(struct run *run, struct relay_connection *connection)
+{
+	struct relay_attempt *attempt = run->attempt;
+	size_t of[DELIVERY_RECIPIENTS_MAX], count = 0;
+	struct reading reading = {.attempt = attempt};
+	struct smtp_client_message message = {.reverse_path = attempt->reverse_path,
+		.size = attempt->trace.len + attempt->content.size,
+		.is_8bit = attempt->content.is_8bit,
+		.read = read_content,
+		.read_arg = &reading};
+	struct smtp_client_recipient *sent = arena_take(attempt->arena, run->open * sizeof *sent);
+
+	if (!sent) {
+		settle_open(
+			run, DELIVER_TEMPORARY, STATUS(4, 3, 0), SLICE("out of memory"), SLICE(""));
+		return PROGRESS_NONE;
+	}
+	for (size_t i = 0; i < attempt->count; i++) {
+		if (!run->is_open[i])
+			continue;
+		sent[count].address = attempt->recipients[i].address;
+		of[count++] = i;
+	}
+	enum error error =
+		smtp_client_send(&connection->client, &message, sent, count, attempt->arena);
+	connection->messages++;
+	run->is_cancelled |= error == ERROR_CANCELLED;
+	return take_replies(run, connection, error, sent, of, count);
+}
+
+/* May wait. As many transactions as it takes while each brings some further. */
+static enum progress
+send_all(struct run *run, struct relay_connection *connection)
+{
+	enum progress progress = PROGRESS_SOME;
+
+	while (run->open > 0 && progress == PROGRESS_SOME)
+		progress = send_once(run, connection);
+	return progress;
+}
+
+/* May wait. Over connections that lie idle, until one of them is alive. True: there was one. */
+static bool
+use_idle(struct run *run)
+{
+	struct relay_attempt *attempt = run->attempt;
+	struct relay_connection *connection;
+	enum progress progress = PROGRESS_STALE;
+
+	while (progress == PROGRESS_STALE && !run->is_cancelled &&
+		(connection = relay_pool_take(attempt->pool, attempt->key)) != NULL) {
+		progress = send_all(run, connection);
+		relay_connection_release(&connection);
+	}
+	run->refusing += progress == PROGRESS_REFUSED;
+	run->has_tried |= progress != PROGRESS_STALE;
+	return progress != PROGRESS_STALE;
+}
+
+/* May wait. The banner and EHLO. False: this host is not to be used now. */
+static bool
+greet(struct run *run, struct relay_connection *connection)
+{
+	struct smtp_reply reply = {0};
+	enum error error = smtp_client_open(&connection->client, &reply);
+
+	if (error == OK && connection->client.is_open)
+		return true;
+	run->is_cancelled |= error == ERROR_CANCELLED;
+	run->silent++;
+	if (error != OK)
+		note_host(run, 2,
+			phrase(run, smtp_client_stage_text(connection->client.stage), error),
+			connection->remote);
+	else
+		note_host(run, 1, reply.text, connection->remote);
+	return false;
+}
+
+/* May wait. */
+static void
+use_connection(struct run *run, struct relay_connection **connection)
+{
+	bool is_own = run->attempt->way.transport == TRANSPORT_MX &&
+		      !run->attempt->way.allows_private && relay_connection_is_own(*connection);
+
+	if (is_own)
+		settle_open(run, DELIVER_PERMANENT, STATUS(5, 4, 6),
+			SLICE("mail loop: the way leads back to this server"),
+			(*connection)->remote);
+	else if (greet(run, *connection))
+		run->refusing += send_all(run, *connection) == PROGRESS_REFUSED;
+	relay_connection_release(connection);
+}
+
+static void
+note_fault(struct run *run, const struct way_fault *fault)
+{
+	settle_open(run, DELIVER_TEMPORARY, fault->status, fault->text, SLICE(""));
+}
+
+/* May wait. False: the host has no address that may be used, for good; *ret_fault says why. */
+static bool
+try_host(struct run *run, const struct way_host *host, struct way_fault *ret_fault)
+{
+	struct relay_attempt *attempt = run->attempt;
+	struct endpoint *addresses =
+		arena_take(attempt->arena, WAY_ADDRESSES_MAX * sizeof *addresses);
+	struct relay_connection *connection;
+	size_t count;
+
+	if (!addresses) {
+		*ret_fault = (struct way_fault){
+			DELIVER_TEMPORARY, STATUS(4, 3, 0), SLICE("out of memory")};
+		return false;
+	}
+	if (!way_find_addresses(&attempt->way, host, attempt->arena, addresses, &count, ret_fault))
+		return false;
+	run->has_tried = true;
+	enum error error = relay_connection_open(attempt->pool, attempt->key, host->name, addresses,
+		count, attempt->way.transport == TRANSPORT_LMTP, &connection);
+	if (error == OK) {
+		use_connection(run, &connection);
+		return true;
+	}
+	run->is_cancelled |= error == ERROR_CANCELLED;
+	run->silent++;
+	note_host(run, 1, phrase(run, "the host can't be connected to", error), host->name);
+	return true;
+}
+
+static bool
+may_go_on(const struct run *run)
+{
+	return run->open > 0 && !run->is_cancelled && run->refusing < RELAY_HOSTS_REFUSING_MAX &&
+	       run->silent < RELAY_HOSTS_SILENT_MAX;
+}
+
+/* May wait. */
+static void
+try_hosts(struct run *run)
+{
+	struct relay_attempt *attempt = run->attempt;
+	struct way_host *hosts = arena_take(attempt->arena, WAY_HOSTS_MAX * sizeof *hosts);
+	struct way_fault fault = {DELIVER_TEMPORARY, STATUS(4, 3, 0), SLICE("out of memory")};
+	bool may_be_final = true;
+	size_t count = 0;
+
+	if (!hosts || !way_find_hosts(&attempt->way, attempt->arena, hosts, &count, &fault)) {
+		settle_open(run, fault.outcome, fault.status, fault.text, SLICE(""));
+		return;
+	}
+	for (size_t i = 0; i < count && may_go_on(run); i++) {
+		if (try_host(run, &hosts[i], &fault))
+			continue;
+		may_be_final &= fault.outcome == DELIVER_PERMANENT;
+		if (!run->has_tried)
+			note_fault(run, &fault);
+	}
+	if (!run->has_tried && may_be_final)
+		settle_open(run, fault.outcome, fault.status, fault.text, SLICE(""));
+}
+
+void
+relay_attempt_run(struct relay_attempt *attempt)
+{
+	struct run *run = arena_take(attempt->arena, sizeof *run);
+
+	for (size_t i = 0; i < attempt->count; i++) {
+		attempt->results[i].outcome = DELIVER_TEMPORARY;
+		attempt->results[i].status = STATUS(4, 3, 0);
+		attempt->results[i].text = run ? SLICE("not tried") : SLICE("out of memory");
+	}
+	if (!run)
+		return;
+	run->attempt = attempt;
+	run->open = attempt->count;
+	for (size_t i = 0; i < attempt->count; i++)
+		run->is_open[i] = true;
+	env_random(attempt->env, &attempt->way.seed, sizeof attempt->way.seed);
+	use_idle(run);
+	if (may_go_on(run))
+		try_hosts(run);
+}
