@@ -139,6 +139,9 @@ struct conf {
 	size_t domain_count;
 	struct conf_route *routes;
 	size_t route_count;
+	struct slice *relay_from; /* networks, each in the form of network_parse */
+	size_t relay_from_count;
+	struct conf_dns dns;
 	uint64_t message_size_limit; /* octets */
 	uint64_t recipients_limit;
 	uint64_t content_line_limit; /* octets */
@@ -157,9 +160,6 @@ struct conf {
 	uint64_t content_excess_limit; /* octets */
 	enum conf_early early_talkers;
 	int64_t greeting_wait_us;
-	struct slice *relay_from; /* networks, each in the form of network_parse */
-	size_t relay_from_count;
-	struct conf_dns dns;
 	struct conf_retry retry;
 	uint64_t spool_segment; /* octets; a multiple of 1 MiB */
 	uint64_t spool_reserve; /* octets */
