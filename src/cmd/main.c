@@ -32,6 +32,7 @@ static const struct command commands[] = {
 	{"queue", "show what waits for delivery", cmd_queue},
 	{"check", "check a configuration without starting anything", cmd_check},
 	{"spf", "may this client send mail for that domain?", cmd_spf},
+	{"dkim", "which domains vouch for a message?", cmd_dkim},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
