@@ -1,4 +1,5 @@
 /* `veredus check`: reads a configuration as the server would, and starts nothing. */
+#include "cmd/check_certificates.h"
 #include "cmd/command.h"
 #include "cmd/tool.h"
 #include "conf/conf.h"
@@ -25,7 +26,8 @@ static const char usage[] =
 	"\n"
 	"What is allowed but hardly meant is said as a warning on standard error.\n"
 	"\n"
-	"Exit code: 0 when the server would start with it, 78 when not.\n";
+	"Exit code: 0 when the server would start with it, 78 when not, or when a certificate\n"
+	"can't be used.\n";
 
 struct check {
 	struct env env;
@@ -78,7 +80,8 @@ check_file(struct check *check)
 	env_init_linux(&check->env);
 	arena_init(&check->arena, check->env.memory, CONF_ARENA_MAX);
 	int code = EX_CONFIG;
-	if (conf_load_or_say(&check->env, &check->arena, check->file, &check->conf) == OK)
+	if (conf_load_or_say(&check->env, &check->arena, check->file, &check->conf) == OK &&
+		check_certificates(&check->env, &check->conf))
 		code = print_result(check);
 	arena_done(&check->arena);
 	env_done(&check->env);

@@ -35,12 +35,15 @@ enum conf_reader {
 	CONF_READER_TOOL = 1u << 7, /* the commands that people run */
 	CONF_READER_RELAY = 1u << 8,
 	CONF_READER_RESOLVER = 1u << 9,
+	CONF_READER_KEYS = 1u << 10,
 };
-#define CONF_READERS     10
+#define CONF_READERS     11
 #define CONF_READERS_ALL ((1u << CONF_READERS) - 1)
 
 /* In all enums of choices 0 stands for "not given": only views (conf_parse_view) hold it. */
 enum conf_role { CONF_ROLE_MX = 1 };
+enum conf_tls { CONF_TLS_OFF = 1, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
+enum conf_tls_version { CONF_TLS_1_0 = 1, CONF_TLS_1_1, CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS_ANY };
 enum conf_mailbox { CONF_MAILBOX_MAILDIR = 1 };
 enum conf_owner { CONF_OWNER_USER = 1, CONF_OWNER_SYSTEM };
@@ -64,7 +67,17 @@ struct conf_listener {
 	struct slice *addresses; /* each in the form of endpoint_parse */
 	size_t address_count;
 	enum conf_role role;
+	enum conf_tls tls;
+	enum conf_tls_version tls_minimum;
 };
+
+/* For TLS: files in PEM. */
+struct conf_certificate {
+	struct slice name;
+	struct slice chain;
+	struct slice key;
+};
+#define CONF_CERTIFICATES_MAX 64
 
 /* Domain names are lower case. Templates hold {domain}, {user} and, with CONF_OWNER_SYSTEM only and
  * in front, {home}. */
@@ -135,6 +148,8 @@ struct conf {
 	struct slice control;
 	struct conf_listener *listeners;
 	size_t listener_count;
+	struct conf_certificate *certificates;
+	size_t certificate_count;
 	struct conf_domain *domains;
 	size_t domain_count;
 	struct conf_route *routes;
@@ -156,6 +171,7 @@ struct conf {
 	int64_t timeout_begin_us;
 	int64_t timeout_commit_us;
 	int64_t timeout_farewell_us;
+	int64_t timeout_tls_us;
 	uint64_t content_rate_min;     /* octets a second */
 	uint64_t content_excess_limit; /* octets */
 	enum conf_early early_talkers;

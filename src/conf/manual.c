@@ -6,8 +6,8 @@
 #include "conf/schema.h"
 #include "conf/value.h"
 
-static const char *const reader_names[CONF_READERS] = {
-	"root", "session", "queue", "deliver", "lookup", "admin", "log", "the tools"};
+static const char *const reader_names[CONF_READERS] = {"root", "session", "queue", "deliver",
+	"lookup", "admin", "log", "the tools", "relay", "resolver", "keys"};
 
 /* Prose: backslashes, and dots and quotes at a line's start, mean something to troff; a plain
  * hyphen may become another sign. */

@@ -521,7 +521,7 @@ parser_run(struct parser *parser)
 	if (parser->problems->count > before || parser->problems->more)
 		return ERROR_FORMAT;
 	if (!parser->is_view)
-		schema_fill_owners(&parser->conf);
+		schema_fill_defaults(&parser->conf);
 	return OK;
 }
 

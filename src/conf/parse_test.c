@@ -160,9 +160,12 @@ START_TEST(unknown_words)
 	parse_wrong(HOST "listen a {\n\tspool /x\n\taddress *:25\n\trole mx\n}\n",
 		"mail.conf:3:2: \"spool\" does not belong into \"listen\"\n");
 	/* Keys of features that do not exist yet. */
-	parse_wrong(HOST "tarpit 3s\ntls x { chain /y\n key /z }\n",
-		"mail.conf:2:1: unknown directive \"tarpit\"\nmail.conf:3:1: unknown directive "
-		"\"tls\"\n");
+	parse_wrong(HOST "tarpit 3s\ntls starttls\n",
+		"mail.conf:2:1: unknown directive \"tarpit\"\nmail.conf:3:1: \"tls\" belongs "
+		"into \"listen\"\n");
+	parse_wrong(HOST "listen a { address *:25 role mx tls starttls }\n",
+		"mail.conf:2:1: a listener with TLS needs a certificate: certificate NAME { chain "
+		"FILE key FILE }\n");
 	parse_wrong(HOST "\x1b[31m x", "mail.conf:2:1: control character 0x1b\n");
 	parse_wrong(HOST "\xc3\xa9t\xc3\xa9 x",
 		"mail.conf:2:1: unknown directive \"\\xc3\\xa9t\\xc3\\xa9\"\n");

@@ -5,8 +5,9 @@
 static const char rich[] =
 	"hostname Mail.Example.Org\nuser mail\nspool \"/var/spool/my mail\"\ncontrol "
 	"\"/run/{x}\\\\\\\"#;\"\n"
-	"listen mx {\n\taddress *:25\n\taddress [::1]:0\n\trole mx\n}\nlisten two { role mx "
-	"address unix:/run/smtp }\n"
+	"listen mx {\n\taddress *:25\n\taddress [::1]:0\n\trole mx\n}\nlisten two { tls implicit "
+	"tls_minimum 1.3 role mx "
+	"address unix:/run/smtp }\ncertificate x { key /x.key chain /x.pem }\n"
 	"domain A.example { accounts file \"/etc/a b\" mailbox maildir /m/{domain}/{user} owner "
 	"vmail }\n"
 	"domain b.example { accounts system mailbox maildir {home}/Maildir owner system }\n"
@@ -22,7 +23,7 @@ static const char rich[] =
 	"7\nsession_errors_limit 3\n"
 	"session_refusals_limit 4\nsession_commands_limit 10\ncommand_line_limit 1024\n"
 	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 120s\ntimeout_begin "
-	"60s\ntimeout_commit 61s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
+	"60s\ntimeout_commit 61s\ntimeout_tls 5s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
 	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry { first 61s max 24h "
 	"expire 30d }\n"
 	"spool_segment 1024M\nspool_reserve 1024K\nlog { format json to file /var/log/\xc3\xa9 }\n";
@@ -30,8 +31,10 @@ static const char rich[] =
 static const char canonical[] =
 	"hostname mail.example.org\nuser mail\nspool \"/var/spool/my mail\"\ncontrol "
 	"\"/run/{x}\\\\\\\"#;\"\n"
-	"listen mx {\n\taddress *:25\n\taddress [::1]:0\n\trole mx\n}\nlisten two {\n\taddress "
-	"unix:/run/smtp\n\trole mx\n}\n"
+	"listen mx {\n\taddress *:25\n\taddress [::1]:0\n\trole mx\n\ttls starttls\n\ttls_minimum "
+	"1.2\n}\nlisten two {\n\taddress unix:/run/smtp\n\trole mx\n\ttls implicit\n\ttls_minimum "
+	"1.3\n}\n"
+	"certificate x {\n\tchain /x.pem\n\tkey /x.key\n}\n"
 	"domain a.example {\n\taccounts file \"/etc/a b\"\n\tmailbox maildir "
 	"/m/{domain}/{user}\n\towner vmail\n}\n"
 	"domain b.example {\n\taccounts system\n\tmailbox maildir {home}/Maildir\n\towner "
@@ -50,7 +53,7 @@ static const char canonical[] =
 	"7\nsession_errors_limit 3\n"
 	"session_refusals_limit 4\nsession_commands_limit 10\ncommand_line_limit 1K\n"
 	"sessions_limit 100000\ntimeout_command 90s\ntimeout_data 2m\ntimeout_begin "
-	"1m\ntimeout_commit 61s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
+	"1m\ntimeout_commit 61s\ntimeout_tls 5s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
 	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry {\n\tfirst 61s\n\tmax "
 	"1d\n\texpire 30d\n}\n"
 	"spool_segment 1G\nspool_reserve 1M\nlog {\n\tformat json\n\tto file "
@@ -136,6 +139,7 @@ START_TEST(readers_see_their_part)
 			   "route c.example { to discard }\n");
 
 	check_view(f, 0, "");
+	check_view(f, CONF_READER_KEYS, "");
 	check_view(f, CONF_READER_LOG, "log {\n\tformat line\n\tto stderr\n}\n");
 	check_view(f, CONF_READER_ADMIN,
 		"hostname a.example\ncontrol /run/veredus/control\nlisten mx {\n\taddress "
@@ -156,13 +160,16 @@ START_TEST(readers_see_their_part)
 		"message_size_limit 25M\nrecipients_limit 1000\nretry {\n\tfirst 5m\n\tmax "
 		"4h\n\texpire 5d\n}\nspool_segment 64M\nspool_reserve 32M\n");
 	check_view(f, CONF_READER_SESSION,
-		"hostname a.example\nlisten mx {\n\taddress *:25\n\trole mx\n}\ndomain b.example "
+		"hostname a.example\nlisten mx {\n\taddress *:25\n\trole mx\n\ttls "
+		"off\n\ttls_minimum 1.2\n}\ndomain "
+		"b.example "
 		"{\n\taccounts file /a\n}\n"
 		"route c.example {\n\tto discard\n}\nmessage_size_limit 25M\nrecipients_limit "
 		"1000\ncontent_line_limit 16K\nhops_limit 50\n"
 		"session_errors_limit 10\nsession_refusals_limit 100\nsession_commands_limit 1000\n"
 		"command_line_limit 2K\nsessions_limit 1000\ntimeout_command 5m\ntimeout_data 3m\n"
-		"timeout_begin 1m\ntimeout_commit 5m\ntimeout_farewell 10s\ncontent_rate_min 64\n"
+		"timeout_begin 1m\ntimeout_commit 5m\ntimeout_tls 30s\ntimeout_farewell "
+		"10s\ncontent_rate_min 64\n"
 		"content_excess_limit 32M\nearly_talkers refuse\ngreeting_wait 0s\n"
 		"spool_segment 64M\n");
 	print(f, &f->conf, CONF_READERS_ALL);

@@ -8,70 +8,7 @@
  * (`relay_from`) cannot use it, nor any route `to mx` (conf_route_is_public), or the server would
  * be an open relay.
  */
-#include "conf/schema.h"
-
-#define ROOT     CONF_READER_ROOT
-#define SESSION  CONF_READER_SESSION
-#define QUEUE    CONF_READER_QUEUE
-#define DELIVER  CONF_READER_DELIVER
-#define LOOKUP   CONF_READER_LOOKUP
-#define ADMIN    CONF_READER_ADMIN
-#define LOG      CONF_READER_LOG
-#define RELAY    CONF_READER_RELAY
-#define RESOLVER CONF_READER_RESOLVER
-/* root parses the file for everybody, tools show it. */
-#define ALWAYS (CONF_READER_ROOT | CONF_READER_TOOL)
-
-#define KIB(n)     (UINT64_C(n) << 10)
-#define MIB(n)     (UINT64_C(n) << 20)
-#define GIB(n)     (UINT64_C(n) << 30)
-#define HOURS(n)   (UINT64_C(n) * 3600)
-#define DAYS(n)    (UINT64_C(n) * 86400)
-#define COUNT(a)   (sizeof(a) / sizeof(*(a)))
-#define CHOICES(a) .choices = (a), .choice_count = COUNT(a)
-
-static const struct schema_choice roles[] = {
-	{"mx", CONF_ROLE_MX, SCHEMA_NONE,
-		"Mail from other servers, for our own domains and routes only."},
-};
-
-static const struct schema_key listen_keys[] = {
-	{
-		.word = "address",
-		.type = SCHEMA_ENDPOINT,
-		.flags = SCHEMA_REQUIRED | SCHEMA_REPEATED,
-		.readers = ALWAYS | SESSION | ADMIN,
-		.space = SCHEMA_SPACE_ADDRESSES,
-		.offset = offsetof(struct conf_listener, addresses),
-		.count_offset = offsetof(struct conf_listener, address_count),
-		.noun = "an address",
-		.help = "Where to listen: an IPv4 address, an IPv6 address in brackets, or * for "
-			"every address, with a "
-			"port behind a colon; or a Unix socket. Port 0 lets the kernel choose; the "
-			"port it chose is printed "
-			"and logged.",
-		.example = "address [2001:db8::25]:25",
-	},
-	{
-		.word = "role",
-		.type = SCHEMA_CHOICE,
-		.flags = SCHEMA_REQUIRED,
-		.readers = ALWAYS | SESSION,
-		.offset = offsetof(struct conf_listener, role),
-		CHOICES(roles),
-		.noun = "a role",
-		.help = "What the clients of this listener are, and so what they may do.",
-		.example = "role mx",
-	},
-};
-
-static const struct schema_block listen_block = {
-	.keys = listen_keys,
-	.key_count = COUNT(listen_keys),
-	.item_size = sizeof(struct conf_listener),
-	.name_type = SCHEMA_LABEL,
-	.name_offset = offsetof(struct conf_listener, name),
-};
+#include "conf/schema_private.h"
 
 static const struct schema_choice accounts[] = {
 	{"file", CONF_ACCOUNTS_FILE, SCHEMA_PATH,
@@ -455,7 +392,7 @@ static const struct schema_key root_keys[] = {
 		.word = "hostname",
 		.type = SCHEMA_HOST,
 		.flags = SCHEMA_REQUIRED,
-		.readers = CONF_READERS_ALL & ~(unsigned)LOG,
+		.readers = CONF_READERS_ALL & ~(unsigned)(LOG | KEYS),
 		.offset = offsetof(struct conf, hostname),
 		.noun = "hostname",
 		.help = "The full name of this machine: in greetings, in Received, in the names of "
@@ -501,10 +438,24 @@ static const struct schema_key root_keys[] = {
 		.space = SCHEMA_SPACE_LISTENERS,
 		.offset = offsetof(struct conf, listeners),
 		.count_offset = offsetof(struct conf, listener_count),
-		.block = &listen_block,
+		.block = &schema_listen,
 		.help = "A place to take mail in by SMTP. The name is yours and appears in the "
 			"log.",
 		.example = "listen mx { address *:25 role mx }",
+	},
+	{
+		.word = "certificate",
+		.type = SCHEMA_BLOCK,
+		.flags = SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION | KEYS,
+		.space = SCHEMA_SPACE_CERTIFICATES,
+		.offset = offsetof(struct conf, certificates),
+		.count_offset = offsetof(struct conf, certificate_count),
+		.block = &schema_certificate,
+		.help = "A certificate for TLS. The name is yours and appears in the log; whom the "
+			"certificate is for stands in it. Without a name, or with one that none is "
+			"for, clients get the first. RSA and ECDSA may stand side by side.",
+		.example = "certificate mail { chain /etc/fullchain.pem key /etc/privkey.pem }",
 	},
 	{
 		.word = "domain",
@@ -718,6 +669,17 @@ static const struct schema_key root_keys[] = {
 		.example = "timeout_commit 5m",
 	},
 	{
+		.word = "timeout_tls",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, timeout_tls_us),
+		.min = 1,
+		.max = HOURS(1),
+		.fallback = "30s",
+		.help = "How long a client may take for the handshake of TLS.",
+		.example = "timeout_tls 30s",
+	},
+	{
 		.word = "timeout_farewell",
 		.type = SCHEMA_DURATION,
 		.readers = ALWAYS | SESSION,
@@ -832,6 +794,16 @@ check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
 		ret_words[0] = "spool_segment";
 		return "\"spool_segment\" must be a multiple of 1M";
 	}
+	if (conf->certificate_count > CONF_CERTIFICATES_MAX) {
+		ret_words[0] = "certificate";
+		return "there may be 64 certificates";
+	}
+	for (size_t i = 0; conf->certificate_count == 0 && i < conf->listener_count; i++)
+		if (conf->listeners[i].tls > CONF_TLS_OFF) {
+			ret_words[0] = "listen";
+			return "a listener with TLS needs a certificate: certificate NAME { "
+			       "chain FILE key FILE }";
+		}
 	/* A message that SIZE admitted must fit into a segment with its envelope. */
 	if (conf->message_size_limit > conf->spool_segment / 2) {
 		ret_words[0] = "message_size_limit";
@@ -878,8 +850,12 @@ schema_choice_of(const struct schema_key *key, unsigned value)
 }
 
 void
-schema_fill_owners(struct conf *conf)
+schema_fill_defaults(struct conf *conf)
 {
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (conf->listeners[i].tls == 0)
+			conf->listeners[i].tls =
+				conf->certificate_count > 0 ? CONF_TLS_STARTTLS : CONF_TLS_OFF;
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		struct conf_domain *domain = &conf->domains[i];
 		if (domain->owner != 0)

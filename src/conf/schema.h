@@ -44,6 +44,7 @@ enum schema_type {
 enum schema_space {
 	SCHEMA_SPACE_NONE,
 	SCHEMA_SPACE_LISTENERS,
+	SCHEMA_SPACE_CERTIFICATES,
 	SCHEMA_SPACE_DOMAINS,
 	SCHEMA_SPACE_ADDRESSES
 };
@@ -97,8 +98,8 @@ const struct schema_block *schema_root(void);
 /* NULL when the block has no such directive. */
 const struct schema_key *schema_find(const struct schema_block *block, struct slice word);
 
-/* Fills in the owners that were not given: they are the configured user. */
-void schema_fill_owners(struct conf *conf);
+/* Fills in what was not given and follows from others: owners (the configured user), TLS. */
+void schema_fill_defaults(struct conf *conf);
 
 /* NULL for a value that no choice has. */
 const struct schema_choice *schema_choice_of(const struct schema_key *key, unsigned value);

@@ -50,7 +50,8 @@
 #define IPC_FIELDS_log_ring_gone(F, m) F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
 /* A bound socket: the name of its `listen` block. */
 #define IPC_FIELDS_listener(F, m) F(m, slice, name, 64)
-/* An open folder (spool, mailbox root); for `log` the log file, at any time another one. */
+/* An open folder (spool, mailbox root); for `log` the log file, for `keys` a file of a certificate,
+ * at any time another one. */
 #define IPC_FIELDS_folder(F, m) F(m, slice, path, IPC_PATH_MAX)
 /* All that root had for you has come. / I have begun to work. */
 #define IPC_FIELDS_go(F, m)    F(m, u32, workers, 4096)
@@ -132,6 +133,19 @@
 #define IPC_FIELDS_dns_answer(F, m)    \
 	F(m, u32, request, UINT32_MAX) \
 	F(m, u32, secure, 1) F(m, slice, failure, IPC_TEXT_MAX) F(m, slice, packet, 61440)
+/*
+ * The chain of a certificate of the configuration, by its place there, in PEM: empty when it is the
+ * one that the asker knows (its version), or when there is none (version 0).
+ */
+#define IPC_FIELDS_tls_chain_ask(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u32, certificate, 4096) F(m, u64, known, UINT64_MAX)
+#define IPC_FIELDS_tls_chain(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u64, version, UINT64_MAX) F(m, slice, chain, 49152)
+/* What a handshake needs signed, with which key (tls/key.h). */
+#define IPC_FIELDS_tls_sign(F, m)      \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, slice, key, 32) F(m, u32, how, 3) F(m, slice, input, 1024)
+#define IPC_FIELDS_tls_signature(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, signature, 1024)
 
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */
@@ -148,14 +162,16 @@
 	M(LISTENER, listener, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), \
 		1)                                                                                \
 	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT),                                                    \
-		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG), 1)            \
+		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG) |              \
+			ROLE_BIT(ROLE_KEYS),                                                      \
+		1)                                                                                \
 	M(GO, go, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                           \
 	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                     \
 	M(STOP, stop, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                       \
 	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)               \
 	M(BROKEN, broken,                                                                         \
 		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_RESOLVER) |          \
-			ROLE_BIT(ROLE_RELAY),                                                     \
+			ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_KEYS),                               \
 		ROLE_BIT(ROLE_ROOT), 0)                                                           \
 	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                   \
 	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                   \
@@ -166,10 +182,14 @@
 	M(QUEUE_LIST, queue_list, IPC_ASKERS, IPC_ANSWERERS, 0)                                   \
 	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                   \
 	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
-	M(REFUSED, refused, IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER),                              \
-		IPC_ASKERS | ROLE_BIT(ROLE_RELAY), 0)                                             \
+	M(REFUSED, refused, IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_KEYS),        \
+		IPC_ASKERS | ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION), 0)                    \
 	M(DNS_ASK, dns_ask, ROLE_BIT(ROLE_RELAY), ROLE_BIT(ROLE_RESOLVER), 0)                     \
 	M(DNS_ANSWER, dns_answer, ROLE_BIT(ROLE_RESOLVER), ROLE_BIT(ROLE_RELAY), 0)               \
+	M(TLS_CHAIN_ASK, tls_chain_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)           \
+	M(TLS_CHAIN, tls_chain, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                   \
+	M(TLS_SIGN, tls_sign, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                     \
+	M(TLS_SIGNATURE, tls_signature, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)           \
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
 

@@ -16,6 +16,7 @@
 	R(LOG, log)           \
 	R(RELAY, relay)       \
 	R(RESOLVER, resolver) \
+	R(KEYS, keys)         \
 	R(TOOL, tool) /* a person's command on the control socket: no process of the server */
 
 #define ROLE_VALUE(ROLE, name) ROLE_##ROLE,

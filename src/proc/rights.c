@@ -186,6 +186,12 @@ static const struct system_call relay_calls[] = {
 	{0},
 };
 
+static const struct system_call keys_calls[] = {
+	/* files of certificates, which root has opened */
+	CALL("pread64"),
+	{0},
+};
+
 /* libunbound and the thread that it works in. */
 static const struct system_call resolver_calls[] = {
 	CALL_IF("socket", "IPv4, stream", SOCKET_OF(AF_INET, SOCK_STREAM)),
@@ -220,6 +226,12 @@ sends_to_servers(const struct conf *conf)
 	for (size_t i = 0; i < conf->route_count; i++)
 		sends |= conf->routes[i].to >= CONF_TO_MX;
 	return sends;
+}
+
+static bool
+has_certificates(const struct conf *conf)
+{
+	return conf->certificate_count > 0;
 }
 
 static bool
@@ -345,6 +357,22 @@ static const struct process_rights table[] = {
 		.may_not = "open a file, accept a connection, write the spool",
 	},
 	{
+		.role = ROLE_KEYS,
+		.program = PROGRAM_KEYS,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.chroot = true,
+		.stage = STAGE_SERVE,
+		.awaited = true,
+		.reads = CONF_READER_KEYS,
+		.is_used = has_certificates,
+		.ends = ROLE_BIT(ROLE_SESSION),
+		.system_calls = keys_calls,
+		.filtered = true,
+		.does = "signs TLS handshakes with the private keys of certificates",
+		.may_not = "open a file, touch the network, the spool or a mailbox",
+	},
+	{
 		.role = ROLE_ADMIN,
 		.program = PROGRAM_CORE,
 		.run_as = RUN_AS_USER,
@@ -367,11 +395,13 @@ static const struct process_rights table[] = {
 		.stage = STAGE_ACCEPT,
 		.grace_us = SESSION_GRACE_US,
 		.reads = CONF_READER_SESSION,
-		.links = {{ROLE_QUEUE, LINK_RING}},
+		.links = {{ROLE_QUEUE, LINK_RING}, {ROLE_KEYS, LINK_CALL}},
 		.system_calls = session_calls,
 		.filtered = true,
 		.does = "speaks SMTP with strangers",
-		.may_not = "open a file, make a connection, hold a descriptor of the spool",
+		.may_not =
+			"open a file, make a connection, hold a private key or a descriptor of the "
+			"spool",
 	},
 };
 

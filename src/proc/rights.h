@@ -12,11 +12,12 @@
 
 /* P(PROGRAM, name). All but the public `veredus` are private: beside it in a build folder, or in
  * libexec. */
-#define PROGRAMS(P)                 \
-	P(CORE, "veredus-core")     \
-	P(VEREDUS, "veredus")       \
-	P(LOOKUP, "veredus-lookup") \
-	P(RESOLVER, "veredus-resolver")
+#define PROGRAMS(P)                     \
+	P(CORE, "veredus-core")         \
+	P(VEREDUS, "veredus")           \
+	P(LOOKUP, "veredus-lookup")     \
+	P(RESOLVER, "veredus-resolver") \
+	P(KEYS, "veredus-keys")
 
 #define PROGRAM_VALUE(PROGRAM, name) PROGRAM_##PROGRAM,
 enum program { PROGRAMS(PROGRAM_VALUE) PROGRAM_COUNT };

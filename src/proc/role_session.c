@@ -1,6 +1,8 @@
-/* session: listeners, the ring and the channel to queue, the channel to lookup. */
+/* session: listeners, the ring and the channel to queue, the channel to lookup, the calls to
+ * keys. */
 #include "proc/child.h"
 #include "session/session.h"
+#include "tls/key.h"
 
 #include <sys/resource.h>
 
@@ -39,6 +41,8 @@ session_message(void *state, struct ipc_message *message)
 	case IPC_PEER:
 		if (message->peer.role == ROLE_QUEUE)
 			session_worker_set_queue(worker, message->fds[0]);
+		else if (message->peer.role == ROLE_KEYS)
+			session_worker_set_keys(worker, message->fds[0], message->peer.instance);
 		else
 			session_worker_set_lookup(worker, message->fds[0]);
 		return;
@@ -46,6 +50,13 @@ session_message(void *state, struct ipc_message *message)
 		return; /* the schema lets root send nothing else to a session that carries
 			   descriptors */
 	}
+}
+
+static enum error
+session_prepare(void *state, struct role_context *context)
+{
+	(void)state;
+	return context->conf->certificate_count > 0 ? tls_prepare() : OK;
 }
 
 static enum error
@@ -69,5 +80,5 @@ session_free(void **state)
 	*state = NULL;
 }
 
-const struct role_functions role_session = {
-	ROLE_SESSION, new_session, session_message, NULL, session_go, session_stop, session_free};
+const struct role_functions role_session = {ROLE_SESSION, new_session, session_message,
+	session_prepare, session_go, session_stop, session_free};

@@ -234,6 +234,17 @@ start_failed(const struct root *root)
 	return EX_SOFTWARE;
 }
 
+static void
+watch_certificates(struct root *root)
+{
+	enum error error = task_start(&root->tasks, "certificates", root_watch_certificates, root);
+
+	if (error != OK)
+		log_event(root->env, LOG_ERROR, "certificates_not_watched",
+			LOG_STRING("error", error_text(error)),
+			LOG_STRING("effect", "new files count after a restart"));
+}
+
 int
 root_run(struct env *env, const struct conf *conf, const struct root_options *options)
 {
@@ -261,6 +272,8 @@ root_run(struct env *env, const struct conf *conf, const struct root_options *op
 			LOG_NUMBER("pid", getpid()), LOG_NUMBER("workers", root->workers));
 		report_sandbox(root);
 		root->started = start_all(root);
+		if (root->started && root->conf->certificate_count > 0)
+			watch_certificates(root);
 		if (root->started)
 			announce_listeners(root);
 		else if (!root->stopping)

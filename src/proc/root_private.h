@@ -27,6 +27,12 @@ struct root_folder {
 	struct slice name; /* and of which name, for deliverers */
 	struct slice path;
 	int fd;
+	/* A certificate's file: whose, and as it was when it was opened. Without it fd is -1. */
+	struct slice certificate;
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	int64_t changed_at;
 };
 
 struct root_listener {
@@ -112,8 +118,15 @@ MUST_CHECK enum error root_connect_child(struct root_child *child);
 
 /* What `log` needs of a child that will not come again. */
 void root_disconnect_log(struct root_child *child);
+/* One of root->folders. */
+MUST_CHECK enum error root_send_folder(struct root_child *child, const struct root_folder *folder);
 /* The log file, anew; for `log` if it lives. */
 MUST_CHECK enum error root_send_log_file(struct root *root, struct root_child *log);
+
+/* root_certificates.c */
+void root_set_up_certificates(struct root *root);
+/* A task: files that were replaced go to `keys`. */
+void root_watch_certificates(void *root);
 
 /* root_setup.c */
 /* A listener that a process has ended (they share the socket) is bound anew: else nobody could

@@ -452,6 +452,8 @@ root_set_up(struct root *root)
 	if (code == EX_OK)
 		code = set_up_mailboxes(root);
 	if (code == EX_OK)
+		root_set_up_certificates(root);
+	if (code == EX_OK)
 		code = set_up_state(root);
 	if (code == EX_OK)
 		code = set_up_listeners(root);
@@ -467,7 +469,8 @@ root_take_down(struct root *root)
 
 	list_for_each_safe (link, next, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
-		env->disk->close(env->world, folder->fd);
+		if (folder->fd >= 0)
+			env->disk->close(env->world, folder->fd);
 		memory_put(env->memory, folder);
 	}
 	list_for_each_safe (link, next, &root->listeners) {

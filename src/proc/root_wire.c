@@ -180,8 +180,8 @@ root_disconnect_log(struct root_child *child)
 			LOG_STRING("error", error_text(error)));
 }
 
-static enum error
-send_folder(struct root_child *child, const struct root_folder *folder)
+enum error
+root_send_folder(struct root_child *child, const struct root_folder *folder)
 {
 	struct ipc_message message = {.kind = IPC_FOLDER,
 		.folder = {.path = folder->path},
@@ -199,10 +199,10 @@ send_folders(struct root_child *child)
 
 	list_for_each (link, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
-		if (error != OK || folder->role != child->role ||
+		if (error != OK || folder->fd < 0 || folder->role != child->role ||
 			!slice_equal(folder->name, child->name))
 			continue;
-		error = send_folder(child, folder);
+		error = root_send_folder(child, folder);
 	}
 	return error;
 }
@@ -213,7 +213,7 @@ root_send_log_file(struct root *root, struct root_child *log)
 	list_for_each (link, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
 		if (folder->role == ROLE_LOG)
-			return send_folder(log, folder);
+			return root_send_folder(log, folder);
 	}
 	return OK;
 }

@@ -10,6 +10,7 @@
 #include "net/endpoint.h"
 #include "session/directory.h"
 #include "session/ring_store.h"
+#include "session/session_tls.h"
 #include "smtp/server.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct session_listener {
 	struct watch watch;
 	int fd;
 	struct slice name;
+	const struct conf_listener *conf;
 	struct smtp_server_settings settings;
 	bool exhausted; /* descriptors ran out; said once until an accept succeeds */
 };
@@ -48,6 +50,7 @@ struct session_worker {
 	struct directory *directory;
 	struct ring_store *store;
 	struct line_pool *lines;
+	struct session_tls *tls;
 	struct list listeners;
 	struct task_group acceptors;
 	struct task_group peers;
@@ -73,7 +76,9 @@ struct session {
 	struct session_worker *worker;
 	struct task *task; /* NULL until it runs */
 	uint64_t number;
+	const struct session_listener *listener;
 	struct socket_stream socket;
+	struct session_crypto *crypto; /* NULL: in the clear */
 	struct line_reader reader;
 	struct smtp_server server;
 	bool is_trusted; /* by its address: it may send to other servers */
@@ -176,7 +181,38 @@ session_received(void *arg, const struct smtp_server *server, const struct envel
 		session_field(session, session_id), LOG_SLICE("client", server->client_address),
 		LOG_SLICE("from", envelope->reverse_path),
 		LOG_NUMBER("recipients", envelope->recipient_count),
-		LOG_NUMBER("size", envelope->content_size));
+		LOG_NUMBER("size", envelope->content_size),
+		LOG_SLICE("tls", server->tls.len > 0 ? server->tls : SLICE("none")));
+}
+
+static bool
+session_can_start_tls(void *arg)
+{
+	return session_tls_is_ready(((struct session *)arg)->worker->tls);
+}
+
+/* May wait. */
+static enum error
+session_start_tls(void *arg, struct smtp_server *server, mono_us deadline)
+{
+	struct session *session = arg;
+	struct session_worker *worker = session->worker;
+	char id[32], why[TLS_PROBLEM_BYTES];
+	enum error error = session_tls_start(worker->tls, session->listener->conf,
+		&session->socket.stream, deadline, &session->crypto, why);
+
+	if (error != OK) {
+		log_event(worker->env, LOG_INFO, "tls_failed", session_field(session, id),
+			LOG_SLICE("listener", session->listener->name),
+			LOG_SLICE("client", server->client_address), LOG_STRING("reason", why));
+		return error;
+	}
+	server->tls = slice_of(session->crypto->text, session->crypto->text_len);
+	server->stream = &session->crypto->stream.stream;
+	line_reader_init(&session->reader, worker->lines, server->stream);
+	log_event(worker->env, LOG_INFO, "tls_started", session_field(session, id),
+		LOG_SLICE("client", server->client_address), LOG_SLICE("tls", server->tls));
+	return OK;
 }
 
 static void
@@ -192,12 +228,27 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 static const struct smtp_server_ops session_ops = {
 	.check_recipient = session_check_recipient,
 	.is_account = session_is_account,
+	.can_start_tls = session_can_start_tls,
+	.start_tls = session_start_tls,
 	.connected = session_connected,
 	.refused = session_refused,
 	.talked_early = session_talked_early,
 	.received = session_received,
 	.closed = session_closed,
 };
+
+/* May wait. A client that has not shown that it can TLS is told nothing. */
+static bool
+begin_with_tls(struct session *session)
+{
+	const struct session_listener *listener = session->listener;
+
+	if (listener->conf->tls != CONF_TLS_IMPLICIT)
+		return true;
+	return session_start_tls(session, &session->server,
+		       loop_deadline(session->worker->env->loop,
+			       listener->settings.handshake_timeout_us)) == OK;
+}
 
 static void
 session_run(void *arg)
@@ -206,7 +257,11 @@ session_run(void *arg)
 	struct session_worker *worker = session->worker;
 
 	session->task = task_self(worker->env->loop);
-	smtp_server_run(&session->server);
+	if (begin_with_tls(session))
+		smtp_server_run(&session->server);
+	else
+		stream_close(&session->socket.stream);
+	session_crypto_free(worker->tls, &session->crypto);
 	line_reader_done(&session->reader);
 	list_remove(&session->link);
 	memory_put(worker->env->memory, session);
@@ -257,6 +312,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	}
 	session->worker = worker;
 	session->number = ++worker->next_session;
+	session->listener = listener;
 	session_set_client(session, peer);
 	enum error error = socket_stream_open(&session->socket, env->loop, fd);
 	if (error != OK) {
@@ -457,6 +513,12 @@ peer_start(struct session_worker *worker, enum role role, int channel_fd, const 
 	return NULL;
 }
 
+static void
+tls_unable(void *arg, enum error error)
+{
+	worker_unable(arg, "the channel to keys", error);
+}
+
 struct session_worker *
 session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd,
 	const struct session_root_ops *root, void *root_arg)
@@ -473,6 +535,7 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	worker->store = ring_store_new(env, wake_fd);
 	ring_store_on_broken(worker->store, ring_broken, worker);
 	worker->lines = line_pool_new(env);
+	worker->tls = session_tls_new(env, conf, tls_unable, worker);
 	list_init(&worker->listeners);
 	list_init(&worker->open);
 	task_group_init(&worker->acceptors, env->loop);
@@ -500,13 +563,16 @@ listener_set_up(struct session_listener *listener, struct slice name)
 	static const enum smtp_early early[] = {[CONF_EARLY_REFUSE] = SMTP_EARLY_REFUSE,
 		[CONF_EARLY_LOG] = SMTP_EARLY_REPORT,
 		[CONF_EARLY_IGNORE] = SMTP_EARLY_IGNORE};
+	static const struct conf_listener unnamed = {.tls = CONF_TLS_OFF};
 	const struct session_worker *worker = listener->worker;
 	const struct conf *conf = worker->conf;
 	struct smtp_server_settings *settings = &listener->settings;
 
+	listener->conf = &unnamed; /* root names none but those of the configuration */
 	for (size_t i = 0; i < conf->listener_count; i++)
 		if (slice_equal(conf->listeners[i].name, name))
-			listener->name = conf->listeners[i].name;
+			listener->conf = &conf->listeners[i];
+	listener->name = listener->conf->name;
 	smtp_server_settings_init(settings, conf->hostname);
 	settings->listener = listener->name;
 	settings->postmaster_domain = conf_postmaster_domain(conf);
@@ -527,6 +593,9 @@ listener_set_up(struct session_listener *listener, struct slice name)
 	settings->begin_timeout_us = conf->timeout_begin_us;
 	settings->commit_timeout_us = conf->timeout_commit_us;
 	settings->farewell_timeout_us = conf->timeout_farewell_us;
+	settings->handshake_timeout_us = conf->timeout_tls_us;
+	if (listener->conf->tls == CONF_TLS_STARTTLS)
+		settings->extensions |= SMTP_EXTENSION_STARTTLS;
 	settings->early = early[conf->early_talkers];
 	settings->greeting_wait_us = conf->greeting_wait_us;
 }
@@ -555,6 +624,12 @@ void
 session_worker_set_queue(struct session_worker *worker, int channel_fd)
 {
 	worker->queue = peer_start(worker, ROLE_QUEUE, channel_fd, "queue watch", queue_watch_run);
+}
+
+void
+session_worker_set_keys(struct session_worker *worker, int channel_fd, uint32_t instance)
+{
+	session_tls_connect(worker->tls, channel_fd, instance);
 }
 
 void
@@ -592,6 +667,9 @@ session_worker_go(struct session_worker *worker, uint32_t workers)
 {
 	(void)workers;
 	worker_limit_sessions(worker);
+	enum error tls_error = session_tls_go(worker->tls);
+	if (tls_error != OK)
+		return tls_error;
 	list_for_each (link, &worker->listeners) {
 		struct session_listener *listener = list_entry(link, struct session_listener, link);
 		enum error error = watch_open(
@@ -631,6 +709,7 @@ session_worker_stop(struct session_worker *worker, int64_t grace_us)
 			break;
 	task_group_cancel(&worker->sessions);
 	task_group_wait(&worker->sessions);
+	session_tls_stop(worker->tls);
 	task_group_cancel(&worker->peers);
 	task_group_wait(&worker->peers);
 }
@@ -653,6 +732,7 @@ session_worker_free(struct session_worker **worker_pointer)
 	ring_store_free(&worker->store);
 	directory_free(&worker->directory);
 	line_pool_free(&worker->lines);
+	session_tls_free(&worker->tls);
 	memory_put(env->memory, worker);
 	*worker_pointer = NULL;
 }

@@ -35,6 +35,9 @@ void session_worker_add_listener(struct session_worker *worker, struct slice nam
 void session_worker_set_ring(struct session_worker *worker, int memory_fd, int queue_wake_fd);
 void session_worker_set_queue(struct session_worker *worker, int channel_fd);
 
+/* The channel for questions to keys; owned from here on. */
+void session_worker_set_keys(struct session_worker *worker, int channel_fd, uint32_t instance);
+
 /* The channel that snapshots come through; owned from here on. */
 void session_worker_set_lookup(struct session_worker *worker, int channel_fd);
 

@@ -343,6 +343,7 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 		.client_address = envelope->client_address,
 		.hostname = server->settings->hostname,
 		.protocol = envelope->protocol,
+		.tls = server->tls,
 		.recipient = envelope->recipient_count == 1 ? envelope->recipients[0].address
 							    : slice_of(NULL, 0),
 		.time = envelope->received_at,
@@ -358,6 +359,15 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 	return buffer_error(&field) == OK;
 }
 
+/* RFC 3848 has no word for HELO under TLS. */
+static enum envelope_protocol
+protocol_of(const struct smtp_server *server)
+{
+	if (!server->is_esmtp)
+		return PROTOCOL_SMTP;
+	return server->tls.len > 0 ? PROTOCOL_ESMTPS : PROTOCOL_ESMTP;
+}
+
 static bool
 build_envelope(struct smtp_server *server, struct envelope *ret_envelope)
 {
@@ -369,7 +379,7 @@ build_envelope(struct smtp_server *server, struct envelope *ret_envelope)
 		.recipients = transaction->recipients.items,
 		.recipient_count = transaction->recipients.count,
 		.body = transaction->body,
-		.protocol = server->is_esmtp ? PROTOCOL_ESMTP : PROTOCOL_SMTP,
+		.protocol = protocol_of(server),
 		.helo = server->helo,
 		.client_address = server->client_address,
 		.client_port = server->client_port,

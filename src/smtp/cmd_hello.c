@@ -10,8 +10,16 @@
  */
 #include "smtp/server_private.h"
 
+/* A client that is offered what then fails may not send at all. */
+static bool
+can_start_tls(const struct smtp_server *server)
+{
+	return (server->settings->extensions & SMTP_EXTENSION_STARTTLS) &&
+	       server->ops->can_start_tls(server->arg);
+}
+
 static void
-append_extensions(struct buffer *text, const struct smtp_server_settings *settings)
+append_extensions(struct buffer *text, const struct smtp_server *server)
 {
 	static const struct {
 		enum smtp_extension extension;
@@ -21,11 +29,18 @@ append_extensions(struct buffer *text, const struct smtp_server_settings *settin
 		{SMTP_EXTENSION_SIZE, SLICE_INIT("\nSIZE ")},
 		{SMTP_EXTENSION_8BITMIME, SLICE_INIT("\n8BITMIME")},
 		{SMTP_EXTENSION_ENHANCEDSTATUSCODES, SLICE_INIT("\nENHANCEDSTATUSCODES")},
+		{SMTP_EXTENSION_STARTTLS, SLICE_INIT("\nSTARTTLS")},
 		{SMTP_EXTENSION_HELP, SLICE_INIT("\nHELP")},
 	};
 
+	const struct smtp_server_settings *settings = server->settings;
+	uint32_t offered = settings->extensions;
+
+	/* RFC 3207 section 4.2: not again under TLS. */
+	if (server->tls.len > 0 || !can_start_tls(server))
+		offered &= ~(uint32_t)SMTP_EXTENSION_STARTTLS;
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-		if (!(settings->extensions & lines[i].extension))
+		if (!(offered & lines[i].extension))
 			continue;
 		buffer_append(text, lines[i].line);
 		if (lines[i].extension == SMTP_EXTENSION_SIZE)
@@ -63,6 +78,6 @@ smtp_cmd_hello(struct smtp_server *server, const struct smtp_command *command)
 	buffer_init_fixed(&text, storage, sizeof storage);
 	buffer_append(&text, server->settings->hostname);
 	if (server->is_esmtp)
-		append_extensions(&text, server->settings);
+		append_extensions(&text, server);
 	smtp_server_reply(server, &(struct smtp_reply){.code = 250, .text = buffer_slice(&text)});
 }

@@ -22,6 +22,7 @@ enum smtp_verb {
 	VERB_HELP,
 	VERB_VRFY,
 	VERB_QUIT,
+	VERB_STARTTLS,
 	VERB_NOT_IMPLEMENTED, /* a command of SMTP that this server does not offer */
 	VERB_HTTP,            /* somebody's browser, or an attack through one (ALPACA) */
 	VERB_COUNT

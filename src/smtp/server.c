@@ -51,6 +51,7 @@ static const struct command_row commands[VERB_COUNT] = {
 	[VERB_HELP] = {smtp_cmd_help, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_VRFY] = {smtp_cmd_vrfy, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_QUIT] = {smtp_cmd_quit, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_STARTTLS] = {smtp_cmd_starttls, STATE_NEW | STATE_READY, COMMAND_ENDS_GROUP},
 	[VERB_NOT_IMPLEMENTED] = {handle_not_implemented, STATE_ANY, 0},
 	[VERB_HTTP] = {handle_http, STATE_ANY, 0},
 };
@@ -67,6 +68,7 @@ static const char *const end_texts[SMTP_ENDS] = {
 	[SMTP_END_HTTP] = "not SMTP",
 	[SMTP_END_UNAVAILABLE] = "queue unavailable",
 	[SMTP_END_NO_MEMORY] = "out of memory",
+	[SMTP_END_TLS] = "no TLS came about",
 };
 
 const char *
@@ -99,6 +101,7 @@ smtp_server_settings_init(struct smtp_server_settings *ret_settings, struct slic
 		.begin_timeout_us = 60 * US_PER_S,
 		.commit_timeout_us = 300 * US_PER_S,
 		.farewell_timeout_us = 10 * US_PER_S,
+		.handshake_timeout_us = 30 * US_PER_S,
 		.early = SMTP_EARLY_REFUSE,
 	};
 }
@@ -251,7 +254,7 @@ order_reply(enum session_state state, enum smtp_verb verb)
 {
 	if (state == STATE_NEW)
 		return SMTP_REPLY(503, 5, 5, 1, "say EHLO first");
-	if (verb == VERB_MAIL)
+	if (verb == VERB_MAIL || verb == VERB_STARTTLS)
 		return SMTP_REPLY(503, 5, 5, 1, "a transaction is open already");
 	if (state == STATE_READY)
 		return SMTP_REPLY(503, 5, 5, 1, "say MAIL first");

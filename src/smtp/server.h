@@ -24,6 +24,7 @@ enum smtp_extension {
 	SMTP_EXTENSION_8BITMIME = 1u << 2,
 	SMTP_EXTENSION_ENHANCEDSTATUSCODES = 1u << 3,
 	SMTP_EXTENSION_HELP = 1u << 4,
+	SMTP_EXTENSION_STARTTLS = 1u << 5, /* not by default: see start_tls */
 };
 
 /* What is done about a client that speaks before it is greeted. */
@@ -57,8 +58,9 @@ struct smtp_server_settings {
 	int64_t begin_timeout_us;  /* for the store to take a message on, or a piece of one; clients
 				      wait two minutes for 354 */
 	int64_t commit_timeout_us; /* for the store to make it durable; clients wait ten minutes */
-	int64_t farewell_timeout_us; /* for the last reply: whoever gets it may have stopped
-					reading */
+	int64_t handshake_timeout_us; /* of TLS */
+	int64_t farewell_timeout_us;  /* for the last reply: whoever gets it may have stopped
+					 reading */
 	enum smtp_early early;
 	int64_t greeting_wait_us; /* for early talkers to show themselves; 0: no wait */
 };
@@ -79,6 +81,7 @@ enum smtp_end {
 	SMTP_END_HTTP,
 	SMTP_END_UNAVAILABLE, /* the store is away */
 	SMTP_END_NO_MEMORY,
+	SMTP_END_TLS, /* the handshake failed, or something was in front of it */
 	SMTP_ENDS
 };
 const char *smtp_end_text(enum smtp_end end);
@@ -112,6 +115,15 @@ struct smtp_server_ops {
 	void (*received)(
 		void *arg, const struct smtp_server *server, const struct envelope *envelope);
 	void (*closed)(void *arg, const struct smtp_server *server, enum smtp_end end);
+
+	/* Needed with SMTP_EXTENSION_STARTTLS alone. Whether TLS could be begun now; may not wait.
+	 */
+	bool (*can_start_tls)(void *arg);
+	/*
+	 * May wait: the handshake, the client has been told to begin. On success `stream` and `tls`
+	 * of the server are new ones, and the reader reads from the new stream.
+	 */
+	enum error (*start_tls)(void *arg, struct smtp_server *server, mono_us deadline);
 };
 
 struct smtp_transaction;
@@ -126,6 +138,7 @@ struct smtp_server {
 	void *arg;
 	struct slice client_address; /* textual */
 	uint16_t client_port;
+	struct slice tls; /* version and cipher; empty: in the clear */
 
 	/* Set by the caller at any time: this server stops. A session that waits for content, or
 	 * for the store, ends with 421 after the reply to it; any other when its task is cancelled,

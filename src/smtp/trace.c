@@ -17,6 +17,7 @@ static const struct slice protocol_names[] = {
 	[PROTOCOL_SMTP] = SLICE_INIT("SMTP"),
 	[PROTOCOL_ESMTP] = SLICE_INIT("ESMTP"),
 	[PROTOCOL_LOCAL] = SLICE_INIT("local"),
+	[PROTOCOL_ESMTPS] = SLICE_INIT("ESMTPS"),
 };
 
 struct folder {
@@ -83,6 +84,16 @@ append_client(struct folder *folder, struct slice address)
 		append_word(folder, buffer_slice(&word));
 }
 
+/* A comment: RFC 3848 has a word for TLS, none for how good it is. */
+static void
+append_tls(struct folder *folder, struct slice tls)
+{
+	begin_word(folder, tls.len + 2);
+	buffer_append_octet(folder->buffer, '(');
+	buffer_append(folder->buffer, tls);
+	buffer_append_octet(folder->buffer, ')');
+}
+
 static void
 append_date(struct folder *folder, wall_us time)
 {
@@ -121,6 +132,8 @@ smtp_trace_append(struct buffer *buffer, const struct smtp_trace *trace)
 	append_word(&folder, trace->hostname);
 	append_word(&folder, SLICE("with"));
 	append_word(&folder, protocol);
+	if (trace->tls.len > 0)
+		append_tls(&folder, trace->tls);
 	append_word(&folder, SLICE("id"));
 	begin_word(&folder, QUEUE_ID_DIGITS + !has_recipient);
 	size_t id_at = buffer->len;

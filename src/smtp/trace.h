@@ -15,6 +15,7 @@ struct smtp_trace {
 	struct slice client_address; /* textual; empty or no IP address: left out */
 	struct slice hostname;
 	enum envelope_protocol protocol;
+	struct slice tls;       /* version and cipher; empty: none */
 	struct slice recipient; /* the only one; empty if there are several, since each copy is read
 				   by all of them */
 	wall_us time;

@@ -74,7 +74,8 @@ START_TEST(longest_field)
 	memset(address, 'a', sizeof address);
 	struct smtp_trace trace = {slice_of(name, sizeof name),
 		SLICE("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), slice_of(name, sizeof name),
-		PROTOCOL_ESMTP, slice_of(address, sizeof address), 0};
+		PROTOCOL_ESMTPS, SLICE("TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305"),
+		slice_of(address, sizeof address), 0};
 	buffer_init_fixed(&buffer, bytes, sizeof bytes);
 	(void)smtp_trace_append(&buffer, &trace);
 	ck_assert_ok(buffer_error(&buffer));

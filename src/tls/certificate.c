@@ -135,6 +135,37 @@ tls_chain_check(struct slice chain, const struct tls_key_id *key)
 	return why;
 }
 
+static enum error
+append_certificate(X509 *certificate, struct buffer *copy)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *text;
+
+	if (!bio || PEM_write_bio_X509(bio, certificate) != 1) {
+		BIO_free(bio);
+		return ERROR_NO_MEMORY;
+	}
+	long len = BIO_get_mem_data(bio, &text);
+	buffer_append(copy, slice_of(text, (size_t)len));
+	BIO_free(bio);
+	return buffer_error(copy);
+}
+
+enum error
+tls_chain_copy(struct slice chain, struct buffer *copy)
+{
+	struct certificate certificate = {0};
+	enum error error = read_chain(chain, &certificate) ? ERROR_FORMAT : OK;
+
+	if (error == OK)
+		error = append_certificate(certificate.own, copy);
+	for (int i = 0; error == OK && i < sk_X509_num(certificate.above); i++)
+		error = append_certificate(sk_X509_value(certificate.above, i), copy);
+	certificate_done(&certificate);
+	ERR_clear_error();
+	return error;
+}
+
 static const char *
 attach_key(struct tls_certificates *certificates, struct certificate *certificate)
 {

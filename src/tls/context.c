@@ -34,6 +34,7 @@ context_new(struct env *env, const SSL_METHOD *method, bool is_server)
 	context->env = env;
 	context->is_server = is_server;
 	ERR_clear_error();
+	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	context->ctx = SSL_CTX_new(method);
 	context->below = tls_below_method_new();
 	if (!context->ctx || !context->below) {

@@ -41,6 +41,10 @@ size_t tls_certificates_count(const struct tls_certificates *certificates);
  * when it is not known. */
 const char *tls_chain_check(struct slice chain, const struct tls_key_id *key);
 
+/* The certificates of a chain that was checked, appended in PEM, and nothing else that its file
+ * holds: a private key may stand there too. */
+MUST_CHECK enum error tls_chain_copy(struct slice chain, struct buffer *copy);
+
 enum tls_version { TLS_VERSION_1_0 = 1, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
 struct tls_server_settings {

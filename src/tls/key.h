@@ -20,6 +20,10 @@ enum tls_signing {
 };
 #define TLS_SIGNINGS 4
 
+/* Before a process gives up its rights: OpenSSL looks at the machine, once, and never at its
+ * configuration file. ERROR_NO_MEMORY. */
+MUST_CHECK enum error tls_prepare(void);
+
 static inline struct slice
 tls_key_id_slice(const struct tls_key_id *id)
 {

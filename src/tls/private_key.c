@@ -7,6 +7,7 @@
 #include "tls/openssl.h"
 
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 
 #define RSA_BITS_MIN 2048
 
@@ -16,6 +17,20 @@ struct tls_private_key {
 	RSA *rsa;
 	EC_KEY *ec;
 };
+
+enum error
+tls_prepare(void)
+{
+	uint8_t octet;
+
+	return OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS |
+					   OPENSSL_INIT_ADD_ALL_CIPHERS |
+					   OPENSSL_INIT_ADD_ALL_DIGESTS,
+		       NULL) == 1 &&
+			       RAND_bytes(&octet, 1) == 1
+		       ? OK
+		       : ERROR_NO_MEMORY;
+}
 
 /* Nobody is asked on a terminal: a server starts alone. */
 static int

@@ -241,6 +241,14 @@ tls_handshake(struct tls_stream *tls, mono_us deadline)
 	}
 }
 
+void
+tls_stream_detach(struct tls_stream *tls)
+{
+	SSL_free(tls->ssl);
+	tls->ssl = NULL;
+	tls->stream.ops = NULL;
+}
+
 const char *
 tls_stream_version(const struct tls_stream *tls)
 {

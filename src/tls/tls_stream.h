@@ -37,6 +37,10 @@ MUST_CHECK enum error tls_stream_expect(struct tls_stream *tls, struct slice hos
  */
 MUST_CHECK enum error tls_handshake(struct tls_stream *tls, mono_us deadline);
 
+/* Forgets a stream whose handshake failed, and leaves the one below to the caller: nothing that is
+ * said on it can be understood any more. */
+void tls_stream_detach(struct tls_stream *tls);
+
 /* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; hold as long as the stream. */
 const char *tls_stream_version(const struct tls_stream *tls);
 const char *tls_stream_cipher(const struct tls_stream *tls);

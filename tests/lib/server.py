@@ -25,7 +25,7 @@ from tap import Failure, check
 
 START_S = 20
 STOP_S = 10
-NAMED_BLOCKS = ('listen', 'domain', 'route')
+NAMED_BLOCKS = ('listen', 'certificate', 'domain', 'route')
 ACCOUNTS = ('user', 'second', 'postmaster') + tuple(f'user{n}' for n in range(20))
 
 

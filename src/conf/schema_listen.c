@@ -1,0 +1,121 @@
+/* The directives of `listen` and `certificate`: where clients come in, and how TLS is had there. */
+#include "conf/schema_private.h"
+
+static const struct schema_choice roles[] = {
+	{"mx", CONF_ROLE_MX, SCHEMA_NONE,
+		"Mail from other servers, for our own domains and routes only."},
+};
+
+static const struct schema_choice tls_modes[] = {
+	{"off", CONF_TLS_OFF, SCHEMA_NONE, "Everything travels in clear text."},
+	{"starttls", CONF_TLS_STARTTLS, SCHEMA_NONE,
+		"Clients may ask for TLS with the command STARTTLS. Those that do not send in the "
+		"clear."},
+	{"implicit", CONF_TLS_IMPLICIT, SCHEMA_NONE,
+		"TLS from the first octet on, as port 465 has it."},
+};
+
+static const struct schema_choice tls_versions[] = {
+	{"1.0", CONF_TLS_1_0, SCHEMA_NONE,
+		"Broken since 2014: for a printer on a listener of its own, nothing else."},
+	{"1.1", CONF_TLS_1_1, SCHEMA_NONE, "As weak as 1.0."},
+	{"1.2", CONF_TLS_1_2, SCHEMA_NONE, "With forward secrecy always."},
+	{"1.3", CONF_TLS_1_3, SCHEMA_NONE,
+		"Some mail servers can't: on port 25 they send in the clear."},
+};
+
+static const struct schema_key listen_keys[] = {
+	{
+		.word = "address",
+		.type = SCHEMA_ENDPOINT,
+		.flags = SCHEMA_REQUIRED | SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION | ADMIN,
+		.space = SCHEMA_SPACE_ADDRESSES,
+		.offset = offsetof(struct conf_listener, addresses),
+		.count_offset = offsetof(struct conf_listener, address_count),
+		.noun = "an address",
+		.help = "Where to listen: an IPv4 address, an IPv6 address in brackets, or * for "
+			"every address, with a "
+			"port behind a colon; or a Unix socket. Port 0 lets the kernel choose; the "
+			"port it chose is printed "
+			"and logged.",
+		.example = "address [2001:db8::25]:25",
+	},
+	{
+		.word = "role",
+		.type = SCHEMA_CHOICE,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, role),
+		CHOICES(roles),
+		.noun = "a role",
+		.help = "What the clients of this listener are, and so what they may do.",
+		.example = "role mx",
+	},
+	{
+		.word = "tls",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, tls),
+		CHOICES(tls_modes),
+		.fallback_note = "starttls if there is a certificate, else off",
+		.help = "How clients get TLS. The certificates are those of the \"certificate\" "
+			"blocks: which one is shown depends on the name that a client asks for, "
+			"and "
+			"on the kinds of keys that it knows.",
+		.example = "tls implicit",
+	},
+	{
+		.word = "tls_minimum",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, tls_minimum),
+		CHOICES(tls_versions),
+		.fallback = "1.2",
+		.help = "The oldest version of TLS that is spoken.",
+		.example = "tls_minimum 1.3",
+	},
+};
+
+const struct schema_block schema_listen = {
+	.keys = listen_keys,
+	.key_count = COUNT(listen_keys),
+	.item_size = sizeof(struct conf_listener),
+	.name_type = SCHEMA_LABEL,
+	.name_offset = offsetof(struct conf_listener, name),
+};
+
+static const struct schema_key certificate_keys[] = {
+	{
+		.word = "chain",
+		.type = SCHEMA_PATH,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | KEYS,
+		.offset = offsetof(struct conf_certificate, chain),
+		.noun = "a chain",
+		.help = "The certificate in PEM, and behind it those that sign it, each signed by "
+			"the "
+			"next; what certbot calls fullchain.pem. A file that is replaced counts "
+			"within half a minute.",
+		.example = "chain /etc/veredus/tls/fullchain.pem",
+	},
+	{
+		.word = "key",
+		.type = SCHEMA_PATH,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | KEYS,
+		.offset = offsetof(struct conf_certificate, key),
+		.noun = "a key",
+		.help = "Its private key in PEM, RSA of at least 2048 bits or ECDSA, without a "
+			"passphrase. Root opens it; only the process \"keys\" reads it.",
+		.example = "key /etc/veredus/tls/privkey.pem",
+	},
+};
+
+const struct schema_block schema_certificate = {
+	.keys = certificate_keys,
+	.key_count = COUNT(certificate_keys),
+	.item_size = sizeof(struct conf_certificate),
+	.name_type = SCHEMA_LABEL,
+	.name_offset = offsetof(struct conf_certificate, name),
+};

@@ -1,0 +1,156 @@
+/*
+ * The files of certificates: only root may read most of them, so root opens them and `keys` gets
+ * the descriptors. When a file is another one, or has changed and is left alone for a moment, both
+ * files of its certificate are opened again; `keys` decides whether they belong together. A file
+ * that can't be opened stops nobody's start: the other certificates still work.
+ */
+#include "base/log_record.h"
+#include "proc/root_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define LOOK_EACH_US (5 * US_PER_S)
+#define SETTLED_US   (2 * US_PER_S)
+
+static int64_t
+changed_at(const struct stat *stat)
+{
+	return stat->st_mtim.tv_sec * US_PER_S + stat->st_mtim.tv_nsec / 1000;
+}
+
+static void
+remember(struct root_folder *file, const struct stat *stat)
+{
+	file->device = stat->st_dev;
+	file->inode = stat->st_ino;
+	file->size = stat->st_size;
+	file->changed_at = changed_at(stat);
+}
+
+/* Replaces the descriptor; -errno, and then there is none. */
+static int
+open_file(struct root *root, struct root_folder *file)
+{
+	struct env *env = root->env;
+	struct arena arena;
+	struct stat stat;
+
+	arena_init(&arena, env->memory, 8192);
+	char *path = arena_text(&arena, file->path);
+	if (file->fd >= 0)
+		env->disk->close(env->world, file->fd);
+	/* A FIFO there must not stop the start. */
+	file->fd = path ? env->disk->openat(
+				  env->world, AT_FDCWD, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0)
+			: -ENOMEM;
+	arena_done(&arena);
+	if (file->fd < 0)
+		return file->fd;
+	int result = env->disk->fstat(env->world, file->fd, &stat);
+	if (result == 0 && !S_ISREG(stat.st_mode))
+		result = -EINVAL;
+	if (result == 0) {
+		remember(file, &stat);
+		return 0;
+	}
+	env->disk->close(env->world, file->fd);
+	file->fd = -1;
+	return result;
+}
+
+static void
+open_or_say(struct root *root, struct root_folder *file)
+{
+	int result = open_file(root, file);
+
+	if (result < 0)
+		log_event(root->env, LOG_ERROR, "certificate_unreadable",
+			LOG_SLICE("certificate", file->certificate), LOG_SLICE("file", file->path),
+			LOG_STRING("error",
+				result == -EINVAL ? "it is no regular file" : strerror(-result)));
+}
+
+static void
+add_file(struct root *root, struct slice name, struct slice path)
+{
+	struct root_folder *file = memory_get(root->env->memory, sizeof *file);
+
+	*file = (struct root_folder){
+		.role = ROLE_KEYS, .certificate = name, .path = path, .fd = -1};
+	open_or_say(root, file);
+	list_append(&root->folders, &file->link);
+}
+
+void
+root_set_up_certificates(struct root *root)
+{
+	const struct conf *conf = root->conf;
+
+	for (size_t i = 0; i < conf->certificate_count; i++) {
+		add_file(root, conf->certificates[i].name, conf->certificates[i].chain);
+		add_file(root, conf->certificates[i].name, conf->certificates[i].key);
+	}
+}
+
+/* Whether it is another one, or has become readable. One that was written to a moment ago may be
+ * half of what it will be. */
+static bool
+has_changed(struct root *root, const struct root_folder *file)
+{
+	struct env *env = root->env;
+	struct arena arena;
+	struct stat stat;
+
+	arena_init(&arena, env->memory, 8192);
+	char *path = arena_text(&arena, file->path);
+	int result = path ? env->disk->fstatat(env->world, AT_FDCWD, path, &stat, 0) : -ENOMEM;
+	arena_done(&arena);
+	if (result < 0 || !S_ISREG(stat.st_mode))
+		return false;
+	if (file->fd >= 0 && file->device == stat.st_dev && file->inode == stat.st_ino &&
+		file->size == stat.st_size && file->changed_at == changed_at(&stat))
+		return false;
+	return env_wall(env) - changed_at(&stat) >= SETTLED_US;
+}
+
+/* Both files of a certificate, which lie behind each other. */
+static void
+renew(struct root *root, struct root_folder *chain, struct root_folder *key)
+{
+	struct root_child *keys = root_find_child(root, ROLE_KEYS, SLICE(""));
+	enum error error = OK;
+
+	open_or_say(root, chain);
+	open_or_say(root, key);
+	/* One that is not there now gets them when it comes. */
+	if (!keys || !keys->connected || chain->fd < 0 || key->fd < 0)
+		return;
+	error = root_send_folder(keys, chain);
+	if (error == OK)
+		error = root_send_folder(keys, key);
+	if (error != OK)
+		log_event(root->env, LOG_ERROR, "certificate_not_renewed",
+			LOG_SLICE("certificate", chain->certificate),
+			LOG_STRING("error", error_text(error)));
+}
+
+void
+root_watch_certificates(void *arg)
+{
+	struct root *root = arg;
+	struct loop *loop = root->env->loop;
+
+	while (task_sleep(loop, loop_deadline(loop, LOOK_EACH_US)) == OK)
+		list_for_each (link, &root->folders) {
+			struct root_folder *chain = list_entry(link, struct root_folder, link);
+			if (chain->role != ROLE_KEYS)
+				continue;
+			link = link->next;
+			struct root_folder *key = list_entry(link, struct root_folder, link);
+			if (has_changed(root, chain) || has_changed(root, key))
+				renew(root, chain, key);
+		}
+}
