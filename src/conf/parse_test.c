@@ -37,6 +37,7 @@ START_TEST(smallest_has_all_defaults)
 	ck_assert_int_eq(conf->retry.first_us, 300 * US_PER_S);
 	ck_assert_int_eq(conf->retry.max_us, 4 * 3600 * US_PER_S);
 	ck_assert_int_eq(conf->retry.expire_us, 5 * 86400 * US_PER_S);
+	ck_assert_uint_eq(conf->reports_limit, 60);
 	ck_assert_uint_eq(conf->spool_segment, 67108864);
 	ck_assert_uint_eq(conf->spool_reserve, 33554432);
 	ck_assert_int_eq(conf->log.format, CONF_LOG_LINE);

@@ -489,7 +489,7 @@ static const struct schema_key root_keys[] = {
 		.word = "relay_from",
 		.type = SCHEMA_NETWORK,
 		.flags = SCHEMA_REPEATED | SCHEMA_LIST,
-		.readers = ALWAYS | SESSION,
+		.readers = ALWAYS | SESSION | QUEUE,
 		.offset = offsetof(struct conf, relay_from),
 		.count_offset = offsetof(struct conf, relay_from_count),
 		.fallback_note = "none",
@@ -748,6 +748,21 @@ static const struct schema_key root_keys[] = {
 		.block = &retry_block,
 		.help = "When a delivery that failed for now is tried again.",
 		.example = "retry { first 5m max 4h expire 5d }",
+	},
+	{
+		.word = "reports_limit",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, reports_limit),
+		.min = 0,
+		.max = 1000000,
+		.fallback = "60",
+		.help = "How many reports an hour go to senders of mail that strangers brought and "
+			"that could not be delivered: their addresses may be forged. What is over "
+			"the limit waits for a day, is then suppressed, and is told to the "
+			"postmaster where a domain of this server was the reason. Clients of "
+			"\"relay_from\" have no limit.",
+		.example = "reports_limit 60",
 	},
 	{
 		.word = "spool_segment",

@@ -52,6 +52,8 @@ static const struct limit limits[] = {
 	{"content_excess_limit", "0", "1G", 0, 1073741824, NULL, "1025M", "0 to 1G",
 		FIELD(content_excess_limit)},
 	{"greeting_wait", "0s", "1m", 0, US(60), NULL, "61s", "0s to 1m", FIELD(greeting_wait_us)},
+	{"reports_limit", "0", "1000000", 0, 1000000, NULL, "1000001", "0 to 1000000",
+		FIELD(reports_limit)},
 	{"spool_reserve", "0", "1024G", 0, UINT64_C(1) << 40, NULL, "1025G", "0 to 1024G",
 		FIELD(spool_reserve)},
 	{"spool_segment", "1M\nmessage_size_limit 64K", "1G", 1048576, 1073741824, "1023K", "1025M",

@@ -1,8 +1,8 @@
 /*
  * Attempts and what becomes of them. A result is a recipient's, and final if it says delivered or
- * failed; deferred recipients become a part that waits for its own time. When nothing of a message
- * waits or is under way, it is done, or, if a recipient failed or its route says so, held with the
- * reason until somebody looks: nothing that got a 250 is dropped silently.
+ * failed; deferred recipients become a part that waits for its own time. What failed is told
+ * (report.h), and finished by that: nothing that got a 250 is dropped silently. When nothing of a
+ * message waits or is under way, it is done, or, if its route says so, held until somebody looks.
  *
  * Failures of ours (no memory, a deliverer that died) count like any other, so that a message that
  * makes a deliverer fail is tried ever more seldom; what was not tried at all does not count.
@@ -201,6 +201,32 @@ attempt_text(const struct attempt *attempt)
 	return slice_of(attempt->text, attempt->text_len);
 }
 
+void
+log_failed(struct queue_service *service, const struct queued *queued, const char *event,
+	struct slice to, const struct failure *failure)
+{
+	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
+
+	queue_id_print(queued->message.queue_id, id);
+	log_event(service->env, LOG_INFO, event, LOG_STRING("id", id), LOG_SLICE("to", to),
+		LOG_SLICE("status", enhanced_status_print(failure->status, printed)),
+		LOG_SLICE("reply", failure->text));
+}
+
+static void
+note_failed(struct attempt *attempt, uint32_t i, const struct delivery_result *result)
+{
+	struct failure failure = {.recipient = attempt->recipients[i],
+		.status = result->status,
+		.text = result->text,
+		.remote = result->remote};
+
+	attempt->failed |= BIT(i);
+	log_failed(attempt->service, attempt->message, "failed",
+		attempt->opened->envelope.recipients[failure.recipient].address, &failure);
+	failure_note(attempt->service, attempt->message, &failure);
+}
+
 static void
 settle(struct attempt *attempt, uint32_t i, const struct delivery_result *result)
 {
@@ -210,7 +236,7 @@ settle(struct attempt *attempt, uint32_t i, const struct delivery_result *result
 		return;
 	}
 	if (result->outcome == DELIVER_PERMANENT)
-		attempt->failed |= BIT(i);
+		note_failed(attempt, i, result);
 	else
 		attempt->deferred |= BIT(i);
 	struct slice text = slice_sub(result->text, 0, sizeof attempt->text);
@@ -275,6 +301,22 @@ defer(struct queue_service *service, const struct part *like, const struct sched
 	return true;
 }
 
+/* As old as mail may get. Without the envelope the log lacks the addresses. */
+static void
+expire(struct queue_service *service, struct queued *queued, const struct envelope *envelope,
+	const uint32_t *recipients, uint32_t count, struct slice text)
+{
+	struct failure failure = {.status = STATUS(5, 4, 7), .text = text};
+
+	for (uint32_t i = 0; i < count; i++) {
+		failure.recipient = recipients[i];
+		log_failed(service, queued, "expired",
+			envelope ? envelope->recipients[recipients[i]].address : SLICE(""),
+			&failure);
+		failure_note(service, queued, &failure);
+	}
+}
+
 static void
 defer_attempt(struct attempt *attempt)
 {
@@ -292,7 +334,8 @@ defer_attempt(struct attempt *attempt)
 			attempt_text(attempt), queued->next_attempt_at);
 		return;
 	}
-	queued->expired = true;
+	expire(service, queued, &attempt->opened->envelope, recipients, count,
+		attempt_text(attempt));
 	attempt->failed |= attempt->deferred;
 	attempt->deferred = 0;
 }
@@ -316,17 +359,14 @@ give_back(struct attempt *attempt)
 static void
 put_mark(struct attempt *attempt, uint32_t i)
 {
-	bool failed = attempt->failed & BIT(i);
-	struct spool_result result = {
-		.kind = failed ? SPOOL_RECIPIENT_FAILED : SPOOL_RECIPIENT_DELIVERED,
+	struct spool_result result = {.kind = SPOOL_RECIPIENT_DELIVERED,
 		.message = attempt->message->message,
-		.recipient = attempt->recipients[i],
-		.text = failed ? attempt_text(attempt) : slice_of(NULL, 0)};
+		.recipient = attempt->recipients[i]};
 
 	queue_put_result(attempt->service, &result);
 }
 
-/* Whether some recipients are due now: after a crash they must not wait for those that are not. */
+/* Whether some recipients are due now. */
 static bool
 parts_are_due(const struct queue_service *service, const struct queued *queued)
 {
@@ -337,7 +377,13 @@ parts_are_due(const struct queue_service *service, const struct queued *queued)
 		if (!schedule_contains(&service->due, &part->due.entry) || ++seen == 16)
 			return true;
 	}
-	return queued->under_way > 1;
+	return false;
+}
+
+bool
+queued_has_work(const struct queue_service *service, const struct queued *queued)
+{
+	return queued->under_way > 0 || queued->is_routing || parts_are_due(service, queued);
 }
 
 /* May wait. What this attempt settled, while others stay open or a failure is to be remembered. */
@@ -345,7 +391,10 @@ static void
 put_results(struct attempt *attempt)
 {
 	struct queued *queued = attempt->message;
-	bool has_untried = parts_are_due(attempt->service, queued);
+	/* After a crash they must not wait for those that are not due, and what failed is not told
+	 * yet. */
+	bool has_untried = queued->under_way > 1 || queued->failures ||
+			   parts_are_due(attempt->service, queued);
 	struct spool_result deferred = {.kind = SPOOL_DEFERRED,
 		.message = queued->message,
 		.attempts = queued->attempts,
@@ -354,7 +403,7 @@ put_results(struct attempt *attempt)
 		.text = attempt_text(attempt)};
 
 	for (uint32_t i = 0; i < attempt->count; i++)
-		if (attempt->settled & ~attempt->deferred & BIT(i))
+		if (attempt->settled & ~attempt->deferred & ~attempt->failed & BIT(i))
 			put_mark(attempt, i);
 	if (attempt->deferred)
 		queue_put_result(attempt->service, &deferred);
@@ -366,13 +415,12 @@ message_hold(struct queue_service *service, struct queued *queued)
 {
 	struct slice text = slice_of(queued->reply, queued->reply_len);
 	struct spool_result result = {.kind = SPOOL_HELD, .message = queued->message, .text = text};
-	const char *event = queued->expired ? "expired" : queued->failed > 0 ? "failed" : "held";
 	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
 
 	queued->held = true;
 	queue_id_print(queued->message.queue_id, id);
-	log_event(service->env, LOG_WARNING, event, LOG_STRING("id", id),
-		LOG_NUMBER("recipients", queued->failed + queued->kept_back),
+	log_event(service->env, LOG_WARNING, "held", LOG_STRING("id", id),
+		LOG_NUMBER("recipients", queued->left),
 		LOG_SLICE("status",
 			enhanced_status_print(enhanced_status_of(queued->status), printed)),
 		LOG_SLICE("reply", text), LOG_STRING("state", "held"));
@@ -383,7 +431,7 @@ static bool
 message_is_over(const struct queued *queued)
 {
 	return queued->is_routed && !queued->is_routing && !queued->held &&
-	       queued->under_way == 0 && list_is_empty(&queued->parts);
+	       queued->under_way == 0 && list_is_empty(&queued->parts) && !queued->failures;
 }
 
 void
@@ -391,10 +439,11 @@ message_check_end(struct queue_service *service, struct queued *queued)
 {
 	struct spool_result result = {.kind = SPOOL_DONE, .message = queued->message};
 
+	failures_consider(service, queued);
 	/* At our end parts are left where they are: the next start decides. */
 	if (!message_is_over(queued) || (service->stopping && queued->left > 0))
 		return;
-	if (queued->left > 0 || queued->failed > 0) {
+	if (queued->left > 0 || queued->has_failed) {
 		message_hold(service, queued);
 		return;
 	}
@@ -412,13 +461,13 @@ attempt_end(struct attempt *attempt)
 	carrier_end_attempt(attempt);
 	defer_attempt(attempt);
 	give_back(attempt);
-	queued->left -= (uint32_t)__builtin_popcountll(attempt->settled & ~attempt->deferred);
-	queued->failed += (uint32_t)__builtin_popcountll(attempt->failed);
+	queued->left -= (uint32_t)__builtin_popcountll(
+		attempt->settled & ~attempt->deferred & ~attempt->failed);
 	if (attempt->failed | attempt->deferred)
 		queued_keep_reply(service, queued, enhanced_status_number(attempt->status),
 			attempt_text(attempt));
 	/* The usual end needs one record, DONE. */
-	bool is_done = queued->left == 0 && queued->failed == 0 && queued->under_way == 1;
+	bool is_done = queued->left == 0 && !queued->has_failed && queued->under_way == 1;
 	if (!is_done)
 		put_results(attempt);
 	queued->under_way--;
@@ -482,7 +531,12 @@ recipients_defer(struct queue_service *service, struct part *part)
 		queue_put_result(service, &result);
 		return;
 	}
-	queued->expired = true;
+	struct opened *opened;
+	bool is_open = message_open(service, queued, &opened) == OK;
+	expire(service, queued, is_open ? &opened->envelope : NULL, part->recipients, count,
+		NO_ROUTE_TEXT);
+	if (is_open)
+		message_close(service, queued);
 	part_free(service, part);
 	message_check_end(service, queued);
 }

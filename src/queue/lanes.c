@@ -271,22 +271,18 @@ route_into(struct routing *routing, uint32_t recipient, struct part **place)
 	routing->error = *place ? part_append(service, *place, recipient) : ERROR_NO_MEMORY;
 }
 
-/* May wait. */
 static void
 route_fail(struct routing *routing, uint32_t recipient, struct enhanced_status status,
 	struct slice text)
 {
 	struct queue_service *service = routing->service;
 	struct queued *queued = routing->message;
-	struct spool_result result = {.kind = SPOOL_RECIPIENT_FAILED,
-		.message = queued->message,
-		.recipient = recipient,
-		.text = text};
+	struct failure failure = {.recipient = recipient, .status = status, .text = text};
 
-	queued->left--;
-	queued->failed++;
 	queued_keep_reply(service, queued, enhanced_status_number(status), text);
-	queue_put_result(service, &result);
+	log_failed(service, queued, "failed", routing->envelope->recipients[recipient].address,
+		&failure);
+	failure_note(service, queued, &failure);
 }
 
 /* May wait. */
@@ -421,6 +417,7 @@ message_route(struct queue_service *service, struct queued *queued)
 		start_parts(service, queued);
 	} else {
 		drop_parts(service, queued);
+		failures_free(service, queued); /* it is all found again */
 		message_refuse(service, queued, routing.error);
 	}
 	queued->is_routing = false;

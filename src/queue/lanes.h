@@ -51,7 +51,8 @@ struct attempt {
 	struct carrier_channel *channel;
 	struct slice template;
 	uint64_t copy_bytes; /* that it takes of CARRIER_COPY_BYTES_MAX */
-	uint64_t settled;    /* a bit for each recipient that has its result, as are the next two */
+	uint64_t settled;    /* a bit for each recipient that has its result, as are the next two; a
+				failure is noted with the message (report.h) */
 	uint64_t failed;
 	uint64_t deferred;
 	uint32_t recipients[DELIVERY_RECIPIENTS_MAX]; /* ascending */
@@ -111,7 +112,13 @@ MUST_CHECK bool attempt_result(struct attempt *attempt, const struct delivery_re
 void attempt_give_up(struct attempt *attempt);
 /* May wait. Recipients, numbered in the envelope, for whom there is no lane. */
 void recipients_defer(struct queue_service *service, struct part *part);
-/* May wait. After the last part and attempt: the message is done, or held. */
+struct failure;
+void log_failed(struct queue_service *service, const struct queued *queued, const char *event,
+	struct slice to, const struct failure *failure);
+/* Whether something of the message is under way or due, so that more may be known of it soon. */
+bool queued_has_work(const struct queue_service *service, const struct queued *queued);
+/* May wait. When something of the message has ended: its failures are told if nothing else is
+ * expected; after the last part, attempt and report it is done, or held. */
 void message_check_end(struct queue_service *service, struct queued *queued);
 /* May wait, for room towards the writer. */
 void queue_put_result(struct queue_service *service, const struct spool_result *result);

@@ -17,9 +17,10 @@
 #define QUEUE_SEGMENTS  4  /* whose descriptors are kept for reading */
 
 struct queue_service;
+struct failures;
 
 /* What waits for its time: the entry, and what it is in. */
-enum due_kind { DUE_MESSAGE, DUE_PART, DUE_CARRIER };
+enum due_kind { DUE_MESSAGE, DUE_PART, DUE_CARRIER, DUE_REPORT, DUE_DIGEST };
 struct due {
 	struct schedule_entry entry;
 	enum due_kind kind;
@@ -47,18 +48,18 @@ struct queued {
 	uint32_t *done; /* until it is routed: recipients that an earlier process has finished */
 	uint32_t done_count;
 	uint32_t done_capacity;
-	uint32_t recipients; /* once it is routed, as are the next two */
-	uint32_t left;       /* of them, without a final result */
-	uint32_t kept_back;  /* of those: the route says hold */
-	uint32_t failed;     /* at least so many; from the spool only that there are some */
-	uint32_t under_way;  /* attempts */
-	uint32_t attempts;   /* of the recipients tried most often */
-	uint32_t status;     /* of the reply */
+	uint32_t recipients;       /* once it is routed, as are the next two */
+	uint32_t left;             /* of them, without a final result */
+	uint32_t kept_back;        /* of those: the route says hold */
+	struct failures *failures; /* that nobody was told of yet (report.h); NULL: none */
+	uint32_t under_way;        /* attempts */
+	uint32_t attempts;         /* of the recipients tried most often */
+	uint32_t status;           /* of the reply */
 	bool is_routed;
 	bool is_routing; /* this may wait: it must not end meanwhile */
 	bool held;
-	bool expired; /* the last failure was */
-	bool is_new;  /* came in since this process started: nobody can have delivered it */
+	bool has_failed; /* an earlier version left failures that nobody was told of */
+	bool is_new;     /* came in since this process started: nobody can have delivered it */
 	uint8_t reply_len;
 	char *reply; /* that deferred, failed or held it */
 };

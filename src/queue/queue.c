@@ -106,6 +106,8 @@ queue_end_turn(void *arg)
 
 	if (handoff_first(&service->writer.committed) || writer_has_troubles(&service->writer))
 		task_event_signal(&service->intake);
+	if (handoff_first(&service->writer.own_answers))
+		task_event_signal(&service->reports.event);
 }
 
 static bool
@@ -113,7 +115,9 @@ queue_may_sleep(void *arg)
 {
 	struct queue_service *service = arg;
 
-	return handoff_may_sleep(&service->writer.committed);
+	bool nothing_came = handoff_may_sleep(&service->writer.committed);
+
+	return handoff_may_sleep(&service->writer.own_answers) && nothing_came;
 }
 
 static void
@@ -122,6 +126,7 @@ queue_woke(void *arg)
 	struct queue_service *service = arg;
 
 	handoff_woke(&service->writer.committed);
+	handoff_woke(&service->writer.own_answers);
 }
 
 struct queue_service *
@@ -144,6 +149,7 @@ queue_service_new(struct env *env, const struct conf *conf, int wake_fd,
 	task_event_init(&service->due_changed);
 	task_event_init(&service->attempt_ended);
 	task_event_init(&service->intake);
+	reports_init(service);
 	task_event_init(&service->result_put);
 	task_group_init(&service->tasks, env->loop);
 	for (uint32_t i = 0; i < QUEUE_SEGMENTS; i++)
@@ -382,6 +388,12 @@ take_due(struct queue_service *service, struct schedule_entry *entry)
 	case DUE_CARRIER:
 		carrier_has_work(list_entry(due, struct carrier, wake));
 		return;
+	case DUE_REPORT:
+		failures_are_due(service, list_entry(due, struct failures, due));
+		return;
+	case DUE_DIGEST:
+		digest_is_due(service);
+		return;
 	}
 }
 
@@ -437,7 +449,7 @@ recovered_message(void *arg, const struct spool_message *message)
 		.next_attempt_at = message->next_attempt_at,
 		.attempts = message->attempts,
 		.held = message->held || message->damaged,
-		.failed = message->failed,
+		.has_failed = message->failed,
 	};
 	struct queued *added;
 	struct slice reason = message->damaged
@@ -519,6 +531,8 @@ start_work(struct queue_service *service)
 		error = task_start(&service->tasks, "dispatch", dispatch_run, service);
 	if (error == OK)
 		error = task_start(&service->tasks, "results", results_run, service);
+	if (error == OK)
+		error = task_start(&service->tasks, "reports", reports_run, service);
 	return error;
 }
 
@@ -591,6 +605,7 @@ queue_service_free(struct queue_service **service_pointer)
 		return;
 	struct env *env = service->env;
 	loop_remove_hook(&service->hook);
+	reports_done(service);
 	table_free(service);
 	lanes_free(service);
 	schedule_queue_done(&service->due);

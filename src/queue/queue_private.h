@@ -1,8 +1,8 @@
 /*
  * What the files of the queue share: the service. table.c: the messages in memory. content.c:
  * reading the spool. lanes.c: recipients into parts, parts into lanes. attempt.c: what becomes of
- * them. carrier.c: the processes that take parts. control.c: the operator. queue.c: intake,
- * dispatch, start and end.
+ * them. report.c, report_make.c: who is told of failures. carrier.c: the processes that take parts.
+ * control.c: the operator. queue.c: intake, dispatch, start and end.
  */
 #ifndef QUEUE_QUEUE_PRIVATE_H
 #define QUEUE_QUEUE_PRIVATE_H
@@ -13,6 +13,7 @@
 #include "queue/lanes.h"
 #include "queue/message.h"
 #include "queue/queue.h"
+#include "queue/report.h"
 #include "queue/writer.h"
 
 #define QUEUE_DISPATCH_A_TURN 64
@@ -64,6 +65,7 @@ struct queue_service {
 	uint32_t opened_parts;       /* that keep their envelope decoded */
 	struct segment_cache segments;
 	struct task_event result_put;
+	struct reports reports;
 
 	struct task_group tasks;
 	struct session_link *sessions[WRITER_WORKERS_MAX];

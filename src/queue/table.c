@@ -67,6 +67,7 @@ queued_free(struct queue_service *service, struct queued *queued)
 
 	list_for_each_safe (link, next, &queued->parts)
 		part_free(service, list_entry(link, struct part, link));
+	failures_free(service, queued);
 	queued_drop_envelope(service, queued);
 	memory_put(memory, queued->done);
 	memory_put(memory, queued->reply);

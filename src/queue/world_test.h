@@ -64,6 +64,10 @@ struct world {
 	enum deliver_outcome outcome;
 	const char *only_to; /* the outcome is for this address alone, others are delivered */
 	bool silent;         /* they do not answer */
+	const char *sender;  /* of what is sent */
+	const char *client;  /* and its address; empty: this machine */
+	char report[32768];  /* the last content that came with an empty reverse path */
+	uint32_t report_count;
 	struct seen seen[SEEN_MAX];
 	uint32_t seen_count;
 	uint64_t numbers[SEEN_MAX]; /* of the deliveries seen */
@@ -120,6 +124,7 @@ conf_init(struct conf *conf)
 		.routes = routes,
 		.route_count = sizeof routes / sizeof *routes,
 		.retry = {FIRST_US, 10 * FIRST_US, 24 * HOUR_US},
+		.reports_limit = 60,
 		.spool_segment = 4u << 20};
 }
 
@@ -166,7 +171,8 @@ run_with(task_body *body)
 	struct virtual_env *v = virtual_env_new(PATIENCE_US);
 	struct world *world = memory_get(v->env.memory, sizeof *world);
 
-	*world = (struct world){.v = v, .env = &v->env};
+	*world = (struct world){
+		.v = v, .env = &v->env, .sender = "sender@example.net", .client = ""};
 	log_memory_init(&world->log, &v->env);
 	conf_init(&world->conf);
 	memcpy(world->folder, "/tmp/veredus-queue-XXXXXX", 26);
@@ -195,7 +201,8 @@ send_message(struct world *world, const char *const *to, uint32_t count)
 {
 	struct envelope_recipient recipients[64];
 	struct envelope envelope = {.received_at = env_wall(world->env),
-		.reverse_path = SLICE("sender@example.net"),
+		.reverse_path = slice_text(world->sender),
+		.client_address = slice_text(world->client),
 		.recipients = recipients,
 		.recipient_count = count,
 		.content_size = 3000,
@@ -319,6 +326,24 @@ source_is_good(const struct deliverer *deliverer, const struct ipc_message *mess
 	return false;
 }
 
+/* What the queue itself has to say. */
+static inline void
+keep_report(struct deliverer *deliverer, const struct ipc_deliver *deliver)
+{
+	struct world *world = deliverer->world;
+
+	ck_assert_uint_lt(deliver->size, sizeof world->report);
+	for (uint32_t i = 0; i < deliverer->segment_count; i++)
+		if (deliverer->segments[i] == deliver->segment)
+			ck_assert_int_eq(pread(deliverer->segment_fds[i], world->report,
+						 deliver->size, (off_t)deliver->offset),
+				(ssize_t)deliver->size);
+	world->report[deliver->size] = 0;
+	ck_assert_uint_eq(strlen(world->report), deliver->size);
+	ck_assert_uint_eq(crc32c(0, slice_text(world->report)), deliver->sum);
+	world->report_count++;
+}
+
 /* All its recipients, each with a result of its own in one message. */
 static inline enum error
 take_deliver(struct deliverer *deliverer, struct ipc_message *message)
@@ -327,10 +352,14 @@ take_deliver(struct deliverer *deliverer, struct ipc_message *message)
 	const struct ipc_deliver *deliver = &message->deliver;
 	struct delivery_recipient recipients[DELIVERY_RECIPIENTS_MAX];
 	struct delivery_result results[DELIVERY_RECIPIENTS_MAX];
-	bool is_good = source_is_good(deliverer, message);
+	bool is_report = deliver->reverse_path.len == 0 && deliver->size != 3000;
+	bool is_good = !is_report && source_is_good(deliverer, message);
 	uint32_t count;
 
-	ck_assert_slice_eq(deliver->reverse_path, "sender@example.net");
+	if (is_report)
+		keep_report(deliverer, deliver);
+	else
+		ck_assert_slice_eq(deliver->reverse_path, world->sender);
 	ck_assert_ok(delivery_recipients_decode(deliver->recipients, recipients, &count));
 	for (uint32_t i = 0; i < count; i++) {
 		struct seen *seen = see(deliverer, deliver->attempt, deliver->queue_id,

@@ -52,7 +52,8 @@ struct gathered {
 	struct spool_reference content;
 	struct slice payload;
 	uint32_t content_flags;
-	bool added; /* in the batch; else it has its answer already */
+	struct own_message *own; /* NULL: it came from a worker */
+	bool added;              /* in the batch; else it has its answer already */
 };
 
 struct writer_turn {
@@ -77,6 +78,10 @@ writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, 
 	handoff_init(&writer->committed, &writer->env, sizeof(struct committed_message), 1024,
 		schedule_wake_fd);
 	handoff_init(&writer->results, &writer->env, sizeof(struct queued_result), 1024, wake_fd);
+	handoff_init(
+		&writer->own, &writer->env, sizeof(struct own_message *), WRITER_OWN_MAX, wake_fd);
+	handoff_init(&writer->own_answers, &writer->env, sizeof(struct own_message *),
+		WRITER_OWN_MAX, schedule_wake_fd);
 	writer->rings = memory_get(writer->env.memory, sizeof *writer->rings);
 	pthread_mutex_init(&writer->rings->mutex, NULL);
 	writer->turn = memory_get(writer->env.memory, sizeof *writer->turn);
@@ -109,6 +114,8 @@ writer_done(struct writer *writer)
 	memory_put(writer->env.memory, writer->rings);
 	handoff_done(&writer->committed, &writer->env);
 	handoff_done(&writer->results, &writer->env);
+	handoff_done(&writer->own, &writer->env);
+	handoff_done(&writer->own_answers, &writer->env);
 	writer->env.net->close(writer->env.world, writer->wake_fd);
 	writer->rings = NULL;
 }
@@ -399,6 +406,49 @@ gather_from(struct writer *writer, uint32_t worker)
 	return true;
 }
 
+/* Its memory is ours, but its envelope gets its id as any other. */
+static enum error
+add_own(struct writer *writer, struct own_message *own, struct gathered *message)
+{
+	struct iovec content = {(void *)(uintptr_t)own->content.ptr, own->content.len};
+	uint64_t id = spool_next_id(writer->spool);
+
+	enum error error = payload_build(writer, own->envelope, own->content.len, id, message);
+	if (error == OK)
+		error = spool_add_settling(writer->spool, id, &content, 1, message->content_flags,
+			message->payload, own->settles, &message->message, &message->content);
+	own->queue_id = id;
+	return error;
+}
+
+/* Whether it goes into this turn; the first one of a batch does, if only to be refused. */
+static bool
+own_has_room(const struct writer *writer, const struct own_message *own)
+{
+	return writer->turn->count == 0 ||
+	       spool_has_room(writer->spool, own->content.len,
+		       own->envelope.len + 64 + SPOOL_SETTLES_BYTES(own->settles.len));
+}
+
+/* What the queue adds itself, behind what clients wait for. */
+static void
+gather_own(struct writer *writer, size_t max)
+{
+	struct writer_turn *turn = writer->turn;
+	struct own_message **slot;
+
+	while (turn->count < max && (slot = handoff_first(&writer->own)) != NULL) {
+		struct own_message *own = *slot;
+		if (!own_has_room(writer, own))
+			return;
+		handoff_free(&writer->own);
+		struct gathered *message = &turn->messages[turn->count++];
+		*message = (struct gathered){.own = own};
+		own->error = add_own(writer, own, message);
+		message->added = own->error == OK;
+	}
+}
+
 /* One of each worker in turn, until there is no more or the batch is full. */
 static void
 gather(struct writer *writer)
@@ -418,6 +468,7 @@ gather(struct writer *writer)
 		if (turn->count == max)
 			break;
 	}
+	gather_own(writer, max);
 	writer->rings->next++;
 }
 
@@ -481,6 +532,30 @@ hand_to_schedule(struct writer *writer, const struct gathered *message)
 	handoff_put(&writer->committed);
 }
 
+/* As many are under way as the line of answers has slots. */
+static void
+answer_own(struct writer *writer, const struct gathered *message, enum error error)
+{
+	struct own_message **slot = handoff_slot(&writer->own_answers);
+
+	if (message->added)
+		message->own->error = error;
+	*slot = message->own;
+	handoff_put(&writer->own_answers);
+	handoff_wake(&writer->own_answers, &writer->env);
+}
+
+static void
+answer_worker(struct writer *writer, struct gathered *message, enum error error)
+{
+	struct writer_ring *ring = &writer->rings->active[message->worker];
+
+	if (message->added)
+		message->answer.status = status_of(error);
+	if (ring->open)
+		ring_complete(&ring->ring, &message->answer);
+}
+
 /* The sessions hear first: their clients wait. */
 static void
 answer(struct writer *writer, enum error error)
@@ -488,12 +563,8 @@ answer(struct writer *writer, enum error error)
 	struct writer_turn *turn = writer->turn;
 
 	for (size_t i = 0; i < turn->count; i++) {
-		struct gathered *message = &turn->messages[i];
-		struct writer_ring *ring = &writer->rings->active[message->worker];
-		if (message->added)
-			message->answer.status = status_of(error);
-		if (ring->open)
-			ring_complete(&ring->ring, &message->answer);
+		if (!turn->messages[i].own)
+			answer_worker(writer, &turn->messages[i], error);
 	}
 	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
 		if (writer->rings->active[i].open)
@@ -501,6 +572,9 @@ answer(struct writer *writer, enum error error)
 	for (size_t i = 0; error == OK && i < turn->count; i++)
 		if (turn->messages[i].added)
 			hand_to_schedule(writer, &turn->messages[i]);
+	for (size_t i = 0; i < turn->count; i++)
+		if (turn->messages[i].own)
+			answer_own(writer, &turn->messages[i], error);
 	if (turn->count > 0)
 		handoff_wake(&writer->committed, &writer->env);
 }
@@ -560,7 +634,7 @@ writer_turn(struct writer *writer)
 static bool
 writer_may_sleep(struct writer *writer)
 {
-	bool may_sleep = true;
+	bool may_sleep = handoff_may_sleep(&writer->own);
 
 	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
 		if (writer->rings->active[i].open)
@@ -571,6 +645,7 @@ writer_may_sleep(struct writer *writer)
 static void
 writer_woke(struct writer *writer)
 {
+	handoff_woke(&writer->own);
 	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
 		if (writer->rings->active[i].open)
 			ring_consumer_woke(&writer->rings->active[i].ring);

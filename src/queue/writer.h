@@ -24,6 +24,19 @@ struct committed_message {
 	uint8_t envelope[WRITER_ENVELOPE_BYTES];
 };
 
+/*
+ * A message that the queue itself adds, and what adding it settles of others. It lies in the
+ * schedule's memory, which the writer only reads, but for the answer.
+ */
+#define WRITER_OWN_MAX 16 /* that the writer may have at a time; a power of two */
+struct own_message {
+	struct slice envelope; /* encoded, without an id */
+	struct slice content;
+	struct slice settles; /* spool_settle_append */
+	enum error error; /* the answer: OK when it is durable; after any other it never will be */
+	uint64_t queue_id;
+};
+
 struct queued_result {
 	struct spool_result result; /* its text lies in `text` */
 	uint8_t text[SPOOL_RESULT_TEXT_MAX];
@@ -61,6 +74,8 @@ struct writer {
 	struct spool *spool;
 	struct handoff committed;
 	struct handoff results;
+	struct handoff own;         /* struct own_message * */
+	struct handoff own_answers; /* the same, on their way back */
 	struct writer_troubles troubles;
 	struct writer_rings *rings;
 	struct writer_turn *turn;

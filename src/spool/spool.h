@@ -129,7 +129,8 @@ spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *co
  * this one is durable. Appends to `settles`; the recipients ascend. kind: DELIVERED, FAILED, ENDED,
  * or, without recipients, DELAY_TOLD. The error is the buffer's.
  */
-#define SPOOL_SETTLES_MAX 65536
+#define SPOOL_SETTLES_MAX              65536
+#define SPOOL_SETTLE_BYTES(recipients) (40 + 8 * (size_t)(recipients)) /* at most */
 void spool_settle_append(struct buffer *settles, enum spool_result_kind kind,
 	const struct spool_reference *message, const uint32_t *recipients, uint32_t count);
 
