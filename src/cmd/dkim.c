@@ -1,9 +1,10 @@
 /*
  * `veredus dkim verify`: which domains vouch for a message. The result word comes first, then a
- * line for each signature.
+ * line for each signature. What makes signatures and keys is in dkim_tool.c.
  */
 #include "base/log_record.h"
 #include "cmd/command.h"
+#include "cmd/dkim_tool.h"
 #include "cmd/tool.h"
 #include "cmd/tool_dns.h"
 #include "cmd/tool_message.h"
@@ -12,70 +13,139 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#define NAME "dkim"
+#define NAME DKIM_COMMAND
 
 static const char usage[] =
-	"usage: veredus dkim verify [OPTION...] [FILE]\n"
+	"usage: veredus dkim verify [--dns ADDRESS:PORT] [--json] [FILE]\n"
+	"       veredus dkim sign --key FILE --domain DOMAIN --selector NAME [OPTION...] [FILE]\n"
+	"       veredus dkim key new --domain DOMAIN --selector NAME [--rsa BITS | --ed25519] "
+	"--out "
+	"FILE\n"
 	"\n"
-	"Says what the DKIM signatures (RFC 6376) of a message come to: the result first, then a\n"
-	"line for each signature. The message is on standard input if there is no FILE.\n"
-	"\n" TOOL_DNS_HELP "      --json               one object\n"
+	"verify says what the DKIM signatures (RFC 6376) of a message come to: the result first,\n"
+	"then a line for each signature. sign prints the header field that signs a message. The\n"
+	"message is on standard input if there is no FILE. key new makes a private key and prints\n"
+	"the record to publish.\n"
+	"\n" TOOL_DNS_HELP "      --json               verify: one object\n"
+	"      --key FILE           the private key, in PEM\n"
+	"      --domain DOMAIN      that signs\n"
+	"      --selector NAME      of the key\n"
+	"      --headers A:B:C      the fields to sign; default: those that matter, oversigned\n"
+	"      --canon HEADER/BODY  the canonical forms; default: relaxed/relaxed\n"
+	"      --time SECONDS       since 1970; default: now\n"
+	"      --rsa BITS           2048 (the default) to 4096\n"
+	"      --ed25519            instead of RSA\n"
+	"      --out FILE           where the private key goes; a new file, for its owner alone\n"
 	"\n"
 	"Exit code: 0 whenever there is a result, also for a bad signature; 64 wrong arguments;\n"
-	"66 no such file; 69 no DNS server is known.\n";
+	"65 no usable message or key; 66 no such file; 69 no DNS server is known.\n";
 
-enum { OPTION_DNS = 256, OPTION_JSON };
+enum {
+	OPTION_DNS = 256,
+	OPTION_JSON,
+	OPTION_KEY,
+	OPTION_DOMAIN,
+	OPTION_SELECTOR,
+	OPTION_HEADERS,
+	OPTION_CANON,
+	OPTION_TIME,
+	OPTION_RSA,
+	OPTION_ED25519,
+	OPTION_OUT
+};
 
 static const struct option options[] = {
 	{"dns", required_argument, NULL, OPTION_DNS},
 	{"json", no_argument, NULL, OPTION_JSON},
+	{"key", required_argument, NULL, OPTION_KEY},
+	{"domain", required_argument, NULL, OPTION_DOMAIN},
+	{"selector", required_argument, NULL, OPTION_SELECTOR},
+	{"headers", required_argument, NULL, OPTION_HEADERS},
+	{"canon", required_argument, NULL, OPTION_CANON},
+	{"time", required_argument, NULL, OPTION_TIME},
+	{"rsa", required_argument, NULL, OPTION_RSA},
+	{"ed25519", no_argument, NULL, OPTION_ED25519},
+	{"out", required_argument, NULL, OPTION_OUT},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 
 struct verification {
 	struct env env;
+	struct dkim_options options;
 	struct arena arena;
 	struct dns_stub stub;
 	struct dns_source source;
 	struct content *content;
 	struct dkim dkim;
-	const char *dns, *path;
-	bool is_json, wants_help;
 };
 
 static int
-read_options(struct verification *v, int argc, char **argv)
+read_number(const char *name, uint64_t min, uint64_t max, uint64_t *ret_number)
 {
-	int option;
+	if (slice_number(slice_text(optarg), max, ret_number) && *ret_number >= min)
+		return EX_OK;
+	return tool_misused(NAME, "--%s %s is no number that it may be", name, optarg);
+}
 
-	while ((option = tool_option(NAME, argc, argv, ":h", options)) != -1) {
-		switch (option) {
-		case OPTION_DNS:
-			v->dns = optarg;
-			break;
-		case OPTION_JSON:
-			v->is_json = true;
-			break;
-		case 'h':
-			v->wants_help = true;
-			break;
-		default:
-			return EX_USAGE;
-		}
+/* Those with a number. */
+static int
+read_numeric(struct dkim_options *o, int option)
+{
+	uint64_t number = 0;
+	int code = option == OPTION_TIME
+			   ? read_number("time", 0, INT32_MAX * UINT64_C(1000), &number)
+			   : read_number("rsa", 2048, RSA_BITS_MAX, &number);
+
+	if (option == OPTION_TIME)
+		o->now = (wall_us)number * US_PER_S;
+	else
+		o->rsa_bits = (unsigned)number;
+	return code;
+}
+
+static const char **
+text_option(struct dkim_options *o, int option)
+{
+	switch (option) {
+	case OPTION_DNS:
+		return &o->dns;
+	case OPTION_KEY:
+		return &o->key;
+	case OPTION_DOMAIN:
+		return &o->domain;
+	case OPTION_SELECTOR:
+		return &o->selector;
+	case OPTION_HEADERS:
+		return &o->names;
+	case OPTION_CANON:
+		return &o->canon;
+	case OPTION_OUT:
+		return &o->out;
+	default:
+		return NULL;
 	}
-	return EX_OK;
 }
 
 static int
-check_options(struct verification *v, int argc, char **argv)
+read_options(struct dkim_options *o, int argc, char **argv)
 {
-	if (optind >= argc || strcmp(argv[optind], "verify") != 0)
-		return tool_misused(NAME, "say what to do: veredus dkim verify");
-	if (optind + 2 < argc)
-		return tool_misused(NAME, "\"%s\" is too much", argv[optind + 2]);
-	v->path = argv[optind + 1];
-	return tool_dns_open(NAME, v->dns, &v->stub);
+	int option, code = EX_OK;
+
+	while (code == EX_OK && (option = tool_option(NAME, argc, argv, ":h", options)) != -1) {
+		const char **text = text_option(o, option);
+		if (text)
+			*text = optarg;
+		else if (option == OPTION_JSON)
+			o->is_json = true;
+		else if (option == OPTION_ED25519)
+			o->is_ed25519 = true;
+		else if (option == 'h')
+			o->wants_help = true;
+		else
+			code = option == '?' ? EX_USAGE : read_numeric(o, option);
+	}
+	return code;
 }
 
 static void
@@ -175,17 +245,20 @@ verify(struct verification *v)
 {
 	struct buffer text;
 
+	int code = tool_dns_open(NAME, v->options.dns, &v->stub);
+	if (code != EX_OK)
+		return code;
 	v->content = content_new(v->env.memory, header_done, v);
 	if (!v->content)
 		return tool_fail(NAME, EX_OSERR, "%s", error_text(ERROR_NO_MEMORY));
-	int code = tool_message_feed(NAME, v->path, v->content);
+	code = tool_message_feed(NAME, v->options.path, v->content);
 	if (code != EX_OK)
 		return code;
 	enum error error = tool_run(&v->env, NAME, verify_run, v);
 	if (error != OK)
 		return tool_fail(NAME, EX_OSERR, "can't start: %s", error_text(error));
 	buffer_init(&text, v->env.memory, SIZE_MAX);
-	if (v->is_json)
+	if (v->options.is_json)
 		print_json(&v->dkim, &text);
 	else
 		print_verdict(&v->dkim, &text);
@@ -196,6 +269,25 @@ verify(struct verification *v)
 			   : tool_fail(NAME, EX_OSERR, "%s", error_text(error));
 }
 
+/* The words behind the options: verify [FILE], sign [FILE], key new. */
+static int
+run_action(struct verification *v, int argc, char **argv)
+{
+	const char *word = optind < argc ? argv[optind] : "";
+	bool is_key = strcmp(word, "key") == 0;
+
+	if (optind + 2 < argc)
+		return tool_misused(NAME, "\"%s\" is too much", argv[optind + 2]);
+	v->options.path = optind + 1 < argc ? argv[optind + 1] : NULL;
+	if (strcmp(word, "verify") == 0)
+		return verify(v);
+	if (strcmp(word, "sign") == 0)
+		return dkim_tool_sign(&v->options);
+	if (is_key && v->options.path && strcmp(v->options.path, "new") == 0)
+		return dkim_tool_new_key(&v->options);
+	return tool_misused(NAME, "say what to do: verify, sign or key new");
+}
+
 int
 cmd_dkim(int argc, char **argv)
 {
@@ -203,15 +295,16 @@ cmd_dkim(int argc, char **argv)
 
 	env_init_linux(&v.env);
 	arena_init(&v.arena, v.env.memory, DKIM_ARENA_BYTES);
-	int code = read_options(&v, argc, argv);
-	if (code == EX_OK && v.wants_help) {
+	v.options = (struct dkim_options){.env = &v.env,
+		.now = env_wall(&v.env),
+		.canon = "relaxed/relaxed",
+		.rsa_bits = 2048};
+	int code = read_options(&v.options, argc, argv);
+	if (code == EX_OK && v.options.wants_help) {
 		fputs(usage, stdout);
 		code = tool_finish(NAME, EX_OK);
-	} else {
-		if (code == EX_OK)
-			code = check_options(&v, argc, argv);
-		if (code == EX_OK)
-			code = verify(&v);
+	} else if (code == EX_OK) {
+		code = run_action(&v, argc, argv);
 	}
 	content_free(&v.content);
 	arena_done(&v.arena);

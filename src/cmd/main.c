@@ -32,7 +32,8 @@ static const struct command commands[] = {
 	{"queue", "show what waits for delivery", cmd_queue},
 	{"check", "check a configuration without starting anything", cmd_check},
 	{"spf", "may this client send mail for that domain?", cmd_spf},
-	{"dkim", "which domains vouch for a message?", cmd_dkim},
+	{"dkim", "which domains vouch for a message? sign one, make a key", cmd_dkim},
+	{"arc", "does the chain of those who forwarded a message hold?", cmd_arc},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

@@ -323,19 +323,32 @@ count_name(struct slice names, struct slice name, const uint8_t *end)
 /* Section 5.4.2: the same name again means the field above. A name that no field is left for signs
  * that there is none. h= is bounded, so looking back in it is too. */
 void
-signature_feed_header(const struct signature *s, const struct content *content,
-	struct sha256 *sha256, struct buffer *scratch)
+signature_feed_names(struct slice names, enum canon canon, const struct content *content,
+	const struct header_field *above, struct sha256 *sha256, struct buffer *scratch)
 {
-	struct slice rest = s->names, name;
+	struct slice rest = names, name, none = {0};
 
 	while (tag_next_item(&rest, &name)) {
 		struct content_group group = content_find(content, name);
-		size_t before = group.count > 0 ? count_name(s->names, name, name.ptr) : 0;
-		if (before >= group.count)
+		bool is_above = above && slice_equal_nocase(above->name, name);
+		if (group.count == 0 && !is_above)
 			continue;
-		signature_feed_field(sha256, scratch, s->header_canon,
-			&group.fields[group.count - 1 - before].field, (struct slice){0}, true);
+		size_t before = count_name(names, name, name.ptr);
+		const struct header_field *field = NULL;
+		if (before < group.count)
+			field = &group.fields[group.count - 1 - before].field;
+		else if (before == group.count && is_above)
+			field = above;
+		if (field)
+			signature_feed_field(sha256, scratch, canon, field, none, true);
 	}
+}
+
+void
+signature_feed_header(const struct signature *s, const struct content *content,
+	struct sha256 *sha256, struct buffer *scratch)
+{
+	signature_feed_names(s->names, s->header_canon, content, NULL, sha256, scratch);
 	signature_feed_field(sha256, scratch, s->header_canon, &s->field, s->hole, false);
 }
 

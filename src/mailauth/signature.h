@@ -66,6 +66,11 @@ void signature_want_body(struct signature *signature, struct content *content);
  * it does not hold. */
 bool signature_check_body(struct signature *signature, const struct content *content, wall_us now);
 
+/* The fields that h= names. `above` is one more field on top of a message under construction, or
+ * NULL. */
+void signature_feed_names(struct slice names, enum canon canon, const struct content *content,
+	const struct header_field *above, struct sha256 *sha256, struct buffer *scratch);
+
 /* The fields of h= and the signature itself. */
 void signature_feed_header(const struct signature *signature, const struct content *content,
 	struct sha256 *sha256, struct buffer *scratch);

@@ -1,0 +1,41 @@
+/*
+ * Authentication-Results (RFC 8601): reading those of a message, writing ours. Views into the
+ * field's value.
+ */
+#ifndef MAILAUTH_AUTH_RESULTS_H
+#define MAILAUTH_AUTH_RESULTS_H
+
+#include "base/buffer.h"
+#include "base/slice.h"
+
+struct auth_results {
+	struct slice rest; /* what is not read yet */
+	struct slice id;   /* authserv-id, as written, quotes included */
+};
+
+struct auth_result {
+	struct slice whole;  /* from the method to the last property, folds included */
+	struct slice method; /* "dkim" */
+	struct slice result; /* "pass" */
+};
+
+/* A field's value. False: it has no authserv-id. */
+bool auth_results_open(struct slice value, struct auth_results *ret_results);
+
+/* The next result; false at the end. "none" and what cannot be read have an empty method. */
+bool auth_results_next(struct auth_results *results, struct auth_result *ret_result);
+
+/*
+ * Whether the field says to come from this authserv-id: in any case, quoted or not, with comments
+ * around it, with a version or another dot behind it, as U-label or A-label where octets are equal.
+ * Who takes off forged fields takes off all that a reader might take for ours.
+ */
+bool auth_results_claims(struct slice value, struct slice authserv_id);
+
+/* Building one: "; dkim=pass (reason) header.d=example.org", without folds between properties. */
+void auth_results_append_result(
+	struct buffer *buffer, const char *method, const char *result, const char *reason);
+/* " smtp.mailfrom=value": quoted where it must be; what cannot stand in a field is left out. */
+void auth_results_append_property(struct buffer *buffer, const char *name, struct slice value);
+
+#endif
