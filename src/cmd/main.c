@@ -34,6 +34,7 @@ static const struct command commands[] = {
 	{"spf", "may this client send mail for that domain?", cmd_spf},
 	{"dkim", "which domains vouch for a message? sign one, make a key", cmd_dkim},
 	{"arc", "does the chain of those who forwarded a message hold?", cmd_arc},
+	{"dmarc", "does anybody vouch for the domain in From?", cmd_dmarc},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
