@@ -208,7 +208,8 @@ check_message(struct arc *arc, const struct content *content,
 	struct signature *message = &arc->sets[arc->count - 1].message;
 	struct sha256 sha256;
 
-	if (signature_check_body(message, content, request->now)) {
+	if (signature_check_body(message, content, request->now) &&
+		signature_check_once(message, content)) {
 		sha256_init(&sha256);
 		signature_feed_header(message, content, &sha256, scratch);
 		signature_check_key(message, request, &sha256);

@@ -9,6 +9,7 @@
  * without recursion.
  */
 #include "mailauth/auth_results.h"
+#include "text/header.h"
 
 static bool
 is_space(uint8_t octet)
@@ -153,6 +154,24 @@ auth_results_claims(struct slice value, struct slice authserv_id)
 	struct auth_results results;
 
 	return auth_results_open(value, &results) && unquoted_equal(results.id, authserv_id);
+}
+
+size_t
+auth_results_append_others(struct buffer *buffer, struct slice header, struct slice authserv_id)
+{
+	struct header_scanner scanner = header_scanner_of(header);
+	struct header_field field;
+	size_t forged = 0;
+
+	while (header_next(&scanner, &field)) {
+		if (slice_equal_nocase(field.name, SLICE("Authentication-Results")) &&
+			auth_results_claims(field.value, authserv_id))
+			forged++;
+		else
+			buffer_append(buffer, field.whole);
+	}
+	buffer_append(buffer, slice_from(header, scanner.at));
+	return forged;
 }
 
 static bool

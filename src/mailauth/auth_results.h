@@ -27,10 +27,15 @@ bool auth_results_next(struct auth_results *results, struct auth_result *ret_res
 
 /*
  * Whether the field says to come from this authserv-id: in any case, quoted or not, with comments
- * around it, with a version or another dot behind it, as U-label or A-label where octets are equal.
- * Who takes off forged fields takes off all that a reader might take for ours.
+ * around it, with a version or another dot behind it. Who takes off forged fields takes off all
+ * that a reader might take for ours. A U-label is not compared with an A-label.
  */
 bool auth_results_claims(struct slice value, struct slice authserv_id);
+
+/* The header without the Authentication-Results fields that claim to be from this authserv-id: what
+ * a stranger wrote there must not be read as ours (section 5). How many were left out. */
+size_t
+auth_results_append_others(struct buffer *buffer, struct slice header, struct slice authserv_id);
 
 /* Building one: "; dkim=pass (reason) header.d=example.org", without folds between properties. */
 void auth_results_append_result(

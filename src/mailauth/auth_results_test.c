@@ -81,5 +81,27 @@ START_TEST(strangers_stay_inside_their_quotes)
 }
 END_TEST
 
+START_TEST(forged_fields_are_left_out)
+{
+	uint8_t storage[512];
+	struct buffer text;
+	struct slice header =
+		SLICE("Received: by x\r\n"
+		      "Authentication-Results: mx.example.org; dkim=pass\r\n"
+		      "authentication-RESULTS :\r\n (x) \"MX.example.org\"\r\n ;spf=pass\r\n"
+		      "Authentication-Results: mx.example.net; dkim=pass\r\n"
+		      "From: a@b\r\n\r\n"
+		      "Authentication-Results: mx.example.org; body\r\n");
+
+	buffer_init_fixed(&text, storage, sizeof storage);
+	ck_assert_uint_eq(auth_results_append_others(&text, header, SLICE("mx.example.org")), 2);
+	ck_assert_slice_eq(buffer_slice(&text),
+		"Received: by x\r\n"
+		"Authentication-Results: mx.example.net; dkim=pass\r\n"
+		"From: a@b\r\n\r\n"
+		"Authentication-Results: mx.example.org; body\r\n");
+}
+END_TEST
+
 UNIT_MAIN("mailauth/auth_results", forged_ids_are_seen, results_are_read,
-	strangers_stay_inside_their_quotes)
+	strangers_stay_inside_their_quotes, forged_fields_are_left_out)

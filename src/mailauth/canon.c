@@ -152,39 +152,104 @@ take_special(struct canon_body *body, uint8_t octet)
 	}
 }
 
-/* Octets from `at` on that stand for themselves in either form. */
-static size_t
-plain_length(const struct canon_body *body, struct slice octets, size_t at)
+/* In simple form all stands for itself but the line ends at the end. */
+static void
+feed_simple(struct canon_body *body, struct slice octets)
 {
-	size_t end = at;
-	uint8_t limit = body->canon == CANON_SIMPLE ? '\r' : ' ';
+	size_t end = octets.len;
 
-	while (end < octets.len && (octets.ptr[end] > limit || octets.ptr[end] < '\t'))
-		end++;
-	return end - at;
+	while (end > 0 && (octets.ptr[end - 1] == '\r' || octets.ptr[end - 1] == '\n'))
+		end--;
+	if (end > 0) {
+		emit_waiting(body);
+		emit(body, slice_sub(octets, 0, end));
+	}
+	for (; end < octets.len; end++)
+		take_special(body, octets.ptr[end]);
 }
 
-void
-canon_body_feed(struct canon_body *body, struct slice octets)
+/* Sixteen octets at once, by whatever the machine has for that. */
+typedef uint8_t block __attribute__((vector_size(16)));
+
+static block
+block_at(const uint8_t *octets)
+{
+	block b;
+
+	memcpy(&b, octets, sizeof b);
+	return b;
+}
+
+/* Whether relaxed form may change something at an octet, with the one behind it: a blank that is
+ * not a single space inside a line, a line end that is none, an empty line. */
+static bool
+needs_care(uint8_t x, uint8_t y)
+{
+	return x == '\t' || (x == ' ' && (is_blank(y) || y == '\r' || y == '\n')) ||
+	       (x == '\r') != (y == '\n') || (x == '\n' && y == '\r');
+}
+
+static bool
+block_needs_care(block x, block y)
+{
+	block care = (block)(x == '\t');
+	uint64_t halves[2];
+
+	care |= (block)(x == ' ') &
+		((block)(y == ' ') | (block)(y == '\t') | (block)(y == '\r') | (block)(y == '\n'));
+	care |= (block)(x == '\r') ^ (block)(y == '\n');
+	care |= (block)(x == '\n') & (block)(y == '\r');
+	memcpy(halves, &care, sizeof halves);
+	return (halves[0] | halves[1]) != 0;
+}
+
+/* Octets from `at` on that relaxed form leaves as they are, the last one no blank and no line end.
+ * The first one is neither. */
+static size_t
+relaxed_length(struct slice octets, size_t at)
+{
+	size_t end = at;
+
+	/* UNSAFE: reads octets end to end + 16, which lie in the slice. */
+	while (octets.len - end > sizeof(block) &&
+		!block_needs_care(block_at(octets.ptr + end), block_at(octets.ptr + end + 1)))
+		end += sizeof(block);
+	while (end + 1 < octets.len && !needs_care(octets.ptr[end], octets.ptr[end + 1]))
+		end++;
+	if (end + 1 == octets.len)
+		end++;
+	while (end > at + 1 && (is_blank(octets.ptr[end - 1]) || octets.ptr[end - 1] == '\r' ||
+				       octets.ptr[end - 1] == '\n'))
+		end--;
+	return end > at ? end - at : 1;
+}
+
+static void
+feed_relaxed(struct canon_body *body, struct slice octets)
 {
 	size_t at = 0;
 
 	while (at < octets.len) {
 		uint8_t octet = octets.ptr[at];
-		size_t plain = plain_length(body, octets, at);
-		bool is_special = octet == '\r' || octet == '\n' ||
-				  (body->canon == CANON_RELAXED && is_blank(octet));
-		if (plain == 0 && !is_special)
-			plain = 1;
-		if (plain == 0) {
+		if (is_blank(octet) || octet == '\r' || octet == '\n') {
 			take_special(body, octet);
 			at++;
 			continue;
 		}
+		size_t plain = relaxed_length(octets, at);
 		emit_waiting(body);
 		emit(body, slice_sub(octets, at, plain));
 		at += plain;
 	}
+}
+
+void
+canon_body_feed(struct canon_body *body, struct slice octets)
+{
+	if (body->canon == CANON_SIMPLE)
+		feed_simple(body, octets);
+	else
+		feed_relaxed(body, octets);
 }
 
 /* A body ends in one CRLF; an empty one is CRLF in simple form and nothing in relaxed form. */

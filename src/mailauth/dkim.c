@@ -1,25 +1,8 @@
 /*
  * The signatures of one message (RFC 6376 section 6). Each is judged by itself; what costs a
- * question of the DNS comes last. A field that a message may have only once, that is signed, and
- * that stands there once more than was signed, is how a valid signature is put under another From
- * or Subject (section 8.15): such a signature is not accepted.
+ * question of the DNS comes last.
  */
 #include "mailauth/dkim.h"
-
-/* RFC 5322 section 3.6, and what MIME reads the body by. */
-static const struct slice only_once[] = {
-	SLICE_INIT("from"),
-	SLICE_INIT("sender"),
-	SLICE_INIT("reply-to"),
-	SLICE_INIT("to"),
-	SLICE_INIT("cc"),
-	SLICE_INIT("date"),
-	SLICE_INIT("subject"),
-	SLICE_INIT("message-id"),
-	SLICE_INIT("mime-version"),
-	SLICE_INIT("content-type"),
-	SLICE_INIT("content-transfer-encoding"),
-};
 
 void
 dkim_begin(struct dkim *ret_dkim, struct content *content)
@@ -43,30 +26,6 @@ dkim_begin(struct dkim *ret_dkim, struct content *content)
 	}
 }
 
-static size_t
-count_signed(struct slice names, struct slice name)
-{
-	struct slice item;
-	size_t count = 0;
-
-	while (tag_next_item(&names, &item))
-		count += slice_equal_nocase(item, name);
-	return count;
-}
-
-static bool
-check_once(struct signature *signature, const struct content *content)
-{
-	for (size_t i = 0; i < sizeof only_once / sizeof *only_once; i++) {
-		size_t there = content_find(content, only_once[i]).count;
-		size_t covered = there > 1 ? count_signed(signature->names, only_once[i]) : 0;
-		if (covered > 0 && covered < there)
-			signature_reject(signature, DKIM_POLICY,
-				"a signed field stands there again, not signed");
-	}
-	return signature->result == DKIM_NONE;
-}
-
 static void
 check_signature(struct signature *signature, const struct content *content,
 	const struct signature_request *request, struct buffer *scratch)
@@ -74,7 +33,7 @@ check_signature(struct signature *signature, const struct content *content,
 	struct sha256 sha256;
 
 	if (!signature_check_body(signature, content, request->now) ||
-		!check_once(signature, content))
+		!signature_check_once(signature, content))
 		return;
 	sha256_init(&sha256);
 	signature_feed_header(signature, content, &sha256, scratch);

@@ -352,6 +352,45 @@ signature_feed_header(const struct signature *s, const struct content *content,
 	signature_feed_field(sha256, scratch, s->header_canon, &s->field, s->hole, false);
 }
 
+/* RFC 5322 section 3.6, and what MIME reads the body by. */
+static const struct slice only_once[] = {
+	SLICE_INIT("from"),
+	SLICE_INIT("sender"),
+	SLICE_INIT("reply-to"),
+	SLICE_INIT("to"),
+	SLICE_INIT("cc"),
+	SLICE_INIT("date"),
+	SLICE_INIT("subject"),
+	SLICE_INIT("message-id"),
+	SLICE_INIT("mime-version"),
+	SLICE_INIT("content-type"),
+	SLICE_INIT("content-transfer-encoding"),
+};
+
+static size_t
+count_signed(struct slice names, struct slice name)
+{
+	struct slice item;
+	size_t count = 0;
+
+	while (tag_next_item(&names, &item))
+		count += slice_equal_nocase(item, name);
+	return count;
+}
+
+bool
+signature_check_once(struct signature *signature, const struct content *content)
+{
+	for (size_t i = 0; i < sizeof only_once / sizeof *only_once; i++) {
+		size_t there = content_find(content, only_once[i]).count;
+		size_t covered = there > 1 ? count_signed(signature->names, only_once[i]) : 0;
+		if (covered > 0 && covered < there)
+			signature_reject(signature, DKIM_POLICY,
+				"a signed field stands there again, not signed");
+	}
+	return signature->result == DKIM_NONE;
+}
+
 /* The one record of the answer that is a key. What is none is passed over; two keys are none, since
  * readers would take each another one. */
 static enum key_fault

@@ -66,6 +66,11 @@ void signature_want_body(struct signature *signature, struct content *content);
  * it does not hold. */
 bool signature_check_body(struct signature *signature, const struct content *content, wall_us now);
 
+/* A field that a message may have only once, that is signed, and that stands there once more than
+ * was signed, is how a valid signature is put under another From or Subject (section 8.15). False,
+ * and a result: so it is here. */
+bool signature_check_once(struct signature *signature, const struct content *content);
+
 /* The fields that h= names. `above` is one more field on top of a message under construction, or
  * NULL. */
 void signature_feed_names(struct slice names, enum canon canon, const struct content *content,
