@@ -29,6 +29,14 @@ static const char usage[] =
 	"      --file FILE             the text, instead of the standard input\n"
 	"      --raw                   the input is the whole message, with its header\n"
 	"      --helo NAME             what to say in EHLO; default: the own address\n"
+	"      --tls if-offered        STARTTLS where the server offers it, whoever it is "
+	"(default)\n"
+	"      --tls off               in clear text\n"
+	"      --tls required          STARTTLS, with a certificate that is verified\n"
+	"      --tls implicit          the same from the first octet on (port 465)\n"
+	"      --tls-name NAME         whom the certificate must be for; default: the address\n"
+	"      --tls-ca FILE           who signs certificates, in PEM; default: the system's\n"
+	"      --insecure              any certificate will do\n"
 	"  -v, --verbose               the dialogue on standard error\n"
 	"      --json                  an object for each recipient\n"
 	"\n"
@@ -44,7 +52,11 @@ enum {
 	OPTION_FILE,
 	OPTION_RAW,
 	OPTION_HELO,
-	OPTION_JSON
+	OPTION_JSON,
+	OPTION_TLS,
+	OPTION_TLS_NAME,
+	OPTION_TLS_CA,
+	OPTION_INSECURE
 };
 
 static const struct option options[] = {
@@ -55,6 +67,10 @@ static const struct option options[] = {
 	{"file", required_argument, NULL, OPTION_FILE},
 	{"raw", no_argument, NULL, OPTION_RAW},
 	{"helo", required_argument, NULL, OPTION_HELO},
+	{"tls", required_argument, NULL, OPTION_TLS},
+	{"tls-name", required_argument, NULL, OPTION_TLS_NAME},
+	{"tls-ca", required_argument, NULL, OPTION_TLS_CA},
+	{"insecure", no_argument, NULL, OPTION_INSECURE},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"help", no_argument, NULL, 'h'},
@@ -65,6 +81,8 @@ struct arguments {
 	const char *from;
 	const char *subject;
 	const char *hello;
+	const char *tls;
+	const char *tls_name;
 	bool wants_help;
 };
 
@@ -97,6 +115,18 @@ read_options(struct send *send, struct arguments *arguments, int argc, char **ar
 		case OPTION_HELO:
 			arguments->hello = optarg;
 			break;
+		case OPTION_TLS:
+			arguments->tls = optarg;
+			break;
+		case OPTION_TLS_NAME:
+			arguments->tls_name = optarg;
+			break;
+		case OPTION_TLS_CA:
+			send->tls_ca = optarg;
+			break;
+		case OPTION_INSECURE:
+			send->is_insecure = true;
+			break;
 		case 'v':
 			send->is_verbose = true;
 			break;
@@ -114,6 +144,25 @@ read_options(struct send *send, struct arguments *arguments, int argc, char **ar
 		return tool_misused(SEND_NAME, "\"%s\" is too much: recipients stand behind --to",
 			argv[optind]);
 	return EX_OK;
+}
+
+static int
+check_tls(struct send *send, const struct arguments *arguments)
+{
+	static const char *const words[] = {[SEND_TLS_IF_OFFERED] = "if-offered",
+		[SEND_TLS_OFF] = "off",
+		[SEND_TLS_REQUIRED] = "required",
+		[SEND_TLS_IMPLICIT] = "implicit"};
+	const char *word = arguments->tls ? arguments->tls : words[SEND_TLS_IF_OFFERED];
+
+	send->tls_name = slice_text(arguments->tls_name);
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(words[i], word) == 0) {
+			send->tls = (enum send_tls)i;
+			return EX_OK;
+		}
+	return tool_misused(
+		SEND_NAME, "--tls %s: it is one of if-offered, off, required, implicit", word);
 }
 
 /* What must be there, and what may not stand together. */
@@ -135,7 +184,7 @@ check_options(struct send *send, const struct arguments *arguments)
 			"not "
 			"looked up",
 			send->server);
-	return EX_OK;
+	return check_tls(send, arguments);
 }
 
 /* A stranger may have chosen it, so it is shown without what could harm a terminal. */
@@ -260,6 +309,8 @@ send_with(struct send *send, int argc, char **argv)
 		code = read_body(send);
 	if (code == EX_OK)
 		code = check_body(send);
+	if (code == EX_OK)
+		code = send_prepare_tls(send);
 	if (code != EX_OK)
 		return code;
 	enum error error = tool_run(&send->env, "send", send_run, send);
@@ -284,6 +335,7 @@ cmd_send(int argc, char **argv)
 		code = send_with(&send, argc, argv);
 	else
 		tool_fail(SEND_NAME, code, "out of memory");
+	tls_context_free(&send.tls_context);
 	buffer_done(&send.body);
 	arena_done(&send.arena);
 	env_done(&send.env);

@@ -5,8 +5,16 @@
 #include "cmd/compose.h"
 #include "net/endpoint.h"
 #include "smtp/client.h"
+#include "tls/tls_stream.h"
 
 #define SEND_NAME "send"
+
+enum send_tls {
+	SEND_TLS_IF_OFFERED, /* by STARTTLS, with whoever it is */
+	SEND_TLS_OFF,
+	SEND_TLS_REQUIRED, /* by STARTTLS */
+	SEND_TLS_IMPLICIT, /* from the first octet on */
+};
 
 struct send {
 	struct env env;
@@ -23,6 +31,11 @@ struct send {
 	struct slice subject;
 	struct slice hello; /* empty: our address as a literal */
 	const char *file;   /* NULL: the standard input */
+	enum send_tls tls;
+	bool is_insecure;      /* whoever it is */
+	const char *tls_ca;    /* NULL: those that the system trusts */
+	struct slice tls_name; /* whom the certificate must be for; empty: the server's address */
+	struct tls_context *tls_context;
 	bool is_raw;
 	bool is_verbose;
 	bool is_json;
@@ -34,10 +47,22 @@ struct send {
 	int connect_errno;
 	bool is_connected;
 	bool is_our_fault; /* the error: the message could not be made */
+	bool is_encrypted;
+	const char *tls_fault; /* why there is no TLS; NULL: no fault, or one in tls_problem */
+	char tls_problem[TLS_PROBLEM_BYTES];
+	char tls_level[64]; /* "TLSv1.3 TLS_AES_256_GCM_SHA384, verified" */
 };
 
 /* May wait: connects, sends, says goodbye. */
 void send_run(void *arg);
+
+/* Reads whom to trust, and makes what TLS needs; EX_OK or an exit code, with the reason said. */
+int send_prepare_tls(struct send *send);
+
+/* May wait: the handshake over this stream. `ret_tls` is given back by send_end_tls in any case,
+ * which does not close its stream. */
+MUST_CHECK enum error send_handshake(
+	struct send *send, struct stream *below, struct tls_stream *ret_tls, mono_us deadline);
 
 /* Prints what became of it; the exit code. */
 int send_report(const struct send *send);

@@ -27,6 +27,7 @@ static const char *const outcome_words[] = {
 static const char *const stage_words[SMTP_STAGES] = {
 	[SMTP_STAGE_BANNER] = "banner",
 	[SMTP_STAGE_HELLO] = "ehlo",
+	[SMTP_STAGE_TLS] = "starttls",
 	[SMTP_STAGE_RESET] = "rset",
 	[SMTP_STAGE_MAIL] = "mail",
 	[SMTP_STAGE_RCPT] = "rcpt",
@@ -174,6 +175,9 @@ explain_error(const struct send *send)
 	if (send->is_our_fault || send->error == ERROR_NO_MEMORY)
 		return tool_fail(SEND_NAME, EX_OSERR, "the message can't be made: %s",
 			error_text(send->error));
+	if (send->tls_fault)
+		return tool_fail(SEND_NAME, EX_UNAVAILABLE, "no TLS with %s: %s", send->server,
+			send->tls_fault);
 	if (send->error == ERROR_FORMAT || send->error == ERROR_LIMIT)
 		return tool_fail(SEND_NAME, EX_PROTOCOL,
 			"%s does not speak SMTP (at %s); is it the right port? -v shows what it "

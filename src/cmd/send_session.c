@@ -157,13 +157,63 @@ note_refusal(struct send *send, const struct smtp_client *client, struct smtp_re
 	return OK;
 }
 
+/* What a handshake in mid-session changes. */
+struct upgrade {
+	struct send *send;
+	struct smtp_client *client;
+	struct line_pool *pool;
+	struct tls_stream tls;
+};
+
+/* May wait. */
+static enum error
+handshake(void *arg, mono_us deadline)
+{
+	struct upgrade *upgrade = arg;
+	struct smtp_client *client = upgrade->client;
+	enum error error = send_handshake(upgrade->send, client->stream, &upgrade->tls, deadline);
+
+	if (error != OK)
+		return error;
+	client->stream = &upgrade->tls.stream;
+	line_reader_init(client->reader, upgrade->pool, client->stream);
+	return OK;
+}
+
+/* May wait: STARTTLS where it is wanted and offered. OK with a reply that refuses: there is no
+ * session without TLS. */
+static enum error
+encrypt(struct upgrade *upgrade, struct smtp_reply *ret_reply)
+{
+	struct send *send = upgrade->send;
+	struct smtp_client *client = upgrade->client;
+	bool is_required = send->tls == SEND_TLS_REQUIRED, started = false;
+
+	if (send->tls == SEND_TLS_OFF || send->tls == SEND_TLS_IMPLICIT)
+		return OK;
+	if (!(client->extensions & SMTP_OFFERS_STARTTLS)) {
+		send->tls_fault = is_required ? "the server does not offer STARTTLS" : NULL;
+		return is_required ? ERROR_DENIED : OK;
+	}
+	enum error error = smtp_client_start_tls(client, handshake, upgrade, &started, ret_reply);
+	if (error == OK && !started && is_required) {
+		send->tls_fault = "the server refuses STARTTLS, though it offers it";
+		return ERROR_DENIED;
+	}
+	return error;
+}
+
 /* May wait: the session from banner to goodbye. */
 static enum error
-converse(struct send *send, struct smtp_client *client)
+converse(struct upgrade *upgrade)
 {
+	struct send *send = upgrade->send;
+	struct smtp_client *client = upgrade->client;
 	struct smtp_reply greeting;
 	enum error error = smtp_client_open(client, &greeting);
 
+	if (error == OK && client->is_open)
+		error = encrypt(upgrade, &greeting);
 	if (error == OK && client->is_open)
 		error = send_message(send, client);
 	else if (error == OK)
@@ -177,8 +227,9 @@ converse(struct send *send, struct smtp_client *client)
 }
 
 static enum error
-run_session(struct send *send, struct socket_stream *socket)
+run_session(struct send *send, struct socket_stream *socket, struct stream **stream)
 {
+	struct upgrade *upgrade = memory_get(send->env.memory, sizeof *upgrade);
 	struct smtp_client_settings settings;
 	struct line_reader reader;
 	uint8_t hello_bytes[HELLO_MAX];
@@ -186,20 +237,35 @@ run_session(struct send *send, struct socket_stream *socket)
 
 	buffer_init_fixed(&hello, hello_bytes, sizeof hello_bytes);
 	enum error error = append_hello(send, socket, &hello);
-	if (error != OK)
+	if (error != OK) {
+		memory_put(send->env.memory, upgrade);
 		return error;
+	}
 	smtp_client_settings_init(&settings, buffer_slice(&hello));
 	struct line_pool *pool = line_pool_new(&send->env);
-	line_reader_init(&reader, pool, &socket->stream);
-	struct smtp_client client = {.stream = &socket->stream,
+	*upgrade = (struct upgrade){.send = send, .pool = pool};
+	if (send->tls == SEND_TLS_IMPLICIT) {
+		send->stage = SMTP_STAGE_TLS;
+		error = send_handshake(send, &socket->stream, &upgrade->tls,
+			loop_deadline(send->env.loop, settings.handshake_timeout_us));
+		if (error == OK)
+			*stream = &upgrade->tls.stream;
+	}
+	line_reader_init(&reader, pool, *stream);
+	struct smtp_client client = {.stream = *stream,
 		.reader = &reader,
 		.settings = &settings,
 		.transcript = send->is_verbose ? show_line : NULL,
 		.transcript_arg = send};
-	error = converse(send, &client);
+	upgrade->client = &client;
+	if (error == OK)
+		error = converse(upgrade);
 	smtp_client_done(&client);
+	stream_close(client.stream);
+	*stream = NULL;
 	line_reader_done(&reader);
 	line_pool_free(&pool);
+	memory_put(send->env.memory, upgrade);
 	return error;
 }
 
@@ -213,6 +279,8 @@ send_run(void *arg)
 	if (send->connect_errno != 0)
 		return;
 	send->is_connected = true;
-	send->error = run_session(send, &socket);
-	stream_close(&socket.stream);
+	struct stream *stream = &socket.stream;
+	send->error = run_session(send, &socket, &stream);
+	if (stream)
+		stream_close(stream);
 }

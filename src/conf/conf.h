@@ -56,6 +56,12 @@ enum conf_to {
 	CONF_TO_HOST,
 	CONF_TO_LMTP
 };
+enum conf_route_tls {
+	CONF_ROUTE_TLS_IF_OFFERED = 1,
+	CONF_ROUTE_TLS_OFF,
+	CONF_ROUTE_TLS_REQUIRED,
+	CONF_ROUTE_TLS_VERIFIED
+};
 enum conf_allow { CONF_ALLOW_PRIVATE = 1 };
 enum conf_family { CONF_FAMILY_ANY = 1, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
 enum conf_early { CONF_EARLY_REFUSE = 1, CONF_EARLY_LOG, CONF_EARLY_IGNORE };
@@ -103,7 +109,8 @@ struct conf_route {
 	uint64_t port;           /* MX, HOST, LMTP; 0: the protocol's own (conf_route_port) */
 	struct slice *fallbacks; /* HOST, LMTP: further hosts */
 	size_t fallback_count;
-	enum conf_allow allow; /* MX */
+	enum conf_allow allow;   /* MX */
+	enum conf_route_tls tls; /* MX, HOST, LMTP; 0: if offered */
 	enum conf_family family;
 };
 
@@ -154,6 +161,7 @@ struct conf {
 	size_t domain_count;
 	struct conf_route *routes;
 	size_t route_count;
+	struct slice tls_ca;      /* a file; empty: the system's */
 	struct slice *relay_from; /* networks, each in the form of network_parse */
 	size_t relay_from_count;
 	struct conf_dns dns;

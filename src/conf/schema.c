@@ -133,6 +133,20 @@ static const struct schema_choice families[] = {
 	{"ipv6", CONF_FAMILY_IPV6, SCHEMA_NONE, "IPv6 alone."},
 };
 
+static const struct schema_choice route_tls[] = {
+	{"if-offered", CONF_ROUTE_TLS_IF_OFFERED, SCHEMA_NONE,
+		"Where the other server offers STARTTLS and it works, with whatever certificate; "
+		"else in the clear. Who only listens learns nothing; who can change packets does."},
+	{"off", CONF_ROUTE_TLS_OFF, SCHEMA_NONE, "In the clear."},
+	{"required", CONF_ROUTE_TLS_REQUIRED, SCHEMA_NONE,
+		"With whatever certificate; without TLS mail waits."},
+	{"verified", CONF_ROUTE_TLS_VERIFIED, SCHEMA_NONE,
+		"With a certificate for the host of \"to host\" and \"to lmtp\", with \"to mx\" "
+		"for "
+		"the domain or a name below it (the names of MX records are no proof of anything); "
+		"else mail waits."},
+};
+
 static const struct schema_key route_keys[] = {
 	{
 		.word = "to",
@@ -180,6 +194,16 @@ static const struct schema_key route_keys[] = {
 			"tests and closed networks. Whoever can write a DNS record of his own "
 			"could else make this server talk to services that trust it.",
 		.example = "allow private",
+	},
+	{
+		.word = "tls",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | RELAY,
+		.offset = offsetof(struct conf_route, tls),
+		CHOICES(route_tls),
+		.fallback_note = "if-offered",
+		.help = "How mail is encrypted on its way to the other server, by STARTTLS.",
+		.example = "tls required",
 	},
 	{
 		.word = "family",
@@ -230,6 +254,10 @@ check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
 	if (route->allow != 0 && route->to != CONF_TO_MX) {
 		ret_words[0] = "allow";
 		return "\"allow\" goes with \"to mx\"; other destinations may be private anyway";
+	}
+	if (route->tls != 0 && route->to < CONF_TO_MX) {
+		ret_words[0] = "tls";
+		return "\"tls\" goes with \"to mx\", \"to host\" and \"to lmtp\"";
 	}
 	if (route->to == CONF_TO_MAILDIR && is_home_template(route->target)) {
 		ret_words[0] = "to";
@@ -484,6 +512,17 @@ static const struct schema_key root_keys[] = {
 			"From everybody mail is taken for named routes that end here or at a given "
 			"host; for \"*\" and \"to mx\" only from trusted clients (\"relay_from\").",
 		.example = "route * { to mx }",
+	},
+	{
+		.word = "tls_ca",
+		.type = SCHEMA_PATH,
+		.readers = ALWAYS | RELAY,
+		.offset = offsetof(struct conf, tls_ca),
+		.fallback_note = "those of the system, /etc/ssl/certs/ca-certificates.crt",
+		.help = "The certificates, in PEM, of those who sign other servers': for routes "
+			"with "
+			"\"tls verified\". Read at the start.",
+		.example = "tls_ca /etc/veredus/tls/ca.pem",
 	},
 	{
 		.word = "relay_from",

@@ -296,7 +296,7 @@ START_TEST(sample_is_accepted)
 	enum error error = fixture_parse(f, buffer_slice(&all));
 	ck_assert_msg(error == OK, "%s", buffer_text(&f->out));
 	ck_assert_uint_eq(f->conf.domain_count, 2);
-	ck_assert_uint_eq(f->conf.route_count, 3);
+	ck_assert_uint_eq(f->conf.route_count, 4);
 	ck_assert_uint_eq(f->conf.message_size_limit, size_limit);
 	/* All that it says about defaults is true. */
 	struct fixture *plain = parse_fine(HOST);

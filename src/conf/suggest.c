@@ -47,6 +47,16 @@ distance_between(struct slice a, struct slice b)
 	return rows[a.len % 3][b.len];
 }
 
+/* Of two that are as near, the one that begins with what was written: "tl" is "tls", not "to". */
+static bool
+is_better(const struct suggestion *suggestion, struct slice text, size_t distance)
+{
+	if (distance != suggestion->distance)
+		return distance < suggestion->distance;
+	return slice_has_prefix_nocase(text, suggestion->word) &&
+	       !slice_has_prefix_nocase(slice_text(suggestion->nearest), suggestion->word);
+}
+
 void
 suggestion_offer(struct suggestion *suggestion, const char *candidate, const void *tag)
 {
@@ -58,7 +68,7 @@ suggestion_offer(struct suggestion *suggestion, const char *candidate, const voi
 	size_t distance = distance_between(suggestion->word, text);
 	if (distance > distance_allowed(text.len) || distance >= text.len)
 		return;
-	if (suggestion->nearest && distance >= suggestion->distance)
+	if (suggestion->nearest && !is_better(suggestion, text, distance))
 		return;
 	suggestion->nearest = candidate;
 	suggestion->tag = tag;

@@ -3,6 +3,13 @@
 #include "dns/client.h"
 #include "proc/child.h"
 #include "relay/relay.h"
+#include "tls/key.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define SYSTEM_TRUST "/etc/ssl/certs/ca-certificates.crt"
+#define TRUST_MAX    (16u << 20)
 
 struct relay_role {
 	struct env *env;
@@ -41,6 +48,41 @@ new_relay(struct role_context *context)
 	return role;
 }
 
+/* Without it mail of routes with "tls verified" waits, and says why; all other mail goes out. */
+static enum error
+trust_file(struct relay_role *role, struct slice path)
+{
+	struct env *env = role->env;
+	uint8_t piece[1024];
+	struct buffer text;
+	struct arena arena;
+	ssize_t got = 0;
+
+	arena_init(&arena, env->memory, 8192);
+	char *name = arena_text(&arena, path);
+	int fd = name ? env->disk->openat(env->world, AT_FDCWD, name, O_RDONLY, 0) : -ENOMEM;
+	arena_done(&arena);
+	buffer_init(&text, env->memory, TRUST_MAX);
+	while (fd >= 0 &&
+		(got = env->disk->pread(env->world, fd, piece, sizeof piece, (off_t)text.len)) >
+			0 &&
+		buffer_error(&text) == OK)
+		buffer_append(&text, slice_of(piece, (size_t)got));
+	if (fd >= 0)
+		env->disk->close(env->world, fd);
+	enum error error = fd < 0    ? error_from_errno(-fd)
+			   : got < 0 ? error_from_errno((int)-got)
+				     : buffer_error(&text);
+	if (error == OK)
+		error = relay_service_trust(role->service, buffer_slice(&text));
+	buffer_done(&text);
+	if (error != OK)
+		log_event(env, LOG_ERROR, "tls_ca_unusable", LOG_SLICE("file", path),
+			LOG_STRING("error", error_text(error)),
+			LOG_STRING("effect", "nobody's certificate can be verified"));
+	return OK;
+}
+
 static void
 relay_message(void *state, struct ipc_message *message)
 {
@@ -52,6 +94,22 @@ relay_message(void *state, struct ipc_message *message)
 		relay_service_set_queue(role->service, message->fds[0]);
 	else if (dns_client_connect(&role->dns, message->fds[0], message->peer.instance) != OK)
 		resolver_broken(role, message->peer.instance, ERROR_NO_MEMORY);
+}
+
+/* Before the filters: nothing is opened later. */
+static enum error
+relay_prepare(void *state, struct role_context *context)
+{
+	struct relay_role *role = state;
+	const struct conf *conf = context->conf;
+	bool must_verify = false;
+
+	for (size_t i = 0; i < conf->route_count; i++)
+		must_verify |= conf->routes[i].tls == CONF_ROUTE_TLS_VERIFIED;
+	enum error error = tls_prepare();
+	return error == OK && must_verify
+		       ? trust_file(role, conf->tls_ca.len > 0 ? conf->tls_ca : SLICE(SYSTEM_TRUST))
+		       : error;
 }
 
 static enum error
@@ -82,4 +140,4 @@ relay_free(void **state)
 }
 
 const struct role_functions role_relay = {
-	ROLE_RELAY, new_relay, relay_message, NULL, relay_go, relay_stop, relay_free};
+	ROLE_RELAY, new_relay, relay_message, relay_prepare, relay_go, relay_stop, relay_free};

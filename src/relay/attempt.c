@@ -19,6 +19,7 @@ struct run {
 	unsigned refusing, silent; /* hosts */
 	bool has_tried;            /* some host could have taken it: no fault of the way is final */
 	bool is_cancelled;
+	enum delivery_tls tls; /* of the connection in use */
 };
 
 static void
@@ -29,6 +30,7 @@ settle(struct run *run, size_t i, enum deliver_outcome outcome, struct enhanced_
 	struct delivery_result *result = &attempt->results[i];
 
 	result->outcome = outcome;
+	result->tls = run->tls;
 	result->status = status;
 	/* Both may lie in a connection that ends before the result is sent. */
 	if (!arena_copy(attempt->arena, text, &result->text))
@@ -253,6 +255,17 @@ send_all(struct run *run, struct relay_connection *connection)
 	return progress;
 }
 
+/* Whether a connection has what the route wants: a key has one route, and this is the last look. */
+static bool
+is_protected(const struct run *run, const struct relay_connection *connection)
+{
+	enum relay_tls tls = run->attempt->tls;
+
+	return tls == RELAY_TLS_VERIFIED   ? connection->tls_level == TLS_VERIFIED
+	       : tls == RELAY_TLS_REQUIRED ? connection->tls_level != TLS_NONE
+					   : true;
+}
+
 /* May wait. Over connections that lie idle, until one of them is alive. True: there was one. */
 static bool
 use_idle(struct run *run)
@@ -263,8 +276,15 @@ use_idle(struct run *run)
 
 	while (progress == PROGRESS_STALE && !run->is_cancelled &&
 		(connection = relay_pool_take(attempt->pool, attempt->key)) != NULL) {
+		if (!is_protected(run, connection)) {
+			connection->client.is_open = false;
+			relay_connection_release(&connection);
+			continue;
+		}
+		run->tls = connection->tls_level;
 		progress = send_all(run, connection);
 		relay_connection_release(&connection);
+		run->tls = TLS_NONE;
 	}
 	run->refusing += progress == PROGRESS_REFUSED;
 	run->has_tried |= progress != PROGRESS_STALE;
@@ -291,10 +311,105 @@ greet(struct run *run, struct relay_connection *connection)
 	return false;
 }
 
-/* May wait. */
-static void
-use_connection(struct run *run, struct relay_connection **connection)
+static bool
+must_encrypt(const struct run *run)
 {
+	return run->attempt->tls == RELAY_TLS_REQUIRED || run->attempt->tls == RELAY_TLS_VERIFIED;
+}
+
+/* No downgrade where the route forbids it: the host is not to be used now, with a reason (RFC 3463
+ * section 3.8: X.7.0). */
+static void
+note_no_tls(struct run *run, const char *what, struct slice why, struct slice remote)
+{
+	size_t room = TLS_PROBLEM_BYTES + 256;
+	uint8_t *storage = arena_take(run->attempt->arena, room);
+	struct slice reason = slice_text(what);
+	struct buffer text;
+
+	if (storage) {
+		buffer_init_fixed(&text, storage, room);
+		buffer_append_text(&text, "TLS is required, but ");
+		buffer_append_text(&text, what);
+		buffer_append(&text, slice_sub(why, 0, TLS_PROBLEM_BYTES));
+		reason = buffer_slice(&text);
+	}
+	run->silent++;
+	settle_open(run, DELIVER_TEMPORARY, STATUS(4, 7, 0), reason, remote);
+}
+
+/* A name that the DNS gave without proof proves nothing: with MX the domain itself must be shown.
+ */
+static enum relay_proof
+proof_of(const struct relay_attempt *attempt)
+{
+	if (attempt->tls != RELAY_TLS_VERIFIED)
+		return RELAY_PROOF_NONE;
+	return attempt->way.transport == TRANSPORT_MX ? RELAY_PROOF_DOMAIN : RELAY_PROOF_HOST;
+}
+
+enum encryption {
+	ENCRYPTION_SETTLED, /* as far as the route wants it: the message may be sent */
+	ENCRYPTION_BROKEN,  /* this connection is lost; one in the clear may do */
+	ENCRYPTION_MISSING, /* the host is not to be used now; noted */
+};
+
+static enum encryption
+without_tls(struct run *run, const char *what, struct slice why, struct slice remote)
+{
+	if (!must_encrypt(run))
+		return ENCRYPTION_SETTLED;
+	note_no_tls(run, what, why, remote);
+	return ENCRYPTION_MISSING;
+}
+
+/* A failed handshake. */
+static enum encryption
+give_tls_up(struct run *run, const struct relay_connection *connection, enum error error)
+{
+	const char *problem = connection->tls.problem;
+	struct slice why = slice_text(*problem ? problem : error_text(error));
+
+	run->is_cancelled |= error == ERROR_CANCELLED;
+	if (!must_encrypt(run))
+		return ENCRYPTION_BROKEN;
+	note_no_tls(run, "failed: ", why, connection->remote);
+	return ENCRYPTION_MISSING;
+}
+
+/* May wait: on a greeted connection, as the route wants it. */
+static enum encryption
+encrypt(struct run *run, struct relay_connection *connection, const struct way_host *host)
+{
+	struct relay_attempt *attempt = run->attempt;
+	struct smtp_client *client = &connection->client;
+	struct smtp_reply reply = {0};
+	bool started = false;
+
+	if (!(client->extensions & SMTP_OFFERS_STARTTLS) || !relay_pool_has_tls(attempt->pool))
+		return without_tls(run, "not offered", SLICE(""), connection->remote);
+	enum error error = relay_connection_start_tls(
+		connection, host->name, proof_of(attempt), attempt->way.name, &started, &reply);
+	if (error != OK)
+		return give_tls_up(run, connection, error);
+	if (!started)
+		return client->is_over
+			       ? give_tls_up(run, connection, ERROR_CLOSED)
+			       : without_tls(run, "refused: ", reply.text, connection->remote);
+	if (client->is_open)
+		return ENCRYPTION_SETTLED;
+	run->silent++;
+	note_host(run, 1, reply.text, connection->remote);
+	return ENCRYPTION_MISSING;
+}
+
+/* May wait. True: TLS has failed, and where the route does not mind, a connection in the clear is
+ * to be tried. */
+static bool
+use_connection(struct run *run, struct relay_connection **connection, const struct way_host *host,
+	bool in_clear)
+{
+	enum encryption encryption = ENCRYPTION_SETTLED;
 	bool is_own = run->attempt->way.transport == TRANSPORT_MX &&
 		      !run->attempt->way.allows_private && relay_connection_is_own(*connection);
 
@@ -302,9 +417,19 @@ use_connection(struct run *run, struct relay_connection **connection)
 		settle_open(run, DELIVER_PERMANENT, STATUS(5, 4, 6),
 			SLICE("mail loop: the way leads back to this server"),
 			(*connection)->remote);
-	else if (greet(run, *connection))
-		run->refusing += send_all(run, *connection) == PROGRESS_REFUSED;
+	else if (greet(run, *connection)) {
+		if (!in_clear)
+			encryption = encrypt(run, *connection, host);
+		run->tls = (*connection)->tls_level;
+		/* One without the TLS that the route wants is nobody's next connection. */
+		if (encryption != ENCRYPTION_SETTLED)
+			(*connection)->client.is_open = false;
+		if (encryption == ENCRYPTION_SETTLED)
+			run->refusing += send_all(run, *connection) == PROGRESS_REFUSED;
+	}
 	relay_connection_release(connection);
+	run->tls = TLS_NONE;
+	return encryption == ENCRYPTION_BROKEN && !run->is_cancelled;
 }
 
 static void
@@ -331,12 +456,16 @@ try_host(struct run *run, const struct way_host *host, struct way_fault *ret_fau
 	if (!way_find_addresses(&attempt->way, host, attempt->arena, addresses, &count, ret_fault))
 		return false;
 	run->has_tried = true;
-	enum error error = relay_connection_open(attempt->pool, attempt->key, host->name, addresses,
-		count, attempt->way.transport == TRANSPORT_LMTP, &connection);
-	if (error == OK) {
-		use_connection(run, &connection);
+	bool in_clear = attempt->tls == RELAY_TLS_OFF, again;
+	enum error error;
+	do {
+		error = relay_connection_open(attempt->pool, attempt->key, host->name, addresses,
+			count, attempt->way.transport == TRANSPORT_LMTP, &connection);
+		again = error == OK && use_connection(run, &connection, host, in_clear);
+		in_clear = true;
+	} while (again);
+	if (error == OK)
 		return true;
-	}
 	run->is_cancelled |= error == ERROR_CANCELLED;
 	run->silent++;
 	note_host(run, 1, phrase(run, "the host can't be connected to", error), host->name);

@@ -20,12 +20,16 @@ struct relay_content {
 	bool is_8bit;
 };
 
+/* What a route wants of TLS: it is the same for all connections of a key. */
+enum relay_tls { RELAY_TLS_IF_OFFERED, RELAY_TLS_OFF, RELAY_TLS_REQUIRED, RELAY_TLS_VERIFIED };
+
 struct relay_attempt {
 	struct env *env;
 	struct relay_pool *pool;
 	struct arena *arena;
 	struct way_request way; /* its seed is set here */
 	struct slice key;       /* of connections that may be used again: destination and route */
+	enum relay_tls tls;
 	struct slice reverse_path;
 	struct slice trace; /* fields that stand before the content, with CRLF */
 	struct relay_content content;

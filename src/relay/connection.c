@@ -7,6 +7,7 @@
 struct relay_pool {
 	struct env *env;
 	const struct smtp_client_settings *settings;
+	struct tls_context *tls;
 	struct line_pool *lines;
 	struct list idle; /* the oldest first */
 	size_t idle_count;
@@ -21,7 +22,8 @@ connection_free(struct relay_connection *connection)
 
 	smtp_client_done(&connection->client);
 	line_reader_done(&connection->reader);
-	stream_close(&connection->socket.stream);
+	/* TLS above the socket, if it came about. */
+	stream_close(connection->client.stream);
 	memory_put(env->memory, connection);
 }
 
@@ -69,12 +71,14 @@ pool_run(void *arg)
 }
 
 struct relay_pool *
-relay_pool_new(struct env *env, const struct smtp_client_settings *settings)
+relay_pool_new(
+	struct env *env, const struct smtp_client_settings *settings, struct tls_context *tls)
 {
 	struct relay_pool *pool = memory_get(env->memory, sizeof *pool);
 
 	pool->env = env;
 	pool->settings = settings;
+	pool->tls = tls;
 	pool->lines = line_pool_new(env);
 	list_init(&pool->idle);
 	task_group_init(&pool->tasks, env->loop);
@@ -188,6 +192,69 @@ relay_connection_open(struct relay_pool *pool, struct slice key, struct slice ho
 		.is_lmtp = is_lmtp};
 	*ret_connection = connection;
 	return OK;
+}
+
+bool
+relay_pool_has_tls(const struct relay_pool *pool)
+{
+	return pool->tls != NULL;
+}
+
+struct handshake {
+	struct relay_connection *connection;
+	struct slice host, domain;
+	enum relay_proof proof;
+};
+
+/* May wait. */
+static enum error
+shake_hands(void *arg, mono_us deadline)
+{
+	struct handshake *handshake = arg;
+	struct relay_connection *connection = handshake->connection;
+	struct relay_pool *pool = connection->pool;
+	struct tls_stream *tls = &connection->tls;
+	enum error error = tls_stream_open(tls, pool->tls, &connection->socket.stream);
+
+	if (error != OK)
+		return error;
+	error = handshake->proof == RELAY_PROOF_DOMAIN
+			? tls_stream_expect_domain(tls, handshake->host, handshake->domain)
+			: tls_stream_expect(
+				  tls, handshake->host, handshake->proof == RELAY_PROOF_HOST);
+	if (error == OK)
+		error = tls_handshake(tls, deadline);
+	if (error != OK) {
+		tls_stream_detach(tls);
+		return error;
+	}
+	connection->tls_level =
+		handshake->proof == RELAY_PROOF_NONE ? TLS_UNVERIFIED : TLS_VERIFIED;
+	connection->client.stream = &tls->stream;
+	line_reader_init(&connection->reader, pool->lines, &tls->stream);
+	return OK;
+}
+
+/* An address is asked for without its brackets, a Unix socket by the name of this machine. */
+static struct slice
+bare_host(struct slice host)
+{
+	if (slice_has_prefix(host, SLICE("[")) && slice_has_suffix(host, SLICE("]")))
+		host = slice_sub(host, 1, host.len - 2);
+	if (slice_has_prefix_nocase(host, SLICE("IPv6:")))
+		host = slice_from(host, 5);
+	return slice_has_prefix(host, SLICE("/")) ? SLICE("localhost") : host;
+}
+
+enum error
+relay_connection_start_tls(struct relay_connection *connection, struct slice host,
+	enum relay_proof proof, struct slice domain, bool *ret_started,
+	struct smtp_reply *ret_reply)
+{
+	struct handshake handshake = {connection, bare_host(host), domain, proof};
+
+	return smtp_client_start_tls(
+		&connection->client, shake_hands, &handshake, ret_started, ret_reply);
 }
 
 bool

@@ -51,6 +51,7 @@ struct relay_service {
 	const struct conf *conf;
 	const struct dns_source *dns;
 	struct smtp_client_settings settings;
+	struct tls_context *tls;
 	struct relay_pool *pool;
 	struct list lines;
 	struct task_group tasks;
@@ -130,6 +131,8 @@ log_results(const struct relay_job *job, mono_us started)
 	struct env *env = job->line->service->env;
 	char id[QUEUE_ID_DIGITS + 1];
 	unsigned counts[DELIVER_OUTCOMES] = {0};
+	static const char *const levels[TLS_STATES] = {
+		[TLS_NONE] = "none", [TLS_UNVERIFIED] = "unverified", [TLS_VERIFIED] = "verified"};
 	const struct delivery_result *last = &job->attempt.results[0];
 
 	for (size_t i = 0; i < job->attempt.count; i++) {
@@ -143,6 +146,7 @@ log_results(const struct relay_job *job, mono_us started)
 		LOG_NUMBER("accepted", counts[DELIVER_DELIVERED]),
 		LOG_NUMBER("deferred", counts[DELIVER_TEMPORARY]),
 		LOG_NUMBER("failed", counts[DELIVER_PERMANENT]), LOG_SLICE("reply", last->text),
+		LOG_STRING("tls", levels[last->tls]),
 		LOG_NUMBER("ms", (env_monotonic(env) - started) / US_PER_MS));
 }
 
@@ -197,6 +201,12 @@ set_way(struct relay_job *job, const struct conf_route *route)
 		[CONF_FAMILY_IPV4] = WAY_IPV4,
 		[CONF_FAMILY_IPV6] = WAY_IPV6};
 
+	static const enum relay_tls tls[] = {[0] = RELAY_TLS_IF_OFFERED,
+		[CONF_ROUTE_TLS_IF_OFFERED] = RELAY_TLS_IF_OFFERED,
+		[CONF_ROUTE_TLS_OFF] = RELAY_TLS_OFF,
+		[CONF_ROUTE_TLS_REQUIRED] = RELAY_TLS_REQUIRED,
+		[CONF_ROUTE_TLS_VERIFIED] = RELAY_TLS_VERIFIED};
+
 	way->port = CONF_PORT_SMTP;
 	way->own_name = service->conf->hostname;
 	way->dns = service->dns;
@@ -204,6 +214,7 @@ set_way(struct relay_job *job, const struct conf_route *route)
 	if (!route)
 		return;
 	way->port = conf_route_port(route);
+	job->attempt.tls = tls[route->tls];
 	way->allows_private = route->allow == CONF_ALLOW_PRIVATE;
 	way->family = families[route->family];
 }
@@ -422,16 +433,24 @@ struct relay_service *
 relay_service_new(struct env *env, const struct conf *conf, const struct dns_source *dns)
 {
 	struct relay_service *service = memory_get(env->memory, sizeof *service);
+	struct tls_client_settings tls = {.strict = false};
 
 	service->env = env;
 	service->conf = conf;
 	service->dns = dns;
 	smtp_client_settings_init(&service->settings, conf->hostname);
 	service->settings.quit_timeout_us = QUIT_US;
-	service->pool = relay_pool_new(env, &service->settings);
+	service->tls = tls_client_new(env, &tls);
+	service->pool = relay_pool_new(env, &service->settings, service->tls);
 	list_init(&service->lines);
 	task_group_init(&service->tasks, env->loop);
 	return service;
+}
+
+enum error
+relay_service_trust(struct relay_service *service, struct slice pem)
+{
+	return service->tls ? tls_client_trust(service->tls, pem) : ERROR_NO_MEMORY;
 }
 
 void
@@ -493,6 +512,7 @@ relay_service_free(struct relay_service **service_pointer)
 	if (!service)
 		return;
 	relay_pool_free(&service->pool);
+	tls_context_free(&service->tls);
 	memory_put(service->env->memory, service);
 	*service_pointer = NULL;
 }

@@ -15,6 +15,10 @@ struct relay_service;
 struct relay_service *
 relay_service_new(struct env *env, const struct conf *conf, const struct dns_source *dns);
 
+/* Before anything is sent: whom to trust, certificates in PEM (for routes with "tls verified").
+ * ERROR_FORMAT: there is none in it. */
+MUST_CHECK enum error relay_service_trust(struct relay_service *service, struct slice pem);
+
 /* The channel to the queue's present process; taken over. What its predecessor had under way is cut
  * off: the new one repeats it. */
 void relay_service_set_queue(struct relay_service *service, int channel_fd);

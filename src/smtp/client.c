@@ -14,6 +14,7 @@
 static const char *const stage_texts[SMTP_STAGES] = {
 	[SMTP_STAGE_BANNER] = "the banner",
 	[SMTP_STAGE_HELLO] = "EHLO",
+	[SMTP_STAGE_TLS] = "STARTTLS",
 	[SMTP_STAGE_RESET] = "RSET",
 	[SMTP_STAGE_MAIL] = "MAIL",
 	[SMTP_STAGE_RCPT] = "RCPT",
@@ -35,6 +36,7 @@ smtp_client_settings_init(struct smtp_client_settings *ret_settings, struct slic
 	*ret_settings = (struct smtp_client_settings){
 		.hello = hello,
 		.banner_timeout_us = 300 * US_PER_S,
+		.handshake_timeout_us = 60 * US_PER_S,
 		.command_timeout_us = 300 * US_PER_S,
 		.data_timeout_us = 120 * US_PER_S,
 		.block_timeout_us = 180 * US_PER_S,
@@ -261,6 +263,50 @@ smtp_client_open(struct smtp_client *client, struct smtp_reply *ret_reply)
 	}
 	if (error != OK)
 		return smtp_client_break(client, error);
+	*ret_reply = smtp_reply_reader_reply(&client->reply);
+	return OK;
+}
+
+/*
+ * May wait: behind the 220. What came with it in the clear is somebody's who wants it taken for the
+ * server's reply under TLS (CVE-2021-38371).
+ */
+static enum error
+encrypt(struct smtp_client *client, enum error (*handshake)(void *arg, mono_us deadline), void *arg)
+{
+	if (line_reader_has_input(client->reader))
+		return ERROR_FORMAT;
+	line_reader_drop(client->reader);
+	enum error error = handshake(
+		arg, loop_deadline(client->stream->loop, client->settings->handshake_timeout_us));
+	if (error != OK)
+		return error;
+	client->extensions = 0;
+	client->size_max = 0;
+	client->is_open = false;
+	client->stage = SMTP_STAGE_HELLO;
+	return greet(client);
+}
+
+enum error
+smtp_client_start_tls(struct smtp_client *client,
+	enum error (*handshake)(void *arg, mono_us deadline), void *arg, bool *ret_started,
+	struct smtp_reply *ret_reply)
+{
+	unsigned class;
+
+	client->stage = SMTP_STAGE_TLS;
+	buffer_append(&client->output, SLICE("STARTTLS"));
+	smtp_client_command_end(client, 0);
+	enum error error = smtp_client_exchange(client, client->settings->command_timeout_us);
+	if (error == OK)
+		error = smtp_client_class(client, false, &class);
+	bool started = error == OK && class == 2 && !client->is_over;
+	if (started)
+		error = encrypt(client, handshake, arg);
+	if (error != OK)
+		return smtp_client_break(client, error);
+	*ret_started = started;
 	*ret_reply = smtp_reply_reader_reply(&client->reply);
 	return OK;
 }

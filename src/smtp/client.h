@@ -1,6 +1,6 @@
 /*
- * The sending side of SMTP and LMTP (RFC 5321, 1870, 2033, 2034, 2920, 6152): a session over a
- * stream that is connected already, as straight-line code on the task that calls it. It connects
+ * The sending side of SMTP and LMTP (RFC 5321, 1870, 2033, 2034, 2920, 3207, 6152): a session over
+ * a stream that is connected already, as straight-line code on the task that calls it. It connects
  * nothing, prints nothing and retries nothing; what servers said comes back as replies, one a
  * recipient.
  *
@@ -31,6 +31,7 @@
 enum smtp_client_stage {
 	SMTP_STAGE_BANNER,
 	SMTP_STAGE_HELLO,
+	SMTP_STAGE_TLS, /* STARTTLS and the handshake */
 	SMTP_STAGE_RESET,
 	SMTP_STAGE_MAIL,
 	SMTP_STAGE_RCPT,
@@ -56,11 +57,12 @@ enum smtp_client_extension {
 struct smtp_client_settings {
 	struct slice hello; /* what we call ourselves: a domain or an address literal */
 	int64_t banner_timeout_us;
-	int64_t command_timeout_us; /* EHLO, HELO, RSET, MAIL, RCPT */
-	int64_t data_timeout_us;    /* for 354 */
-	int64_t block_timeout_us;   /* for a block of content to be taken */
-	int64_t final_timeout_us;   /* for the reply to the content */
-	int64_t quit_timeout_us;    /* nothing depends on that reply */
+	int64_t handshake_timeout_us; /* of TLS */
+	int64_t command_timeout_us;   /* EHLO, HELO, RSET, MAIL, RCPT */
+	int64_t data_timeout_us;      /* for 354 */
+	int64_t block_timeout_us;     /* for a block of content to be taken */
+	int64_t final_timeout_us;     /* for the reply to the content */
+	int64_t quit_timeout_us;      /* nothing depends on that reply */
 };
 
 void smtp_client_settings_init(struct smtp_client_settings *ret_settings, struct slice hello);
@@ -125,6 +127,17 @@ struct smtp_client_recipient {
  * SMTP), ERROR_LIMIT (an endless reply), ERROR_NO_MEMORY.
  */
 MUST_CHECK enum error smtp_client_open(struct smtp_client *client, struct smtp_reply *ret_reply);
+
+/*
+ * May wait. STARTTLS (RFC 3207) of an open session, before any message, whose server offers it.
+ * `handshake` (may wait) has, when it returns OK, put the encrypted stream under client and reader;
+ * its error breaks the session off, and is returned. Afterwards the session is greeted anew, and
+ * what the server said before is forgotten; the reply is the one to EHLO, as of smtp_client_open.
+ * *ret_started false: the server refused, and the session is as it was; the reply says why.
+ */
+MUST_CHECK enum error smtp_client_start_tls(struct smtp_client *client,
+	enum error (*handshake)(void *arg, mono_us deadline), void *arg, bool *ret_started,
+	struct smtp_reply *ret_reply);
 
 /*
  * May wait. One transaction of an open session, with at least one recipient. OK: every recipient

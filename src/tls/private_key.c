@@ -8,6 +8,7 @@
 
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <time.h>
 
 #define RSA_BITS_MIN 2048
 
@@ -23,6 +24,7 @@ tls_prepare(void)
 {
 	uint8_t octet;
 
+	tzset(); /* dates of certificates: libc reads its zone before the first one */
 	return OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS |
 					   OPENSSL_INIT_ADD_ALL_CIPHERS |
 					   OPENSSL_INIT_ADD_ALL_DIGESTS,

@@ -57,7 +57,7 @@ append_verification(struct buffer *text, SSL *ssl)
 
 	if (result == X509_V_OK)
 		return false;
-	buffer_append_text(text, "the other side's certificate can't be trusted: ");
+	buffer_append_text(text, "its certificate can't be trusted: ");
 	buffer_append_text(text, X509_verify_cert_error_string(result));
 	return true;
 }

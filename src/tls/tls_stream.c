@@ -207,6 +207,22 @@ tls_stream_expect(struct tls_stream *tls, struct slice host, bool verify)
 	return done ? OK : ERROR_FORMAT;
 }
 
+enum error
+tls_stream_expect_domain(struct tls_stream *tls, struct slice host, struct slice domain)
+{
+	char name[258] = ".";
+	enum error error = tls_stream_expect(tls, host, true);
+
+	if (error != OK)
+		return error;
+	if (domain.len == 0 || domain.len > 255 || memchr(domain.ptr, 0, domain.len))
+		return ERROR_FORMAT;
+	memcpy(name + 1, domain.ptr, domain.len);
+	name[1 + domain.len] = 0;
+	bool done = SSL_set1_host(tls->ssl, name + 1) == 1 && SSL_add1_host(tls->ssl, name) == 1;
+	return done ? OK : ERROR_FORMAT;
+}
+
 static enum error
 handshake_failed(struct tls_stream *tls)
 {

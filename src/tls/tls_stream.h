@@ -31,6 +31,11 @@ tls_stream_open(struct tls_stream *tls, struct tls_context *context, struct stre
  * must prove to be it. A literal address is never sent, but may be proved. */
 MUST_CHECK enum error tls_stream_expect(struct tls_stream *tls, struct slice host, bool verify);
 
+/* The same, but whom the certificate must be for is another than the name asked for: this domain,
+ * or any name below it. */
+MUST_CHECK enum error
+tls_stream_expect_domain(struct tls_stream *tls, struct slice host, struct slice domain);
+
 /*
  * May wait. ERROR_TIMEOUT, ERROR_CANCELLED, ERROR_CLOSED when the other side went away, else
  * ERROR_DENIED; `problem` says more of the last two.
