@@ -64,6 +64,8 @@ enum conf_route_tls {
 };
 enum conf_allow { CONF_ALLOW_PRIVATE = 1 };
 enum conf_family { CONF_FAMILY_ANY = 1, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
+enum conf_newlines { CONF_NEWLINES_NORMALIZE = 1, CONF_NEWLINES_REFUSE };
+enum conf_answer { CONF_YES = 1, CONF_NO };
 enum conf_early { CONF_EARLY_REFUSE = 1, CONF_EARLY_LOG, CONF_EARLY_IGNORE };
 enum conf_log_format { CONF_LOG_LINE = 1, CONF_LOG_JSON };
 enum conf_log_to { CONF_LOG_STDERR = 1, CONF_LOG_FILE };
@@ -75,6 +77,8 @@ struct conf_listener {
 	enum conf_role role;
 	enum conf_tls tls;
 	enum conf_tls_version tls_minimum;
+	enum conf_newlines bare_newlines;
+	enum conf_answer strict_paths;
 };
 
 /* For TLS: files in PEM. */

@@ -592,10 +592,10 @@ static const struct schema_key root_keys[] = {
 		.offset = offsetof(struct conf, hops_limit),
 		.min = 1,
 		.max = 1000,
-		.fallback = "50",
+		.fallback = "100",
 		.help = "A message with more Received fields than this is taken for a loop and "
 			"refused.",
-		.example = "hops_limit 50",
+		.example = "hops_limit 100",
 	},
 	{
 		.word = "session_errors_limit",

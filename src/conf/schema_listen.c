@@ -24,6 +24,18 @@ static const struct schema_choice tls_versions[] = {
 		"Some mail servers can't: on port 25 they send in the clear."},
 };
 
+static const struct schema_choice newlines[] = {
+	{"normalize", CONF_NEWLINES_NORMALIZE, SCHEMA_NONE,
+		"Each becomes the end of a line, before anything is counted, stored or signed; "
+		"none of them can end the content."},
+	{"refuse", CONF_NEWLINES_REFUSE, SCHEMA_NONE, "The message, or the command, is refused."},
+};
+
+static const struct schema_choice answers[] = {
+	{"yes", CONF_YES, SCHEMA_NONE, "Yes."},
+	{"no", CONF_NO, SCHEMA_NONE, "No."},
+};
+
 static const struct schema_key listen_keys[] = {
 	{
 		.word = "address",
@@ -74,6 +86,28 @@ static const struct schema_key listen_keys[] = {
 		.fallback = "1.2",
 		.help = "The oldest version of TLS that is spoken.",
 		.example = "tls_minimum 1.3",
+	},
+	{
+		.word = "bare_newlines",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, bare_newlines),
+		CHOICES(newlines),
+		.fallback = "normalize",
+		.help = "What to make of CR and LF that stand alone. SMTP forbids them; many "
+			"programs send them.",
+		.example = "bare_newlines refuse",
+	},
+	{
+		.word = "strict_paths",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, strict_paths),
+		CHOICES(answers),
+		.fallback = "no",
+		.help = "Whether addresses in MAIL and RCPT must stand in < and >, and senders be "
+			"well-formed addresses.",
+		.example = "strict_paths yes",
 	},
 };
 

@@ -143,7 +143,8 @@ job_is_loop(struct deliver_service *service, struct deliver_job *job)
 		return false;
 	ssize_t got = env->disk->pread(env->world, content->fd, bytes, len, (off_t)content->offset);
 	if (got > 0)
-		loop = mailbox_head_is_loop(slice_of(bytes, (size_t)got), job->address);
+		loop = mailbox_head_is_loop(
+			slice_of(bytes, (size_t)got), job->address, service->conf->hostname);
 	memory_put(env->memory, bytes);
 	return loop;
 }

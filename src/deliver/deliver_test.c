@@ -358,7 +358,9 @@ END_TEST
 static void
 loop_body(void *arg)
 {
-#define CIRCLE "Delivered-To: anna@example.org\r\nSubject: x\r\n\r\nhello\r\n"
+#define CIRCLE                                         \
+	"Received: by mx.example.org with SMTP; x\r\n" \
+	"Delivered-To: anna@example.org\r\nSubject: x\r\n\r\nhello\r\n"
 	struct world *world = arg;
 
 	ck_assert_int_eq(

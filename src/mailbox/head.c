@@ -70,15 +70,40 @@ unfolded(struct slice value)
 	return value;
 }
 
+/* "by HOSTNAME" as two words of a Received field (RFC 5321 section 4.4). */
+static bool
+came_by(struct slice received, struct slice hostname)
+{
+	static const struct slice by = SLICE_INIT("by");
+	size_t at = 0;
+	bool is_behind_by = false;
+
+	while (at < received.len) {
+		size_t start = at;
+		while (at < received.len && received.ptr[at] > ' ' && received.ptr[at] != ';')
+			at++;
+		struct slice word = slice_sub(received, start, at - start);
+		if (is_behind_by && slice_equal_nocase(word, hostname))
+			return true;
+		if (word.len > 0)
+			is_behind_by = slice_equal_nocase(word, by);
+		at++;
+	}
+	return false;
+}
+
 bool
-mailbox_head_is_loop(struct slice header, struct slice recipient)
+mailbox_head_is_loop(struct slice header, struct slice recipient, struct slice hostname)
 {
 	struct header_scanner scanner = header_scanner_of(header);
 	struct header_field field;
+	bool was_here = false, was_ours = false;
 
-	while (header_find(&scanner, SLICE("Delivered-To"), &field)) {
-		if (slice_equal_nocase(unfolded(field.value), recipient))
-			return true;
+	while (header_next(&scanner, &field)) {
+		if (slice_equal_nocase(field.name, SLICE("Delivered-To")))
+			was_here |= slice_equal_nocase(unfolded(field.value), recipient);
+		else if (slice_equal_nocase(field.name, SLICE("Received")))
+			was_ours |= came_by(field.value, hostname);
 	}
-	return false;
+	return was_here && was_ours;
 }

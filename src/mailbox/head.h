@@ -21,10 +21,12 @@ MUST_CHECK enum error mailbox_head_build(
 	struct slice reverse_path, struct slice recipient, struct slice trace, struct buffer *head);
 
 /*
- * Whether a Delivered-To field of this header names the recipient, compared without regard to the
- * case of ASCII letters. `header` is a message's beginning: reading stops at the empty line, or
- * where the bytes end (the caller bounds them). Takes any bytes.
+ * Whether this header tells that the mailbox had the message before: a Delivered-To field names the
+ * recipient, compared without regard to the case of ASCII letters, and a Received field says that
+ * it came by our host. One alone anybody may have written who never saw this server. `header` is a
+ * message's beginning: reading stops at the empty line, or where the bytes end (the caller bounds
+ * them). Takes any bytes.
  */
-bool mailbox_head_is_loop(struct slice header, struct slice recipient);
+bool mailbox_head_is_loop(struct slice header, struct slice recipient, struct slice hostname);
 
 #endif

@@ -78,6 +78,18 @@ START_TEST(lines_have_limits)
 }
 END_TEST
 
+#define OURS "Received: from a by mx.example.org with SMTP; x\r\n"
+
+static bool
+is_loop(const char *received, const char *header)
+{
+	char text[1024];
+
+	snprintf(text, sizeof text, "%s%s", received, header);
+	return mailbox_head_is_loop(
+		slice_text(text), SLICE("jo@example.org"), SLICE("mx.example.org"));
+}
+
 START_TEST(loops_are_found)
 {
 	static const char *const loops[] = {
@@ -101,13 +113,32 @@ START_TEST(loops_are_found)
 	};
 
 	for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
-		ck_assert_msg(mailbox_head_is_loop(slice_text(loops[i]), SLICE("jo@example.org")),
-			"%zu", i);
+		ck_assert_msg(is_loop(OURS, loops[i]), "%zu", i);
 	for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-		ck_assert_msg(!mailbox_head_is_loop(slice_text(none[i]), SLICE("jo@example.org")),
-			"%zu", i);
+		ck_assert_msg(!is_loop(OURS, none[i]), "%zu", i);
+}
+END_TEST
+
+/* A stranger can write a Delivered-To: it is no loop where nothing says that the message was here.
+ */
+START_TEST(who_was_not_here_makes_no_loop)
+{
+	static const char delivered[] = "Delivered-To: jo@example.org\r\n\r\n";
+	static const char *const ours[] = {OURS,
+		"Received: from x (y [192.0.2.1])\r\n\tby MX.example.org with ESMTP id "
+		"1;\r\n\tMon\r\n",
+		"Received: by\r\n mx.example.org; Mon\r\n"};
+	static const char *const others[] = {"",
+		"Received: from mx.example.org by other.example; x\r\n",
+		"Received: by mx.example.org.evil.example with SMTP; x\r\n",
+		"Received: by mx.example.orgs; x\r\n", "X-Received: by mx.example.org; x\r\n"};
+
+	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+		ck_assert_msg(is_loop(ours[i], delivered), "%zu", i);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		ck_assert_msg(!is_loop(others[i], delivered), "%zu", i);
 }
 END_TEST
 
 UNIT_MAIN("mailbox/head", lines_are_built, no_address_starts_a_line, lines_have_limits,
-	loops_are_found)
+	loops_are_found, who_was_not_here_makes_no_loop)

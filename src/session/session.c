@@ -574,6 +574,8 @@ listener_set_up(struct session_listener *listener, struct slice name)
 			listener->conf = &conf->listeners[i];
 	listener->name = listener->conf->name;
 	smtp_server_settings_init(settings, conf->hostname);
+	settings->normalises_newlines = listener->conf->bare_newlines == CONF_NEWLINES_NORMALIZE;
+	settings->takes_odd_paths = listener->conf->strict_paths == CONF_NO;
 	settings->listener = listener->name;
 	settings->postmaster_domain = conf_postmaster_domain(conf);
 	settings->max_message_bytes = conf->message_size_limit;

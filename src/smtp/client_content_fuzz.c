@@ -32,7 +32,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		smtp_content_write(&writer, slice_sub(content, at, piece), &wire);
 	smtp_content_write_end(&writer, &wire);
 	require(buffer_error(&wire) == OK);
-	content_reader_init(&reader, UINT32_MAX);
+	content_reader_init(&reader, UINT32_MAX, false);
 	struct content_step step = content_reader_step(&reader, storage, wire.len);
 	require(content_reader_is_done(&reader) && step.consumed == wire.len);
 	require((reader.errors & ~(unsigned)CONTENT_ERROR_NUL) == 0);

@@ -79,7 +79,7 @@ START_TEST(nothing_ends_early)
 		struct slice wire = write_all(&written, slice_of(content, 5), 1 + number % 3);
 		ck_assert_uint_le(wire.len, SMTP_CONTENT_WRITTEN_MAX(5));
 		struct content_reader reader;
-		content_reader_init(&reader, 998);
+		content_reader_init(&reader, 998, false);
 		struct content_step step = content_reader_step(&reader, written.bytes, wire.len);
 		ck_assert(content_reader_is_done(&reader));
 		ck_assert_uint_eq(reader.errors, 0);

@@ -12,6 +12,7 @@
  * media error", and the text says which.
  */
 #include "smtp/content_reader.h"
+#include "smtp/first_line.h"
 #include "smtp/server_private.h"
 #include "smtp/trace.h"
 
@@ -27,6 +28,9 @@
 struct transfer {
 	struct content_reader reader;
 	struct header_counter hops;
+	struct first_line first_line;
+	uint8_t *spill; /* octets that could not be unstuffed where they lay; NULL: none ever */
+	size_t spill_at, spill_len;
 	struct acceptance *acceptance; /* NULL once it is clear that nothing will be kept */
 	enum error store_error;        /* why the store stopped taking it */
 	uint64_t size;
@@ -165,29 +169,79 @@ is_acceptable(const struct smtp_server *server, const struct transfer *transfer)
 	       transfer->hops.count <= server->settings->hops_max;
 }
 
+/* What the reader did not take of a block, for which it needs other memory. */
+static enum error
+spill_octets(struct smtp_server *server, struct transfer *transfer, struct slice rest)
+{
+	if (!transfer->spill)
+		transfer->spill =
+			memory_try(loop_env(server->stream->loop)->memory, LINE_BUFFER_BYTES);
+	if (!transfer->spill || rest.len > LINE_BUFFER_BYTES)
+		return ERROR_NO_MEMORY;
+	memcpy(transfer->spill, rest.ptr, rest.len);
+	transfer->spill_at = 0;
+	transfer->spill_len = rest.len;
+	return OK;
+}
+
+/* From the spill into this memory. */
+static enum error
+unstuff_spill(struct smtp_server *server, struct transfer *transfer, uint8_t *block, size_t room,
+	size_t *ret_produced)
+{
+	struct slice rest = slice_of(
+		transfer->spill + transfer->spill_at, transfer->spill_len - transfer->spill_at);
+	struct content_step step =
+		content_reader_copy(&transfer->reader, rest.ptr, rest.len, block, room);
+
+	transfer->spill_at += step.consumed;
+	*ret_produced = step.produced;
+	if (!content_reader_is_done(&transfer->reader))
+		return OK;
+	transfer->spill_at = transfer->spill_len;
+	return return_octets(server, slice_from(rest, step.consumed));
+}
+
+/* Where they lie; what cannot stay there is spilt, what stands behind the end is a command. */
+static enum error
+unstuff_in_place(struct smtp_server *server, struct transfer *transfer, uint8_t *block, size_t len,
+	size_t *ret_produced)
+{
+	struct content_step step = content_reader_step(&transfer->reader, block, len);
+	struct slice rest = slice_sub(slice_of(block, len), step.consumed, len);
+
+	*ret_produced = step.produced;
+	if (content_reader_is_done(&transfer->reader))
+		return return_octets(server, rest);
+	return rest.len > 0 ? spill_octets(server, transfer, rest) : OK;
+}
+
 /* May wait: one block into this memory, unstuffed. */
 static enum error
 receive_block(struct smtp_server *server, struct transfer *transfer, uint8_t *block, size_t room,
 	size_t *ret_produced)
 {
 	size_t len;
-	enum error error = fetch_octets(server, transfer, block, room, &len);
+	enum error error = OK;
 
+	if (transfer->spill_at < transfer->spill_len || transfer->reader.pending_len > 0) {
+		error = unstuff_spill(server, transfer, block, room, ret_produced);
+	} else {
+		error = fetch_octets(server, transfer, block, room, &len);
+		if (error == OK)
+			error = unstuff_in_place(server, transfer, block, len, ret_produced);
+	}
 	if (error != OK)
 		return error;
+	header_counter_feed(&transfer->hops, slice_of(block, *ret_produced));
+	first_line_feed(&transfer->first_line, slice_of(block, *ret_produced));
+	transfer->size += *ret_produced;
 	if (transfer->received - transfer->turn_at >= OCTETS_A_TURN) {
 		transfer->turn_at = transfer->received;
 		task_yield(server->stream->loop);
 		if (task_is_cancelled(server->stream->loop))
 			return ERROR_CANCELLED;
 	}
-	struct content_step step = content_reader_step(&transfer->reader, block, len);
-	error = return_octets(server, slice_sub(slice_of(block, len), step.consumed, len));
-	if (error != OK)
-		return error;
-	header_counter_feed(&transfer->hops, slice_of(block, step.produced));
-	transfer->size += step.produced;
-	*ret_produced = step.produced;
 	return OK;
 }
 
@@ -301,6 +355,18 @@ reply_received(struct smtp_server *server, struct envelope *envelope, uint64_t i
 	server->ops->received(server->arg, server, envelope);
 }
 
+/*
+ * An empty line between the trace field and content that begins with no field of its own: else its
+ * first line would stand in our header, or go on in our field.
+ */
+static void
+end_trace(struct envelope *envelope)
+{
+	/* UNSAFE: build_trace left room for it behind the field. */
+	memcpy((uint8_t *)(uintptr_t)envelope->trace.ptr + envelope->trace.len, "\r\n", 2);
+	envelope->trace.len += 2;
+}
+
 /* May wait: content that came whole becomes durable, or not. */
 static void
 commit(struct smtp_server *server, struct transfer *transfer, struct envelope *envelope)
@@ -309,6 +375,8 @@ commit(struct smtp_server *server, struct transfer *transfer, struct envelope *e
 	struct acceptance *acceptance = transfer->acceptance;
 	uint64_t id;
 
+	if (!first_line_is_field(&transfer->first_line))
+		end_trace(envelope);
 	envelope->content_flags = transfer->reader.flags;
 	envelope->content_size = transfer->size;
 	transfer->acceptance = NULL;
@@ -349,7 +417,7 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 		.time = envelope->received_at,
 	};
 	struct buffer field;
-	uint8_t *storage = arena_take(&server->arena, SMTP_TRACE_MAX);
+	uint8_t *storage = arena_take(&server->arena, SMTP_TRACE_MAX + 2); /* end_trace */
 
 	if (!storage)
 		return false;
@@ -424,11 +492,13 @@ smtp_cmd_data(struct smtp_server *server, const struct smtp_command *command)
 		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "out of memory, try later"));
 		return;
 	}
-	content_reader_init(&transfer.reader, server->settings->content_line_limit);
+	content_reader_init(&transfer.reader, server->settings->content_line_limit,
+		server->settings->normalises_newlines);
 	header_counter_init(&transfer.hops, SLICE("Received"));
 	if (!begin_acceptance(server, &transfer))
 		return;
 	transfer_content(server, &transfer, &envelope);
+	memory_put(loop_env(server->stream->loop)->memory, transfer.spill);
 	give_up(server, &transfer);
 	smtp_server_end_transaction(server);
 }

@@ -138,10 +138,22 @@ take_postmaster(struct smtp_server *server, struct slice local_part)
 	take_recipient(server, buffer_slice(&mailbox), &address);
 }
 
+/* <postmaster@HOSTNAME> reaches somebody also where the hostname has no mailboxes of its own (RFC
+ * 5321 section 4.5.1). */
+static bool
+is_own_postmaster(const struct smtp_server *server, const struct address *address)
+{
+	return slice_equal_nocase(address->local_part, SLICE("postmaster")) &&
+	       slice_equal_nocase(address->domain, server->settings->hostname) &&
+	       !server->ops->is_account(server->arg, address);
+}
+
 void
 smtp_cmd_rcpt(struct smtp_server *server, const struct smtp_command *command)
 {
-	if (command->address.domain.len == 0)
+	if (is_own_postmaster(server, &command->address))
+		take_postmaster(server, command->address.local_part);
+	else if (command->address.domain.len == 0)
 		take_postmaster(server, command->mailbox);
 	else
 		take_recipient(server, command->mailbox, &command->address);

@@ -2,9 +2,11 @@
  * The grammar of SMTP commands: RFC 5321 sections 4.1.1 and 4.1.2, parameters of RFC 1870 and RFC
  * 6152. No allocation, linear time.
  *
- * Strict but for what honest clients get wrong: verbs and parameters in any case, more than one
- * space between words, space behind "FROM:" and "TO:", space at the line's end, source routes
- * (accepted and ignored, RFC 5321 appendix C).
+ * Strict but for what honest clients get wrong: verbs and parameters in any case, tabs and more
+ * than one space between words, space behind "FROM:" and "TO:", space at the line's end, source
+ * routes (accepted and ignored, RFC 5321 appendix C), any name in HELO. Where odd paths are taken:
+ * paths without brackets, and as a sender whatever stands between them, since a sender's address is
+ * not ours to judge.
  */
 #include "smtp/command.h"
 
@@ -42,11 +44,17 @@ find_verb(struct slice name)
 	return VERB_UNKNOWN;
 }
 
+static bool
+is_space(int octet)
+{
+	return octet == ' ' || octet == '\t';
+}
+
 static void
 skip_spaces(struct cursor *cursor)
 {
-	while (cursor_accept(cursor, ' '))
-		;
+	while (is_space(cursor_peek(cursor)))
+		cursor->at++;
 }
 
 /* A path's fault with the code that says whose address is meant. */
@@ -59,6 +67,8 @@ address_reply(enum smtp_verb verb, enum address_fault fault)
 			: 3; /* X.1.7: bad sender's address syntax, X.1.3: bad destination's */
 	struct smtp_reply reply = {501, {5, 1, detail}, slice_text(address_fault_text(fault))};
 
+	if (verb == VERB_RCPT && fault == ADDRESS_BAD_DOMAIN)
+		reply = SMTP_REPLY(550, 5, 7, 1, "relaying denied: not a domain of this server");
 	if (fault == ADDRESS_NOT_ASCII) /* RFC 6531 section 3.5 */
 		reply = SMTP_REPLY(553, 5, 6, 7, "addresses outside ASCII are not supported");
 	return reply;
@@ -111,23 +121,55 @@ unclosed_path_reply(const struct cursor *cursor)
 	return SMTP_REPLY(501, 5, 5, 4, "something stands between the address and its \">\"");
 }
 
+/*
+ * A sender that is no address of RFC 5321: "a..b@c", "x@under_score.example". It is kept octet for
+ * octet, so it may hold nothing that ends a path, a line or a field somewhere. False: it cannot be
+ * kept.
+ */
+static bool
+take_odd_sender(struct cursor *cursor, struct smtp_command *command)
+{
+	size_t start = cursor->at;
+	int octet;
+
+	while ((octet = cursor_peek(cursor)) > ' ' && octet < 127 && octet != '<' && octet != '>' &&
+		octet != '"')
+		cursor->at++;
+	command->mailbox = slice_sub(cursor->bytes, start, cursor->at - start);
+	command->address = (struct address){0};
+	return command->mailbox.len > 0 && command->mailbox.len <= ADDRESS_MAX;
+}
+
+/* The path without what stands around it. */
+static void
+parse_bare_path(struct cursor *cursor, struct smtp_command *command)
+{
+	size_t start = cursor->at;
+	enum address_fault fault = take_path(cursor, command);
+
+	if (fault == ADDRESS_OK)
+		return;
+	cursor->at = start;
+	if (command->takes_odd_paths && command->verb == VERB_MAIL && fault != ADDRESS_NOT_ASCII &&
+		fault != ADDRESS_TOO_LONG && take_odd_sender(cursor, command))
+		return;
+	command->error = address_reply(command->verb, fault);
+}
+
 /* Reverse-path = Path / "<>"; Forward-path = Path / "<postmaster>" */
 static void
 parse_path(struct cursor *cursor, struct smtp_command *command)
 {
-	if (!cursor_accept(cursor, '<')) {
+	bool has_bracket = cursor_accept(cursor, '<');
+
+	if (!has_bracket && !(command->takes_odd_paths && cursor_left(cursor) > 0)) {
 		command->error =
 			SMTP_REPLY(501, 5, 5, 4, "the address must stand in \"<\" and \">\"");
 		return;
 	}
-	if (command->verb != VERB_MAIL || cursor_peek(cursor) != '>') {
-		enum address_fault fault = take_path(cursor, command);
-		if (fault != ADDRESS_OK) {
-			command->error = address_reply(command->verb, fault);
-			return;
-		}
-	}
-	if (!cursor_accept(cursor, '>'))
+	if (!has_bracket || command->verb != VERB_MAIL || cursor_peek(cursor) != '>')
+		parse_bare_path(cursor, command);
+	if (command->error.code == 0 && has_bracket && !cursor_accept(cursor, '>'))
 		command->error = unclosed_path_reply(cursor);
 }
 
@@ -201,11 +243,12 @@ static struct slice
 take_word(struct cursor *cursor)
 {
 	struct slice rest = cursor_rest(cursor);
-	ssize_t space = slice_find(rest, 0, ' ');
-	struct slice word = space < 0 ? rest : slice_sub(rest, 0, (size_t)space);
+	size_t len = 0;
 
-	cursor->at += word.len;
-	return word;
+	while (len < rest.len && !is_space(rest.ptr[len]))
+		len++;
+	cursor->at += len;
+	return slice_sub(rest, 0, len);
 }
 
 /* esmtp-param = esmtp-keyword ["=" esmtp-value]; false with command->error set. */
@@ -237,7 +280,7 @@ parse_parameters(struct cursor *cursor, struct smtp_command *command)
 	uint32_t seen = 0;
 
 	while (cursor_left(cursor) > 0) {
-		if (!cursor_accept(cursor, ' ')) {
+		if (!is_space(cursor_peek(cursor))) {
 			command->error =
 				SMTP_REPLY(501, 5, 5, 4, "a space must stand before a parameter");
 			return;
@@ -276,11 +319,17 @@ parse_transfer(struct slice argument, struct smtp_command *command)
 /*
  * ehlo = "EHLO" SP ( Domain / address-literal )
  * helo = "HELO" SP Domain ; literals are said there too
+ *
+ * Machines are given names with umlauts, underscores, dots at the end: mail is not refused for that
+ * (RFC 5321 section 4.1.4). Whoever writes the name anywhere filters it.
  */
 static void
 parse_hello(struct slice argument, struct smtp_command *command)
 {
-	if (!domain_is_valid_helo(argument) && !address_literal_is_valid(argument))
+	struct cursor cursor = cursor_of(argument);
+
+	if (argument.len == 0 || argument.len > ADDRESS_DOMAIN_MAX ||
+		take_word(&cursor).len < argument.len)
 		command->error = SMTP_REPLY(
 			501, 5, 5, 4, "your name must be a domain or an address literal");
 }
@@ -315,26 +364,27 @@ parse_argument(struct slice argument, struct smtp_command *command)
 }
 
 /* Controls have no place in a command: NUL hides what follows from others, ESC writes to terminals,
- * CR splits lines for some. */
+ * CR splits lines for some. A tab is white space. */
 static bool
 has_control(struct slice line)
 {
 	for (size_t i = 0; i < line.len; i++)
-		if (line.ptr[i] < 32 || line.ptr[i] == 127)
+		if ((line.ptr[i] < 32 && line.ptr[i] != '\t') || line.ptr[i] == 127)
 			return true;
 	return false;
 }
 
 void
-smtp_command_parse(struct slice line, struct smtp_command *ret_command)
+smtp_command_parse(struct slice line, bool takes_odd_paths, struct smtp_command *ret_command)
 {
-	*ret_command = (struct smtp_command){.verb = VERB_UNKNOWN};
+	*ret_command =
+		(struct smtp_command){.verb = VERB_UNKNOWN, .takes_odd_paths = takes_odd_paths};
 	if (has_control(line)) {
 		ret_command->error =
 			SMTP_REPLY(500, 5, 5, 2, "a control character has no place in a command");
 		return;
 	}
-	while (line.len > 0 && line.ptr[line.len - 1] == ' ')
+	while (line.len > 0 && is_space(line.ptr[line.len - 1]))
 		line.len--;
 	struct cursor cursor = cursor_of(line);
 	ret_command->verb = find_verb(take_word(&cursor));

@@ -36,13 +36,15 @@ struct smtp_command {
 	/* MAIL and RCPT */
 	struct slice
 		mailbox; /* without brackets and source route; empty: the null reverse path <> */
-	struct address address; /* the same, split; no domain: <> and <postmaster> */
+	struct address address; /* the same, split; no domain: <>, <postmaster>, and a sender that
+				   is no address */
 	uint64_t size;          /* SIZE=, UINT64_MAX if it does not fit; 0: not stated */
 	enum envelope_body body;
 	struct smtp_reply error; /* code 0: the line is well formed */
+	bool takes_odd_paths;    /* as given */
 };
 
-/* A line without its CRLF. */
-void smtp_command_parse(struct slice line, struct smtp_command *ret_command);
+/* A line without its CRLF. `takes_odd_paths`: see struct smtp_server_settings. */
+void smtp_command_parse(struct slice line, bool takes_odd_paths, struct smtp_command *ret_command);
 
 #endif

@@ -31,6 +31,13 @@ check_path(const struct smtp_command *command, struct slice line)
 		return;
 	}
 	enum address_fault fault = address_parse(command->mailbox, &address);
+	if (command->takes_odd_paths && command->verb == VERB_MAIL && fault != ADDRESS_OK) {
+		require(command->address.domain.len == 0);
+		for (size_t i = 0; i < command->mailbox.len; i++)
+			require(command->mailbox.ptr[i] > 32 && command->mailbox.ptr[i] < 127 &&
+				command->mailbox.ptr[i] != '<' && command->mailbox.ptr[i] != '>');
+		return;
+	}
 	require(fault == ADDRESS_OK || (fault == ADDRESS_NO_DOMAIN && command->verb == VERB_RCPT));
 	require(slice_equal(address.domain, command->address.domain));
 	require(slice_equal(address.local_part, command->address.local_part));
@@ -44,7 +51,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t bytes[SMTP_REPLY_BYTES_MAX];
 	struct buffer reply;
 
-	smtp_command_parse(line, &command);
+	smtp_command_parse(line, size % 2 == 0, &command);
 	require((unsigned)command.verb < VERB_COUNT);
 	require(lies_within(command.argument, line));
 	if (command.error.code != 0) {
@@ -57,7 +64,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	for (size_t i = 0; i < size; i++)
-		require(data[i] >= 32 && data[i] != 127);
+		require((data[i] >= 32 || data[i] == '\t') && data[i] != 127);
 	if (command.verb == VERB_MAIL || command.verb == VERB_RCPT)
 		check_path(&command, line);
 	if (command.verb == VERB_HELO || command.verb == VERB_EHLO)

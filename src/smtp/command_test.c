@@ -7,7 +7,7 @@ parse(const char *line)
 {
 	struct smtp_command command;
 
-	smtp_command_parse(slice_text(line), &command);
+	smtp_command_parse(slice_text(line), false, &command);
 	return command;
 }
 
@@ -52,7 +52,7 @@ START_TEST(paths_and_parameters)
 	ck_assert_uint_eq(command.size, UINT64_MAX);
 	ck_assert_int_eq(command.body, BODY_7BIT);
 	command = parse("RCPT TO:<@a.b,@[1.2.3.4]:c@d>");
-	ck_assert_uint_eq(command.error.code, 501);
+	ck_assert_uint_eq(command.error.code, 550);
 	command = parse("RCPT TO:<@a.b,@c.d:\"x y>\"@[IPv6:::1]>");
 	ck_assert_uint_eq(command.error.code, 0);
 	ck_assert_slice_eq(command.mailbox, "\"x y>\"@[IPv6:::1]");
@@ -73,9 +73,7 @@ START_TEST(errors_have_their_codes)
 	} cases[] = {
 		{"HELO", 501, 5, 4},
 		{"EHLO a b", 501, 5, 4},
-		{"EHLO [300.1.1.1]", 501, 5, 4},
-		{"EHLO a;b", 501, 5, 4},
-		{"EHLO \xc3\xa4", 501, 5, 4},
+		{"EHLO a\tb", 501, 5, 4},
 		{"MAIL", 501, 5, 4},
 		{"MAIL FROM <a@b>", 501, 5, 4},
 		{"MAIL TO:<a@b>", 501, 5, 4},
@@ -113,7 +111,7 @@ START_TEST(errors_have_their_codes)
 		{"VRFY", 501, 5, 4},
 		{"NOOP \x1b[2J", 500, 5, 2},
 		{"NOOP \x7f", 500, 5, 2},
-		{"MAIL\tFROM:<a@b>", 500, 5, 2},
+		{"RCPT TO:<a@b_c>", 550, 7, 1},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -126,9 +124,49 @@ START_TEST(errors_have_their_codes)
 		ck_assert_uint_gt(error.text.len, 10);
 	}
 	struct smtp_command command;
-	smtp_command_parse(SLICE("MAIL FROM:<a\0@b>"), &command);
+	smtp_command_parse(SLICE("MAIL FROM:<a\0@b>"), false, &command);
 	ck_assert_uint_eq(command.error.code, 500);
 }
 END_TEST
 
-UNIT_MAIN("smtp/command", verbs_in_any_case, paths_and_parameters, errors_have_their_codes)
+/* What honest clients get wrong, and where it must end nevertheless. */
+START_TEST(odd_paths_and_names)
+{
+	static const struct {
+		const char *line, *mailbox;
+		uint16_t code; /* where odd paths are taken */
+		uint16_t strict_code;
+	} cases[] = {
+		{"MAIL FROM:a@b", "a@b", 0, 501},
+		{"MAIL FROM: a@b SIZE=5", "a@b", 0, 501},
+		{"RCPT TO:a@b", "a@b", 0, 501},
+		{"MAIL FROM:<a..b@c_d.example->", "a..b@c_d.example-", 0, 501},
+		{"MAIL FROM:<.a.@b>", ".a.@b", 0, 501},
+		{"MAIL FROM:<a>", "a", 0, 501},
+		{"MAIL\tFROM:\t<a@b>\tSIZE=1\t", "a@b", 0, 0},
+		{"MAIL FROM:<a b@c>", "", 501, 501},
+		{"MAIL FROM:<a@b", "", 501, 501},
+		{"MAIL FROM:<a\"b@c>", "", 501, 501},
+		{"MAIL FROM:", "", 501, 501},
+		{"MAIL FROM:<\xc3\xa4@b>", "", 553, 553},
+		{"RCPT TO:<a..b@c>", "", 501, 501},
+		{"EHLO [300.1.1.1]", "", 0, 0},
+		{"EHLO -a.b.", "", 0, 0},
+		{"EHLO \xc3\xa4", "", 0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct smtp_command command;
+		smtp_command_parse(slice_text(cases[i].line), true, &command);
+		ck_assert_msg(command.error.code == cases[i].code, "%s: %u", cases[i].line,
+			command.error.code);
+		if (command.error.code == 0)
+			ck_assert_slice_eq(command.mailbox, cases[i].mailbox);
+		ck_assert_msg(parse(cases[i].line).error.code == cases[i].strict_code, "%s",
+			cases[i].line);
+	}
+}
+END_TEST
+
+UNIT_MAIN("smtp/command", verbs_in_any_case, paths_and_parameters, errors_have_their_codes,
+	odd_paths_and_names)

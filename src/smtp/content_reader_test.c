@@ -14,7 +14,7 @@ read_in_pieces(struct slice wire, size_t first_cut, size_t second_cut, uint8_t *
 	struct content_reader reader;
 	uint8_t block[4096];
 
-	content_reader_init(&reader, LIMIT);
+	content_reader_init(&reader, LIMIT, false);
 	*ret_len = *ret_consumed = 0;
 	for (int i = 0; i < 3; i++) {
 		size_t len = cuts[i + 1] - cuts[i];
@@ -66,7 +66,7 @@ errors_of(struct slice wire)
 	uint8_t block[4096];
 
 	memcpy(block, wire.ptr, wire.len);
-	content_reader_init(&reader, LIMIT);
+	content_reader_init(&reader, LIMIT, false);
 	(void)content_reader_step(&reader, block, wire.len);
 	return reader.errors;
 }
@@ -137,8 +137,8 @@ START_TEST(all_short_strings)
 				whole[i] = (uint8_t)octets[rest % 5];
 			memcpy(single, whole, len);
 			reference_read(&reference, slice_of(single, len), LIMIT, storage);
-			content_reader_init(&one, LIMIT);
-			content_reader_init(&many, LIMIT);
+			content_reader_init(&one, LIMIT, false);
+			content_reader_init(&many, LIMIT, false);
 			for (size_t i = 0; i < len && !content_reader_is_done(&many); i++) {
 				uint8_t octet = single[i];
 				struct content_step step = content_reader_step(&many, &octet, 1);
@@ -174,7 +174,7 @@ START_TEST(flags_tell_of_lines)
 		block[0] = '.'; /* stuffed: does not count */
 		block[1] = 'x';
 		memcpy(block + 1 + len, "\r\n.\r\n", 5);
-		content_reader_init(&reader, LIMIT);
+		content_reader_init(&reader, LIMIT, false);
 		struct content_step step = content_reader_step(&reader, block, len + 6);
 		ck_assert(content_reader_is_done(&reader));
 		ck_assert_uint_eq(step.produced, len + 2);
@@ -183,7 +183,7 @@ START_TEST(flags_tell_of_lines)
 	for (size_t at = 0; at < 100; at++) {
 		memset(block, 'x', sizeof block);
 		block[at] = 0x80;
-		content_reader_init(&reader, LIMIT);
+		content_reader_init(&reader, LIMIT, false);
 		(void)content_reader_step(&reader, block, 100);
 		ck_assert_uint_eq(reader.flags, CONTENT_8BIT);
 	}
@@ -195,7 +195,7 @@ START_TEST(nothing_behind_the_end_counts)
 	struct content_reader reader;
 	uint8_t block[] = "a\r\n.\r\n\0\n\r\xff....";
 
-	content_reader_init(&reader, LIMIT);
+	content_reader_init(&reader, LIMIT, false);
 	struct content_step step = content_reader_step(&reader, block, sizeof block);
 	ck_assert_uint_eq(step.consumed, 6);
 	ck_assert_uint_eq(step.produced, 3);
@@ -207,5 +207,88 @@ START_TEST(nothing_behind_the_end_counts)
 }
 END_TEST
 
+/* One octet at a time and in one piece, each with the smallest rooms. */
+static void
+normalise(struct slice wire, size_t piece, uint8_t *content, size_t *ret_len, size_t *ret_consumed,
+	struct content_reader *reader)
+{
+	uint8_t block[64];
+	size_t at = 0;
+
+	content_reader_init(reader, LIMIT, true);
+	*ret_len = 0;
+	while (at < wire.len && !content_reader_is_done(reader)) {
+		size_t len = wire.len - at < piece ? wire.len - at : piece;
+		memcpy(block, wire.ptr + at, len);
+		struct content_step step = content_reader_step(reader, block, len);
+		memcpy(content + *ret_len, block, step.produced);
+		*ret_len += step.produced;
+		size_t taken = step.consumed;
+		while ((taken < len || reader->pending_len > 0) &&
+			!content_reader_is_done(reader)) {
+			step = content_reader_copy(
+				reader, wire.ptr + at + taken, len - taken, content + *ret_len, 1);
+			*ret_len += step.produced;
+			taken += step.consumed;
+		}
+		at += taken;
+	}
+	*ret_consumed = at;
+}
+
+static void
+check_normalised(struct slice wire)
+{
+	uint8_t content[256], expected[512];
+	struct reference reference;
+	struct content_reader reader;
+	size_t len, consumed;
+
+	reference_normalise(&reference, wire, LIMIT, expected);
+	for (size_t piece = 1; piece <= wire.len; piece++) {
+		normalise(wire, piece, content, &len, &consumed, &reader);
+		ck_assert_int_eq(content_reader_is_done(&reader), reference.ended);
+		ck_assert_uint_eq(consumed, reference.consumed);
+		if (!reference.ended)
+			continue;
+		ck_assert_uint_eq(reader.errors, reference.errors);
+		ck_assert_uint_eq(reader.flags, reference.flags);
+		ck_assert_msg(slice_equal(slice_of(content, len), buffer_slice(&reference.content)),
+			"%zu", piece);
+	}
+}
+
+/* Every content of up to eight of the octets that matter, with the end behind it, cut everywhere.
+ */
+START_TEST(lone_newlines_become_line_ends)
+{
+	static const char alphabet[] = "\r\n.a";
+	uint8_t wire[32];
+
+	for (unsigned n = 0; n < 1u << 16; n++) {
+		for (int i = 0; i < 8; i++)
+			wire[i] = (uint8_t)alphabet[n >> 2 * i & 3];
+		memcpy(wire + 8, "\r\n.\r\n", 5);
+		check_normalised(slice_of(wire, 13));
+	}
+}
+END_TEST
+
+/* In the body each CR alone is a line end, in the header it must begin no field. */
+START_TEST(a_lone_cr_begins_no_field)
+{
+	uint8_t content[256];
+	struct content_reader reader;
+	size_t len, consumed;
+
+	normalise(SLICE("A: b\rX: y\r\n\r\nc\rd\r\n.\r\n"), 64, content, &len, &consumed, &reader);
+	ck_assert(content_reader_is_done(&reader));
+	ck_assert_uint_eq(reader.errors, 0);
+	content[len] = 0;
+	ck_assert_str_eq((const char *)content, "A: b X: y\r\n\r\nc\r\nd\r\n");
+}
+END_TEST
+
 UNIT_MAIN("smtp/content_reader", ends_only_where_it_ends, smuggling_sequences_do_not_end,
-	all_short_strings, flags_tell_of_lines, nothing_behind_the_end_counts)
+	all_short_strings, flags_tell_of_lines, nothing_behind_the_end_counts,
+	lone_newlines_become_line_ends, a_lone_cr_begins_no_field)

@@ -69,4 +69,62 @@ reference_read(
 	reference->consumed = wire.len;
 }
 
+/* How many octets at `at` are one line end, and of which kind. */
+static inline size_t
+reference_line_end(struct slice wire, size_t at, bool *ret_is_hard)
+{
+	bool is_cr = wire.ptr[at] == '\r';
+
+	*ret_is_hard = reference_crlf_at(wire, at) ||
+		       (is_cr && at + 1 < wire.len && wire.ptr[at + 1] == '\r' &&
+			       reference_crlf_at(wire, at + 1));
+	if (*ret_is_hard)
+		return reference_crlf_at(wire, at) ? 2 : 3;
+	return is_cr || wire.ptr[at] == '\n';
+}
+
+/*
+ * The same where lone CR and LF are line ends (a CR in the header a space). `storage` holds 2 *
+ * wire.len + 2 octets. What is not decided yet at the end of the octets is left out by both:
+ * compare whole messages only.
+ */
+static inline void
+reference_normalise(
+	struct reference *reference, struct slice wire, uint32_t line_limit, uint8_t *storage)
+{
+	struct buffer line;
+	uint8_t *line_storage = storage + 2 * wire.len + 2;
+	bool begins_hard = true, is_hard, is_in_body = false;
+	size_t at = 0;
+
+	*reference = (struct reference){.ended = false};
+	buffer_init_fixed(&reference->content, storage, 2 * wire.len + 2);
+	buffer_init_fixed(&line, line_storage, wire.len + 1);
+	while (at < wire.len) {
+		size_t end = reference_line_end(wire, at, &is_hard);
+		bool is_dot = slice_equal(buffer_slice(&line), SLICE("."));
+		if (end == 0 || (!is_hard && !is_in_body && !is_dot && wire.ptr[at] == '\r')) {
+			buffer_append_octet(&line, end == 0 ? wire.ptr[at] : ' ');
+			at++;
+			continue;
+		}
+		struct slice text = buffer_slice(&line);
+		bool is_lone_dot = slice_equal(text, SLICE("."));
+		/* Of CR CR LF behind a dot only the last two are the end. */
+		if (is_lone_dot && begins_hard && is_hard && end == 2) {
+			reference->ended = true;
+			reference->consumed = at + end;
+			return;
+		}
+		if (slice_has_prefix(text, SLICE(".")) && !is_lone_dot)
+			text = slice_from(text, 1);
+		reference_line(reference, text, line_limit);
+		is_in_body |= text.len == 0 || (is_lone_dot && wire.ptr[at] == '\r');
+		begins_hard = is_hard;
+		at += end;
+		buffer_clear(&line);
+	}
+	reference->consumed = wire.len;
+}
+
 #endif

@@ -307,7 +307,7 @@ handle_command(struct smtp_server *server, struct slice text)
 	struct smtp_command command;
 	enum session_state state = server_state(server);
 
-	smtp_command_parse(text, &command);
+	smtp_command_parse(text, server->settings->takes_odd_paths, &command);
 	const struct command_row *row = &commands[command.verb];
 	if (!(row->states & state)) {
 		struct smtp_reply reply = order_reply(state, command.verb);
@@ -346,7 +346,7 @@ handle_line(struct smtp_server *server, const struct line *line)
 			&SMTP_REPLY(421, 4, 7, 0, "too many commands without a message, goodbye"));
 	else if (line->too_long)
 		smtp_server_fault(server, &SMTP_REPLY(500, 5, 5, 2, "the line is too long"));
-	else if (line->ending != LINE_CRLF)
+	else if (line->ending != LINE_CRLF && !server->settings->normalises_newlines)
 		smtp_server_fault(server,
 			&SMTP_REPLY(500, 5, 5, 2, "lines must end with CR LF, not with a bare LF"));
 	else

@@ -44,13 +44,16 @@ struct smtp_server_settings {
 					too many recipients */
 	struct siphash_key hash_key; /* secret: for the table of a transaction's recipients */
 	uint32_t content_line_limit;
-	uint32_t command_line_max;  /* octets without CRLF */
-	uint32_t hops_max;          /* Received fields that a message may bring */
-	uint32_t errors_max;        /* protocol errors since the last message accepted */
-	uint32_t refusals_max;      /* refused recipients likewise: a limit for trying out names */
-	uint32_t commands_max;      /* commands likewise, and max_recipients more; who is told
-					to send the rest later may say up to
-					ENVELOPE_RECIPIENTS_MAX recipients more */
+	bool normalises_newlines;  /* CR and LF alone are line ends, in content and behind commands;
+				      else faults */
+	bool takes_odd_paths;      /* without brackets, and senders that are no addresses to us */
+	uint32_t command_line_max; /* octets without CRLF */
+	uint32_t hops_max;         /* Received fields that a message may bring */
+	uint32_t errors_max;       /* protocol errors since the last message accepted */
+	uint32_t refusals_max;     /* refused recipients likewise: a limit for trying out names */
+	uint32_t commands_max;     /* commands likewise, and max_recipients more; who is told
+				       to send the rest later may say up to
+				       ENVELOPE_RECIPIENTS_MAX recipients more */
 	int64_t command_timeout_us; /* for a command to arrive, for replies to be taken */
 	int64_t content_timeout_us; /* for a block of content */
 	uint32_t content_rate_min;  /* octets a second that content must bring in each window of

@@ -77,7 +77,9 @@ def as_stored(sent):
 
 
 def same_content(stored, sent):
-    """Whether a stored file is trace header fields and then exactly what was sent."""
+    """Whether a stored file is trace header fields and then exactly what was sent, behind an empty line if that begins with no field."""
     expected = as_stored(sent)
+    if not re.match(rb'\n|[!-9;-~]+[ \t]*:', expected):
+        expected = b'\n' + expected
     head = stored[:len(stored) - len(expected)]
     return stored.endswith(expected) and split_trace(head)[1] == b''
