@@ -19,7 +19,7 @@ START_TEST(smallest_has_all_defaults)
 	ck_assert_uint_eq(conf->message_size_limit, 26214400);
 	ck_assert_uint_eq(conf->recipients_limit, 1000);
 	ck_assert_uint_eq(conf->content_line_limit, 16384);
-	ck_assert_uint_eq(conf->hops_limit, 50);
+	ck_assert_uint_eq(conf->hops_limit, 100);
 	ck_assert_uint_eq(conf->session_errors_limit, 10);
 	ck_assert_uint_eq(conf->session_refusals_limit, 100);
 	ck_assert_uint_eq(conf->session_commands_limit, 1000);
@@ -479,7 +479,7 @@ START_TEST(out_of_memory)
 		enum error error =
 			conf_parse(&env, &arena, SLICE("x"), buffer_slice(&text), &conf, problems);
 		ck_assert(error == OK || error == ERROR_NO_MEMORY);
-		ck_assert_uint_eq(conf.hops_limit, error == OK ? 50 : 7);
+		ck_assert_uint_eq(conf.hops_limit, error == OK ? 100 : 7);
 		fine |= error == OK;
 		failed |= error != OK;
 		memory_free(&env.memory);
@@ -493,7 +493,7 @@ START_TEST(out_of_memory)
 		enum error error = conf_parse(
 			&f->env, &arena, SLICE("x"), buffer_slice(&text), &conf, &f->problems);
 		ck_assert(error == OK || error == ERROR_NO_MEMORY);
-		ck_assert_uint_eq(conf.hops_limit, error == OK ? 50 : 7);
+		ck_assert_uint_eq(conf.hops_limit, error == OK ? 100 : 7);
 		fine |= error == OK;
 		failed |= error != OK;
 		arena_done(&arena);
