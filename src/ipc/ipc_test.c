@@ -204,6 +204,64 @@ START_TEST(messages_survive_the_trip)
 }
 END_TEST
 
+/* Nobody tells root what to do: it is told how its children are, and asked for a deliverer. */
+static bool
+may_say_to_root(enum ipc_kind kind, enum role sender)
+{
+	unsigned judges = ROLES_CHILDREN & ~(ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_DELIVER) |
+						   ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_LOG));
+
+	switch (kind) {
+	case IPC_READY:
+		return sender != ROLE_TOOL;
+	case IPC_UNABLE:
+		return sender == ROLE_SESSION || sender == ROLE_ADMIN;
+	case IPC_NEED_DELIVER:
+		return sender == ROLE_QUEUE;
+	case IPC_BROKEN:
+		return ROLE_BIT(sender) & judges;
+	default:
+		return false;
+	}
+}
+
+/* Who hears strangers asks (but for what it tells root), and the log listens. */
+static bool
+may_say_to_others(enum ipc_kind kind, enum role sender)
+{
+	struct ipc_message message = {.kind = kind};
+
+	switch (sender) {
+	case ROLE_SESSION:
+	case ROLE_TOOL:
+		return ipc_request(&message);
+	case ROLE_LOG:
+		return false;
+	default:
+		return true;
+	}
+}
+
+START_TEST(each_role_says_what_it_may)
+{
+	for (enum ipc_kind kind = 0; kind < IPC_KINDS; kind++) {
+		unsigned pairs = 0;
+		for (enum role sender = 0; sender < ROLE_COUNT; sender++)
+			for (enum role receiver = 0; receiver < ROLE_COUNT; receiver++) {
+				if (!ipc_may_send(kind, sender, receiver))
+					continue;
+				bool may = receiver == ROLE_ROOT ? may_say_to_root(kind, sender)
+								 : may_say_to_others(kind, sender);
+				ck_assert_msg(may, "%s may say %d to %s", role_name(sender), kind,
+					role_name(receiver));
+				pairs += sender != receiver;
+			}
+		ck_assert_msg(pairs > 0, "nobody says %d", kind);
+		ck_assert(!ipc_fds_fit(kind, IPC_FDS_MAX + 1));
+	}
+}
+END_TEST
+
 START_TEST(descriptors_come_in_the_number_of_their_kind)
 {
 	ck_assert(ipc_fds_fit(IPC_SEGMENT, 1) && !ipc_fds_fit(IPC_SEGMENT, 0));
@@ -853,9 +911,10 @@ START_TEST(shared_memory_fails_clean)
 END_TEST
 
 UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked,
-	messages_survive_the_trip, descriptors_come_in_the_number_of_their_kind,
-	every_list_of_recipients_fits_its_message, channels_carry_descriptors,
-	senders_wait_for_room, bad_messages_are_refused, an_empty_message_leaves_no_descriptor,
-	what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
-	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed,
-	snapshots_find_their_names, log_rings_wrap_and_count_losses, shared_memory_fails_clean)
+	messages_survive_the_trip, each_role_says_what_it_may,
+	descriptors_come_in_the_number_of_their_kind, every_list_of_recipients_fits_its_message,
+	channels_carry_descriptors, senders_wait_for_room, bad_messages_are_refused,
+	an_empty_message_leaves_no_descriptor, what_a_dead_peer_said_before_is_heard,
+	rings_carry_content_and_envelope, rings_wake_only_sleepers, rings_refuse_a_hostile_session,
+	ring_memory_is_sealed, snapshots_find_their_names, log_rings_wrap_and_count_losses,
+	shared_memory_fails_clean)
