@@ -124,10 +124,10 @@ END_TEST
 START_TEST(who_was_not_here_makes_no_loop)
 {
 	static const char delivered[] = "Delivered-To: jo@example.org\r\n\r\n";
-	static const char *const ours[] = {OURS,
-		"Received: from x (y [192.0.2.1])\r\n\tby MX.example.org with ESMTP id "
-		"1;\r\n\tMon\r\n",
-		"Received: by\r\n mx.example.org; Mon\r\n"};
+	static const char folded[] = "Received: from x (y [192.0.2.1])\r\n"
+				     "\tby MX.example.org with ESMTP id 1;\r\n\tMon\r\n";
+	static const char *const ours[] = {
+		OURS, folded, "Received: by\r\n mx.example.org; Mon\r\n"};
 	static const char *const others[] = {"",
 		"Received: from mx.example.org by other.example; x\r\n",
 		"Received: by mx.example.org.evil.example with SMTP; x\r\n",

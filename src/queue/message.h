@@ -5,6 +5,7 @@
 #ifndef QUEUE_MESSAGE_H
 #define QUEUE_MESSAGE_H
 
+#include "base/list.h"
 #include "ipc/envelope.h"
 #include "ipc/message.h"
 #include "queue/writer.h"
