@@ -1,11 +1,12 @@
 /*
  * crash-model [--workload NAME] [--states N] [--seconds N] [--seed S] [--part N] [--parts N]
- *             [--replay ADDRESS]
+ *             [--failing OP] [--replay ADDRESS]
  *
  * Runs workloads, each from a seed, first with every state of a power cut at each call, then with
  * every call failing in every way that it can, until so many states were checked or the time is
- * over. Several processes share the work: each takes one part. Ends with 0 when every promise was
- * kept.
+ * over. Several processes share the work: each takes one part. With --failing (open, create, read,
+ * write, flush, flush-folder, name) calls of that kind alone fail, and states are made of runs in
+ * which one does. Ends with 0 when every promise was kept.
  */
 #include "crash.h"
 
@@ -30,6 +31,7 @@ struct options {
 	uint64_t seed;
 	uint64_t part;
 	uint64_t parts;
+	enum model_op failing; /* OP_NONE: whatever can */
 	const char *replay;
 };
 
@@ -44,6 +46,24 @@ find_workload(const char *name, size_t len)
 			return workloads[i];
 	}
 	fprintf(stderr, "crash-model: no workload %.*s\n", (int)len, name);
+	exit(2);
+}
+
+static enum model_op
+find_op(const char *name)
+{
+	static const char *const names[] = {[OP_OPEN] = "open",
+		[OP_CREATE] = "create",
+		[OP_READ] = "read",
+		[OP_WRITE] = "write",
+		[OP_FLUSH] = "flush",
+		[OP_FLUSH_FOLDER] = "flush-folder",
+		[OP_NAME] = "name"};
+
+	for (size_t i = OP_OPEN; i < sizeof names / sizeof *names; i++)
+		if (strcmp(names[i], name) == 0)
+			return (enum model_op)i;
+	fprintf(stderr, "crash-model: no kind of call: %s\n", name);
 	exit(2);
 }
 
@@ -65,7 +85,8 @@ parse_options(int argc, char **argv)
 {
 	static const struct option names[] = {{"workload", 1, NULL, 'w'}, {"states", 1, NULL, 'n'},
 		{"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'}, {"part", 1, NULL, 'p'},
-		{"parts", 1, NULL, 'P'}, {"replay", 1, NULL, 'r'}, {"strict", 0, NULL, 'R'}, {0}};
+		{"parts", 1, NULL, 'P'}, {"failing", 1, NULL, 'f'}, {"replay", 1, NULL, 'r'},
+		{"strict", 0, NULL, 'R'}, {0}};
 	struct options options = {.states = UINT64_MAX, .seconds = 60, .seed = 1, .parts = 1};
 
 	for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
@@ -87,6 +108,9 @@ parse_options(int argc, char **argv)
 			break;
 		case 'P':
 			options.parts = number(optarg);
+			break;
+		case 'f':
+			options.failing = find_op(optarg);
 			break;
 		case 'r':
 			options.replay = optarg;
@@ -157,6 +181,8 @@ run_faults(struct crash_run *run, const struct clock_limit *limit, const uint8_t
 		if (round < FAULT_SEEDS ? call % options->parts != options->part
 					: mix64(run->at.seed + call) % FAULT_DIVISOR != 0)
 			continue;
+		if (options->failing != OP_NONE && ops[call] != options->failing)
+			continue;
 		for (enum fault_kind kind = FAULT_NONE + 1; kind < FAULT_KINDS; kind++) {
 			if (!model_op_may(ops[call], kind))
 				continue;
@@ -178,12 +204,12 @@ run_seed(const struct workload *workload, uint64_t seed, uint64_t round,
 	struct crash_run run = {.workload = workload, .totals = totals, .at.seed = seed};
 	uint64_t calls;
 
-	if (round < FAULT_SEEDS) {
+	if (round < FAULT_SEEDS || limit->options->failing != OP_NONE) {
 		/* Before the states of the others: these runs are the same ones for all parts. */
 		run.quiet = true;
 		crash_run_all(&run, ops, CALLS_MAX, &calls);
 		run.quiet = false;
-		if (limit->options->part == 0) {
+		if (limit->options->part == 0 && limit->options->failing == OP_NONE) {
 			crash_run_all(&run, NULL, 0, &calls);
 		}
 	} else {

@@ -37,7 +37,7 @@ FILES_PUBLISH = """		batch_flush(batch);
 """
 
 FAULTS = [
-    Fault('failures left out of the state', 'spool', [(RECORDS, ' | ENTRY_FAILED)', ')')]),
+    Fault('failures left out of the state', 'spool', [(RECORDS, ' | ENTRY_FAILED | ', ' | ')]),
     Fault('report and failure in different batches', 'spool', [
         (SPOOL, 'bool is_settling = adding->settles.len > 0;', 'bool is_settling = adding->settles.len > SPOOL_SETTLES_MAX;')]),
     Fault('segment flush left out', 'spool', [(SPOOL, FLUSH_BATCH, FLUSH_BATCH.split('	if')[0])]),
@@ -124,7 +124,7 @@ FAULTS = [
 		spares_drop(spool);
 """, """	if (error == ERROR_COUNT)
 		spares_drop(spool);
-""")], ('--seed', '22')),
+""")], ('--failing', 'flush-folder')),
     Fault('journal kept ready before its flush', 'spool', [
         (SPOOL, 'if (error == OK && kind == LOGFILE_JOURNAL && spare_is_ready(spare))', 'if (kind == LOGFILE_JOURNAL && spare->filled == spare->size)')],
           ('--seed', '1')),

@@ -98,7 +98,17 @@ enum fault_kind {
 	FAULT_KINDS
 };
 
-enum model_op { OP_NONE, OP_OPEN, OP_CREATE, OP_READ, OP_WRITE, OP_FLUSH, OP_NAME, OP_OTHER };
+enum model_op {
+	OP_NONE,
+	OP_OPEN,
+	OP_CREATE,
+	OP_READ,
+	OP_WRITE,
+	OP_FLUSH,
+	OP_FLUSH_FOLDER,
+	OP_NAME,
+	OP_OTHER
+};
 
 struct model_fd {
 	bool used;

@@ -19,7 +19,8 @@
 bool
 model_op_may(enum model_op op, enum fault_kind kind)
 {
-	bool writes = op == OP_CREATE || op == OP_WRITE || op == OP_FLUSH || op == OP_NAME;
+	bool flushes = op == OP_FLUSH || op == OP_FLUSH_FOLDER;
+	bool writes = op == OP_CREATE || op == OP_WRITE || op == OP_NAME || flushes;
 
 	switch (kind) {
 	case FAULT_EIO:
@@ -30,13 +31,13 @@ model_op_may(enum model_op op, enum fault_kind kind)
 		return writes;
 	case FAULT_EINTR:
 		return op == OP_OPEN || op == OP_CREATE || op == OP_READ || op == OP_WRITE ||
-		       op == OP_FLUSH;
+		       flushes;
 	case FAULT_EMFILE:
 		return op == OP_OPEN || op == OP_CREATE;
 	case FAULT_SHORT:
 		return op == OP_READ || op == OP_WRITE;
 	case FAULT_FLUSH:
-		return op == OP_FLUSH;
+		return flushes;
 	default:
 		return false;
 	}
@@ -260,8 +261,9 @@ ops_fsync(void *world, int fd)
 	struct model_disk *disk = world;
 	struct model_fd *file = fd_of(disk, fd);
 	uint32_t inode = file->inode;
+	enum model_op op = disk->inodes[inode].entries ? OP_FLUSH_FOLDER : OP_FLUSH;
 
-	enum fault_kind fault = call(disk, OP_FLUSH, "fsync", inode, "");
+	enum fault_kind fault = call(disk, op, "fsync", inode, "");
 	if (fault == FAULT_EINTR)
 		return -EINTR;
 	if (fault == FAULT_NONE)
