@@ -218,6 +218,25 @@ dialogue_check_recipient(void *arg, const struct smtp_server *server, const stru
 	return SMTP_REPLY(550, 5, 1, 1, "no such user");
 }
 
+/* user-all@here.test is user1 and user2, user-gone@here.test leads nowhere; everybody else is
+ * himself. */
+static inline enum error
+dialogue_expand(void *arg, const struct address *address, struct slice mailbox, struct arena *arena,
+	struct slice **ret_targets, size_t *ret_count)
+{
+	struct slice *targets = arena_take(arena, 2 * sizeof *targets);
+
+	(void)arg;
+	if (!targets)
+		return ERROR_NO_MEMORY;
+	bool is_all = slice_equal(address->local_part, SLICE("user-all"));
+	targets[0] = is_all ? SLICE("user1@here.test") : mailbox;
+	targets[1] = SLICE("user2@here.test");
+	*ret_targets = targets;
+	*ret_count = is_all ? 2 : 1;
+	return slice_equal(address->local_part, SLICE("user-gone")) ? ERROR_NOT_FOUND : OK;
+}
+
 static inline void
 dialogue_connected(void *arg, const struct smtp_server *server)
 {
@@ -282,9 +301,9 @@ dialogue_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 	dialogue->end = end;
 }
 
-static const struct smtp_server_ops dialogue_ops = {dialogue_check_recipient, dialogue_is_account,
-	dialogue_connected, dialogue_refused, dialogue_talked_early, dialogue_received,
-	dialogue_closed};
+static const struct smtp_server_ops dialogue_ops = {dialogue_check_recipient, dialogue_expand,
+	dialogue_is_account, dialogue_connected, dialogue_refused, dialogue_talked_early,
+	dialogue_received, dialogue_closed};
 
 static inline wall_us
 dialogue_wall(void *world)

@@ -22,6 +22,11 @@ static const struct schema_choice accounts[] = {
 	{"any", CONF_ACCOUNTS_ANY, SCHEMA_NONE, "Every local part is known."},
 };
 
+static const struct schema_choice alias_sources[] = {
+	{"file", CONF_ALIASES_FILE, SCHEMA_PATH,
+		"A file in the form of aliases(5): NAME: TARGET, TARGET."},
+};
+
 static const struct schema_choice mailboxes[] = {
 	{"maildir", CONF_MAILBOX_MAILDIR, SCHEMA_TEMPLATE, "A Maildir for each user."},
 };
@@ -45,6 +50,19 @@ static const struct schema_key domain_keys[] = {
 		.help = "Which local parts exist. Mail for others is refused while the client is "
 			"still connected.",
 		.example = "accounts file /etc/veredus/accounts",
+	},
+	{
+		.word = "aliases",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION | LOOKUP,
+		.offset = offsetof(struct conf_domain, aliases),
+		.argument_offset = offsetof(struct conf_domain, aliases_file),
+		CHOICES(alias_sources),
+		.fallback_note = "none",
+		.help = "Names whose mail goes to others, of this domain or of any other. They "
+			"come before accounts; \"*\" takes every name that is neither. "
+			"A changed file counts within seconds.",
+		.example = "aliases file /etc/aliases",
 	},
 	{
 		.word = "mailbox",

@@ -68,8 +68,8 @@
 #define IPC_FIELDS_unable(F, m) F(m, u32, worker, 4096)
 /* There is none: no such user, or it can't be started now. */
 #define IPC_FIELDS_no_deliver(F, m) F(m, slice, user, 320) F(m, slice, reason, IPC_TEXT_MAX)
-/* A table of known addresses (ipc/snapshot.h) for one domain. */
-#define IPC_FIELDS_snapshot(F, m) F(m, slice, domain, 256)
+/* A table (ipc/snapshot.h) for one domain: of its known addresses, or of its aliases. */
+#define IPC_FIELDS_snapshot(F, m) F(m, slice, domain, 256) F(m, u32, aliases, 1)
 /* A segment that deliveries will refer to, read-only; and: none will any more. */
 #define IPC_FIELDS_segment(F, m) F(m, u32, segment, UINT32_MAX) F(m, u32, generation, UINT32_MAX)
 #define IPC_FIELDS_segment_gone(F, m) \

@@ -136,20 +136,39 @@ snapshot_close(struct snapshot *snapshot)
 	snapshot->bytes = NULL;
 }
 
-bool
-snapshot_contains(const struct snapshot *snapshot, struct slice name)
+/* The index of the first name that is not before this one. */
+static uint32_t
+lower_bound(const struct snapshot *snapshot, struct slice name)
 {
 	uint32_t low = 0, high = snapshot->bytes ? snapshot->count : 0;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
-		int order = slice_compare(name_at(snapshot, middle), name);
-		if (order == 0)
-			return true;
-		if (order < 0)
+		if (slice_compare(name_at(snapshot, middle), name) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return false;
+	return low;
+}
+
+bool
+snapshot_contains(const struct snapshot *snapshot, struct slice name)
+{
+	uint32_t index = lower_bound(snapshot, name);
+
+	return snapshot->bytes && index < snapshot->count &&
+	       slice_equal(name_at(snapshot, index), name);
+}
+
+bool
+snapshot_find(const struct snapshot *snapshot, struct slice prefix, struct slice *ret_rest)
+{
+	uint32_t index = lower_bound(snapshot, prefix);
+
+	if (!snapshot->bytes || index >= snapshot->count ||
+		!slice_has_prefix(name_at(snapshot, index), prefix))
+		return false;
+	*ret_rest = slice_from(name_at(snapshot, index), prefix.len);
+	return true;
 }

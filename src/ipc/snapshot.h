@@ -1,7 +1,8 @@
 /*
  * A table of known names (the local parts of one domain) as read-only shared memory: made by
  * `lookup`, sealed against any change, mapped by sessions, so that RCPT for a known local address
- * asks nobody. Holds names only, never passwords or their hashes.
+ * asks nobody. Holds names only, never passwords or their hashes; in a table of aliases a NUL and
+ * the targets follow each name.
  */
 #ifndef IPC_SNAPSHOT_H
 #define IPC_SNAPSHOT_H
@@ -29,5 +30,8 @@ MUST_CHECK enum error snapshot_open(struct snapshot *snapshot, struct env *env, 
 void snapshot_close(struct snapshot *snapshot);
 
 bool snapshot_contains(const struct snapshot *snapshot, struct slice name);
+
+/* For tables whose names carry a value: the rest of the first name that begins with `prefix`. */
+bool snapshot_find(const struct snapshot *snapshot, struct slice prefix, struct slice *ret_rest);
 
 #endif

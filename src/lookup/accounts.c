@@ -35,11 +35,23 @@ accounts_grow(struct accounts *accounts)
 }
 
 enum error
+accounts_append(struct accounts *accounts, struct slice row)
+{
+	struct slice copy;
+	enum error error = accounts->count == accounts->capacity ? accounts_grow(accounts) : OK;
+
+	if (error == OK && !arena_copy(&accounts->arena, row, &copy))
+		error = ERROR_LIMIT;
+	if (error == OK)
+		accounts->names[accounts->count++] = copy;
+	return error;
+}
+
+enum error
 accounts_add(struct accounts *accounts, struct slice name)
 {
 	uint8_t storage[ADDRESS_LOCAL_PART_MAX];
 	struct buffer key;
-	struct slice copy;
 	struct address address;
 
 	/* Without a domain the parser reports just that; anything else is a name no address can
@@ -49,13 +61,7 @@ accounts_add(struct accounts *accounts, struct slice name)
 	buffer_init_fixed(&key, storage, sizeof storage);
 	address_append_account(&key, &address);
 	enum error error = buffer_error(&key);
-	if (error == OK && accounts->count == accounts->capacity)
-		error = accounts_grow(accounts);
-	if (error == OK && !arena_copy(&accounts->arena, buffer_slice(&key), &copy))
-		error = ERROR_LIMIT;
-	if (error == OK)
-		accounts->names[accounts->count++] = copy;
-	return error;
+	return error == OK ? accounts_append(accounts, buffer_slice(&key)) : error;
 }
 
 /* The login of a line: `name` or `name@domain` with the domain of the file. */

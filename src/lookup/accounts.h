@@ -21,6 +21,9 @@ struct accounts {
 void accounts_init(struct accounts *accounts, struct memory *memory, size_t max_bytes);
 void accounts_done(struct accounts *accounts);
 
+/* Adds a row as it is. ERROR_LIMIT, ERROR_NO_MEMORY. */
+MUST_CHECK enum error accounts_append(struct accounts *accounts, struct slice row);
+
 /* Adds one name, lowered. ERROR_FORMAT for what can be no local part of an address; ERROR_LIMIT,
  * ERROR_NO_MEMORY. */
 MUST_CHECK enum error accounts_add(struct accounts *accounts, struct slice name);

@@ -14,7 +14,7 @@
 #include "base/log_record.h"
 #include "ipc/channel.h"
 #include "ipc/snapshot.h"
-#include "lookup/accounts.h"
+#include "lookup/aliases.h"
 #include "task/offload.h"
 
 #include <fcntl.h>
@@ -43,7 +43,8 @@ struct lookup_snapshot {
 
 struct lookup_table {
 	const struct conf_domain *domain;
-	char *path;
+	bool is_aliases;                  /* else of accounts */
+	char *path;                       /* empty: the system's users */
 	struct lookup_snapshot *snapshot; /* NULL: never read yet */
 	uint64_t version;
 	struct timespec changed_at;
@@ -118,7 +119,7 @@ session_catch_up(struct lookup_session *session)
 		if (!snapshot || table->version <= session->sent_version)
 			continue;
 		struct ipc_message message = {.kind = IPC_SNAPSHOT,
-			.snapshot = {.domain = table->domain->name},
+			.snapshot = {.domain = table->domain->name, .aliases = table->is_aliases},
 			.fds = {snapshot->fd},
 			.fd_count = 1};
 		snapshot->users++;
@@ -178,18 +179,54 @@ report_bad_line(void *arg, uint32_t line, struct slice text)
 			LOG_SLICE("text", text), LOG_STRING("expected", "a login name"));
 }
 
+static void
+report_alias(void *arg, uint32_t line, struct slice text, const char *why)
+{
+	struct bad_line_context *context = arg;
+
+	if (context->table->bad_lines++ < LOOKUP_BAD_LINES)
+		log_event(context->service->env, LOG_WARNING, "alias_skipped",
+			LOG_STRING("file", context->table->path), LOG_NUMBER("line", line),
+			LOG_SLICE("text", text), LOG_STRING("why", why));
+}
+
+/* As far as this process may read: that is said in docs/threat-model.md. */
+static enum error
+include_file(void *arg, struct slice path, struct buffer *ret_text)
+{
+	struct bad_line_context *context = arg;
+	struct env *env = context->service->env;
+	struct arena arena;
+
+	arena_init(&arena, env->memory, 8192);
+	char *name = path.len > 0 && path.ptr[0] == '/' ? arena_text(&arena, path) : NULL;
+	enum error error = name ? file_read(env, AT_FDCWD, name, ret_text) : ERROR_NOT_FOUND;
+	arena_done(&arena);
+	return error;
+}
+
+static enum error
+table_parse(struct lookup_service *service, struct lookup_table *table, struct slice text,
+	struct accounts *rows)
+{
+	struct bad_line_context context = {service, table};
+	struct aliases_reader reader = {report_alias, include_file, &context};
+
+	return table->is_aliases
+		       ? aliases_parse(rows, table->domain->name, text, &reader)
+		       : accounts_parse(rows, table->domain->name, text, report_bad_line, &context);
+}
+
 static enum error
 table_read_file(
 	struct lookup_service *service, struct lookup_table *table, struct accounts *accounts)
 {
-	struct bad_line_context context = {service, table};
 	struct buffer text;
 
 	buffer_init(&text, service->env->memory, LOOKUP_TABLE_BYTES);
 	enum error error = file_read(service->env, AT_FDCWD, table->path, &text);
 	if (error == OK)
-		error = accounts_parse(accounts, table->domain->name, buffer_slice(&text),
-			report_bad_line, &context);
+		error = table_parse(service, table, buffer_slice(&text), accounts);
 	buffer_done(&text);
 	return error;
 }
@@ -283,8 +320,8 @@ table_publish(
 	table->names = accounts->count;
 	table->version = ++service->version;
 	task_event_signal(&service->changed);
-	log_event(env, LOG_INFO, "accounts_read", LOG_SLICE("domain", table->domain->name),
-		LOG_NUMBER("names", accounts->count));
+	log_event(env, LOG_INFO, table->is_aliases ? "aliases_read" : "accounts_read",
+		LOG_SLICE("domain", table->domain->name), LOG_NUMBER("names", accounts->count));
 	return OK;
 }
 
@@ -311,7 +348,7 @@ table_read(struct lookup_service *service, struct lookup_table *table)
 {
 	struct accounts accounts;
 
-	if (table->domain->accounts != CONF_ACCOUNTS_FILE)
+	if (*table->path == 0)
 		return table_read_system(service, table);
 	accounts_init(&accounts, service->env->memory, LOOKUP_TABLE_BYTES);
 	enum error error = table_read_file(service, table, &accounts);
@@ -352,7 +389,7 @@ table_changed(struct lookup_service *service, struct lookup_table *table)
 {
 	mono_us now = env_monotonic(service->env);
 
-	if (table->domain->accounts == CONF_ACCOUNTS_FILE)
+	if (*table->path != 0)
 		return table_file_changed(service, table);
 	if (now < table->next_system_poll)
 		return false;
@@ -423,6 +460,16 @@ lookup_run(void *arg)
 		refresh_all(service);
 }
 
+static void
+add_table(struct lookup_service *service, const struct conf_domain *domain, bool is_aliases,
+	struct slice path)
+{
+	struct lookup_table *table = &service->tables[service->table_count++];
+
+	*table = (struct lookup_table){.domain = domain, .is_aliases = is_aliases};
+	table->path = arena_text(&service->arena, path);
+}
+
 struct lookup_service *
 lookup_service_new(struct env *env, const struct conf *conf, const struct lookup_root_ops *root,
 	void *root_arg)
@@ -438,15 +485,15 @@ lookup_service_new(struct env *env, const struct conf *conf, const struct lookup
 	task_group_init(&service->tasks, env->loop);
 	arena_init(&service->arena, env->memory, SIZE_MAX);
 	service->tables =
-		memory_get(env->memory, (conf->domain_count + 1) * sizeof *service->tables);
+		memory_get(env->memory, (2 * conf->domain_count + 1) * sizeof *service->tables);
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		const struct conf_domain *domain = &conf->domains[i];
-		if (domain->accounts == CONF_ACCOUNTS_ANY)
-			continue;
-		struct lookup_table *table = &service->tables[service->table_count++];
-		*table = (struct lookup_table){.domain = domain};
-		table->path = arena_text(&service->arena,
-			domain->accounts == CONF_ACCOUNTS_FILE ? domain->accounts_file : SLICE(""));
+		if (domain->accounts != CONF_ACCOUNTS_ANY)
+			add_table(service, domain, false,
+				domain->accounts == CONF_ACCOUNTS_FILE ? domain->accounts_file
+								       : SLICE(""));
+		if (domain->aliases != 0)
+			add_table(service, domain, true, domain->aliases_file);
 	}
 	return service;
 }

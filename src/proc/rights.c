@@ -240,7 +240,8 @@ has_accounts(const struct conf *conf)
 	bool has = false;
 
 	for (size_t i = 0; i < conf->domain_count; i++)
-		has |= conf->domains[i].accounts != CONF_ACCOUNTS_ANY;
+		has |= conf->domains[i].accounts != CONF_ACCOUNTS_ANY ||
+		       conf->domains[i].aliases != 0;
 	return has;
 }
 

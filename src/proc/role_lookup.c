@@ -77,6 +77,9 @@ lookup_prepare(void *state, struct role_context *context)
 
 	(void)state;
 	allow_folder_of(context, SLICE("/etc/"));
+	for (size_t i = 0; i < conf->domain_count; i++)
+		if (conf->domains[i].aliases == CONF_ALIASES_FILE)
+			allow_folder_of(context, conf->domains[i].aliases_file);
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		struct slice file = conf->domains[i].accounts_file;
 		if (conf->domains[i].accounts != CONF_ACCOUNTS_FILE || slice_equal(file, last))

@@ -13,6 +13,7 @@ struct directory {
 	struct route_entry *entries;
 	struct route_table table;
 	struct snapshot *snapshots; /* one a domain */
+	struct snapshot *aliases;   /* likewise */
 };
 
 struct directory *
@@ -26,6 +27,8 @@ directory_new(struct env *env, const struct conf *conf)
 	directory->entries = memory_get(env->memory, (count + 1) * sizeof *directory->entries);
 	directory->snapshots =
 		memory_get(env->memory, (conf->domain_count + 1) * sizeof *directory->snapshots);
+	directory->aliases =
+		memory_get(env->memory, (conf->domain_count + 1) * sizeof *directory->aliases);
 	for (size_t i = 0; i < count; i++) {
 		struct slice name = i < conf->domain_count
 					    ? conf->domains[i].name
@@ -48,9 +51,12 @@ directory_free(struct directory **directory_pointer)
 
 	if (!directory)
 		return;
-	for (size_t i = 0; i < directory->conf->domain_count; i++)
+	for (size_t i = 0; i < directory->conf->domain_count; i++) {
 		snapshot_close(&directory->snapshots[i]);
+		snapshot_close(&directory->aliases[i]);
+	}
 	route_table_done(&directory->table);
+	memory_put(directory->env->memory, directory->aliases);
 	memory_put(directory->env->memory, directory->snapshots);
 	memory_put(directory->env->memory, directory->entries);
 	memory_put(directory->env->memory, directory);
@@ -58,7 +64,8 @@ directory_free(struct directory **directory_pointer)
 }
 
 enum error
-directory_set_snapshot(struct directory *directory, struct slice domain, int snapshot_fd)
+directory_set_snapshot(
+	struct directory *directory, struct slice domain, bool is_aliases, int snapshot_fd)
 {
 	struct route_decision decision = route_decide_domain(&directory->table, domain);
 	struct snapshot snapshot;
@@ -68,9 +75,33 @@ directory_set_snapshot(struct directory *directory, struct slice domain, int sna
 	enum error error = snapshot_open(&snapshot, directory->env, snapshot_fd);
 	if (error != OK)
 		return error;
-	snapshot_close(&directory->snapshots[decision.index]);
-	directory->snapshots[decision.index] = snapshot;
+	struct snapshot *place = is_aliases ? &directory->aliases[decision.index]
+					    : &directory->snapshots[decision.index];
+	snapshot_close(place);
+	*place = snapshot;
 	return OK;
+}
+
+/* The targets of an alias, with LF between them; `account` is a name in lower case, or "*". */
+static bool
+find_alias(const struct directory *directory, size_t domain, struct slice account,
+	struct slice *ret_targets)
+{
+	uint8_t storage[ADDRESS_LOCAL_PART_MAX + 1];
+	struct buffer key;
+
+	buffer_init_fixed(&key, storage, sizeof storage);
+	buffer_append(&key, account);
+	buffer_append_octet(&key, 0);
+	return buffer_error(&key) == OK &&
+	       snapshot_find(&directory->aliases[domain], buffer_slice(&key), ret_targets);
+}
+
+static bool
+is_known_account(const struct directory *directory, size_t domain, struct slice account)
+{
+	return directory->conf->domains[domain].accounts == CONF_ACCOUNTS_ANY ||
+	       snapshot_contains(&directory->snapshots[domain], account);
 }
 
 static enum directory_answer
@@ -80,10 +111,16 @@ ask_accounts(const struct directory *directory, size_t domain, const struct addr
 	uint8_t storage[ADDRESS_LOCAL_PART_MAX];
 	struct buffer account;
 
-	if (directory->conf->domains[domain].accounts == CONF_ACCOUNTS_ANY)
-		return DIRECTORY_KNOWN;
+	struct slice targets;
+
 	buffer_init_fixed(&account, storage, sizeof storage);
 	address_append_account(&account, address);
+	if (directory->conf->domains[domain].aliases != 0 && !directory->aliases[domain].bytes)
+		return DIRECTORY_UNAVAILABLE;
+	if (find_alias(directory, domain, buffer_slice(&account), &targets) ||
+		find_alias(directory, domain, SLICE("*"), &targets) ||
+		directory->conf->domains[domain].accounts == CONF_ACCOUNTS_ANY)
+		return DIRECTORY_KNOWN;
 	if (buffer_error(&account) != OK)
 		return DIRECTORY_UNKNOWN_USER;
 	if (slice_equal(buffer_slice(&account), SLICE("postmaster")))
@@ -114,6 +151,161 @@ directory_ask(const struct directory *directory, const struct address *address, 
 	if (decision.index >= domains)
 		return ask_route(&directory->conf->routes[decision.index - domains], is_trusted);
 	return ask_accounts(directory, decision.index, address);
+}
+
+struct expansion {
+	const struct directory *directory;
+	struct arena *arena;
+	struct slice *targets;
+	size_t count, capacity;
+	enum error error;
+	unsigned depth;
+	unsigned steps; /* names looked at */
+};
+
+static void
+expand(struct expansion *expansion, const struct address *address, struct slice mailbox);
+
+static bool
+has_target(const struct expansion *expansion, struct slice mailbox)
+{
+	for (size_t i = 0; i < expansion->count; i++)
+		if (slice_equal_nocase(expansion->targets[i], mailbox))
+			return true;
+	return false;
+}
+
+static bool
+grow(struct expansion *expansion)
+{
+	size_t capacity = expansion->capacity ? expansion->capacity * 2 : 16;
+	struct slice *larger = arena_take(expansion->arena, capacity * sizeof *larger);
+
+	if (!larger)
+		return false;
+	if (expansion->count > 0)
+		memcpy(larger, expansion->targets, expansion->count * sizeof *larger);
+	expansion->targets = larger;
+	expansion->capacity = capacity;
+	return true;
+}
+
+/* The end of a chain, if it has a way at all. */
+static void
+add_target(struct expansion *expansion, const struct address *address, struct slice mailbox)
+{
+	struct slice copy;
+
+	if (has_target(expansion, mailbox))
+		return;
+	if (route_decide_domain(&expansion->directory->table, address->domain).kind == ROUTE_NONE)
+		return;
+	if (expansion->count == DIRECTORY_TARGETS_MAX) {
+		expansion->error = ERROR_LIMIT;
+		return;
+	}
+	if ((expansion->count == expansion->capacity && !grow(expansion)) ||
+		!arena_copy(expansion->arena, mailbox, &copy))
+		expansion->error = ERROR_NO_MEMORY;
+	else
+		expansion->targets[expansion->count++] = copy;
+}
+
+/* "local" as "local@domain", in the arena. */
+static struct slice
+with_domain(struct expansion *expansion, struct slice local, struct slice domain)
+{
+	size_t size = local.len + 1 + domain.len;
+	uint8_t *storage = arena_take(expansion->arena, size);
+	struct buffer text;
+
+	if (!storage) {
+		expansion->error = ERROR_NO_MEMORY;
+		return (struct slice){0};
+	}
+	buffer_init_fixed(&text, storage, size);
+	buffer_append(&text, local);
+	buffer_append_octet(&text, '@');
+	buffer_append(&text, domain);
+	return buffer_slice(&text);
+}
+
+/* A target that names the alias itself is the mailbox of that name, as is one behind a backslash.
+ */
+static void
+take_target(
+	struct expansion *expansion, struct slice target, struct slice account, struct slice domain)
+{
+	bool is_final = target.len > 0 && target.ptr[0] == '\\';
+	struct slice mailbox = slice_from(target, is_final);
+	struct address address;
+
+	is_final |= slice_equal_nocase(mailbox, account);
+	if (address_parse(mailbox, &address) == ADDRESS_NO_DOMAIN)
+		mailbox = with_domain(expansion, mailbox, domain);
+	if (expansion->error != OK || address_parse(mailbox, &address) != ADDRESS_OK)
+		return;
+	if (is_final)
+		add_target(expansion, &address, mailbox);
+	else
+		expand(expansion, &address, mailbox);
+}
+
+static void
+take_targets(struct expansion *expansion, struct slice targets, struct slice account,
+	struct slice domain)
+{
+	if (++expansion->depth > DIRECTORY_ALIASES_DEEP)
+		expansion->error = ERROR_LIMIT;
+	while (targets.len > 0 && expansion->error == OK) {
+		ssize_t end = slice_find(targets, 0, '\n');
+		struct slice target = end < 0 ? targets : slice_sub(targets, 0, (size_t)end);
+		targets = slice_from(targets, target.len + 1);
+		take_target(expansion, target, account, domain);
+	}
+	expansion->depth--;
+}
+
+/* Aliases come first, then accounts, then the alias of everything else. */
+static void
+expand(struct expansion *expansion, const struct address *address, struct slice mailbox)
+{
+	const struct directory *directory = expansion->directory;
+	struct route_decision decision = route_decide_domain(&directory->table, address->domain);
+	uint8_t storage[ADDRESS_LOCAL_PART_MAX];
+	struct buffer account;
+	struct slice targets;
+
+	if (++expansion->steps > DIRECTORY_STEPS_MAX) {
+		expansion->error = ERROR_LIMIT;
+		return;
+	}
+	if (decision.kind == ROUTE_NONE || decision.index >= directory->conf->domain_count) {
+		add_target(expansion, address, mailbox);
+		return;
+	}
+	buffer_init_fixed(&account, storage, sizeof storage);
+	address_append_account(&account, address);
+	if (find_alias(directory, decision.index, buffer_slice(&account), &targets) ||
+		(!is_known_account(directory, decision.index, buffer_slice(&account)) &&
+			find_alias(directory, decision.index, SLICE("*"), &targets)))
+		take_targets(expansion, targets, buffer_slice(&account), address->domain);
+	else
+		add_target(expansion, address, mailbox);
+}
+
+enum error
+directory_expand(const struct directory *directory, const struct address *address,
+	struct slice mailbox, struct arena *arena, struct slice **ret_targets, size_t *ret_count)
+{
+	struct expansion expansion = {.directory = directory, .arena = arena};
+
+	expand(&expansion, address, mailbox);
+	if (expansion.error == OK && expansion.count == 0)
+		expansion.error = ERROR_NOT_FOUND;
+	*ret_targets = expansion.targets;
+	*ret_count = expansion.count;
+	return expansion.error;
 }
 
 bool

@@ -58,7 +58,8 @@ set_table(struct fixture *fixture, const char *domain, const struct slice *names
 	int fd;
 
 	ck_assert_ok(snapshot_new(&fixture->env, names, count, &fd));
-	enum error error = directory_set_snapshot(fixture->directory, slice_text(domain), fd);
+	enum error error =
+		directory_set_snapshot(fixture->directory, slice_text(domain), false, fd);
 	close(fd);
 	return error;
 }
@@ -138,7 +139,8 @@ START_TEST(bad_tables_change_nothing)
 	ck_assert_int_eq(
 		set_table(&f, "discard.example", names, 1), ERROR_NOT_FOUND); /* a route has none */
 	ck_assert_int_eq(pipe(pipe_fds), 0);
-	ck_assert_int_eq(directory_set_snapshot(f.directory, SLICE("example.org"), pipe_fds[0]),
+	ck_assert_int_eq(
+		directory_set_snapshot(f.directory, SLICE("example.org"), false, pipe_fds[0]),
 		ERROR_FORMAT);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
@@ -147,5 +149,69 @@ START_TEST(bad_tables_change_nothing)
 }
 END_TEST
 
+/* What the address leads to, with spaces between; or the error. */
+static const char *
+expanded(const struct fixture *f, const char *text)
+{
+	static char joined[512];
+	struct arena arena;
+	struct address address;
+	struct slice *targets;
+	size_t count;
+	struct buffer buffer;
+
+	arena_init(&arena, f->env.memory, 1u << 20);
+	ck_assert_int_eq(address_parse(slice_text(text), &address), ADDRESS_OK);
+	enum error error = directory_expand(
+		f->directory, &address, slice_text(text), &arena, &targets, &count);
+	buffer_init_fixed(&buffer, joined, sizeof joined);
+	for (size_t i = 0; error == OK && i < count; i++) {
+		buffer_append_text(&buffer, i > 0 ? " " : "");
+		buffer_append(&buffer, targets[i]);
+	}
+	const char *result = error == OK ? buffer_text(&buffer) : error_text(error);
+	arena_done(&arena);
+	return result;
+}
+
+/* Rows as lookup makes them, sorted. */
+static const struct slice alias_rows[] = {
+	SLICE_INIT("*\0anna"),
+	SLICE_INIT("alice\0alice\nboss"),
+	SLICE_INIT("away\0x@foreign.example"),
+	SLICE_INIT("boss\0anna\nb@discard.example\nANNA@example.org"),
+	SLICE_INIT("final\0\\boss"),
+	SLICE_INIT("round\0trip"),
+	SLICE_INIT("trip\0round"),
+};
+
+START_TEST(aliases_lead_to_their_ends)
+{
+	static const struct slice names[] = {SLICE_INIT("anna"), SLICE_INIT("bob")};
+	struct fixture f;
+	int fd;
+
+	fixture_init(&f);
+	ck_assert_ok(set_table(&f, "example.org", names, 2));
+	ck_assert_int_eq(ask(&f, "nobody@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_ok(snapshot_new(&f.env, alias_rows, sizeof alias_rows / sizeof *alias_rows, &fd));
+	ck_assert_ok(directory_set_snapshot(f.directory, SLICE("example.org"), true, fd));
+	close(fd);
+	ck_assert_int_eq(ask(&f, "boss@example.org"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "nobody@example.org"), DIRECTORY_KNOWN);
+	ck_assert_str_eq(expanded(&f, "Boss@Example.org"), "anna@Example.org b@discard.example");
+	ck_assert_str_eq(expanded(&f, "bob@example.org"), "bob@example.org");
+	ck_assert_str_eq(expanded(&f, "nobody@example.org"), "anna@example.org");
+	ck_assert_str_eq(expanded(&f, "alice@example.org"),
+		"alice@example.org anna@example.org b@discard.example");
+	ck_assert_str_eq(expanded(&f, "final@example.org"), "boss@example.org");
+	ck_assert_str_eq(expanded(&f, "a@any.example"), "a@any.example");
+	ck_assert_str_eq(expanded(&f, "round@example.org"), error_text(ERROR_LIMIT));
+	ck_assert_str_eq(expanded(&f, "away@example.org"), error_text(ERROR_NOT_FOUND));
+	fixture_done(&f);
+}
+END_TEST
+
 UNIT_MAIN("session/directory", domains_and_routes_are_ours_and_no_others,
-	accounts_come_from_the_table, only_domains_have_accounts, bad_tables_change_nothing)
+	accounts_come_from_the_table, only_domains_have_accounts, bad_tables_change_nothing,
+	aliases_lead_to_their_ends)

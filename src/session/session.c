@@ -129,6 +129,20 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 	}
 }
 
+static enum error
+session_expand(void *arg, const struct address *address, struct slice mailbox, struct arena *arena,
+	struct slice **ret_targets, size_t *ret_count)
+{
+	const struct session *session = arg;
+	enum error error = directory_expand(
+		session->worker->directory, address, mailbox, arena, ret_targets, ret_count);
+
+	if (error != OK)
+		log_event(session->worker->env, LOG_WARNING, "alias_unusable",
+			LOG_SLICE("address", mailbox), LOG_STRING("error", error_text(error)));
+	return error;
+}
+
 static bool
 session_is_account(void *arg, const struct address *address)
 {
@@ -227,6 +241,7 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 
 static const struct smtp_server_ops session_ops = {
 	.check_recipient = session_check_recipient,
+	.expand = session_expand,
 	.is_account = session_is_account,
 	.can_start_tls = session_can_start_tls,
 	.start_tls = session_start_tls,
@@ -477,8 +492,8 @@ lookup_run(void *arg)
 	enum error error;
 
 	while ((error = channel_receive(&peer->channel, MONO_NEVER, &message)) == OK) {
-		enum error taken = directory_set_snapshot(
-			worker->directory, message.snapshot.domain, message.fds[0]);
+		enum error taken = directory_set_snapshot(worker->directory,
+			message.snapshot.domain, message.snapshot.aliases != 0, message.fds[0]);
 		task_event_signal(&worker->table_came);
 		if (taken != OK)
 			log_event(env, LOG_ERROR, "snapshot_refused",

@@ -66,6 +66,56 @@ add_recipient(struct smtp_server *server, struct slice mailbox, uint64_t sum)
 	       smtp_recipients_add(&server->transaction->recipients, memory, sum, copy);
 }
 
+/* One target of an alias; it may be a recipient already. */
+static bool
+add_target(struct smtp_server *server, struct slice mailbox)
+{
+	struct canonical canonical;
+	struct address address;
+
+	if (address_parse(mailbox, &address) != ADDRESS_OK)
+		return false;
+	canonical_init(server, &canonical, &address);
+	uint64_t sum = siphash(&server->settings->hash_key, buffer_slice(&canonical.text));
+	return is_known(server, &canonical, sum) || add_recipient(server, mailbox, sum);
+}
+
+static bool
+targets_fit(const struct smtp_server *server, const struct slice *targets, size_t count)
+{
+	const struct smtp_recipients *recipients = &server->transaction->recipients;
+	uint64_t bytes = recipients->envelope_bytes;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += ENVELOPE_RECIPIENT_BYTES(targets[i].len);
+	return count <= server->settings->max_recipients - recipients->count &&
+	       bytes <= server->settings->envelope_bytes_max;
+}
+
+/* The recipient, or all that its alias leads to: all of them or none. */
+static struct smtp_reply
+add_expanded(struct smtp_server *server, struct slice mailbox, const struct address *address)
+{
+	static const struct smtp_reply no_memory = {452, {4, 5, 3},
+		SLICE_INIT("no memory for more recipients, send the rest in another transaction")};
+	struct slice *targets;
+	size_t count;
+	bool added = true;
+
+	enum error error = server->ops->expand(
+		server->arg, address, mailbox, &server->arena, &targets, &count);
+	if (error == ERROR_NO_MEMORY)
+		return no_memory;
+	if (error != OK)
+		return SMTP_REPLY(451, 4, 3, 5, "the alias of this address cannot be used now");
+	if (!targets_fit(server, targets, count))
+		return SMTP_REPLY(
+			452, 4, 5, 3, "too many recipients, send the rest in another transaction");
+	for (size_t i = 0; i < count && added; i++)
+		added = add_target(server, targets[i]);
+	return added ? SMTP_REPLY(250, 2, 1, 5, "recipient ok") : no_memory;
+}
+
 static void
 refuse_recipient(struct smtp_server *server, const struct smtp_reply *reply)
 {
@@ -104,9 +154,7 @@ take_recipient(struct smtp_server *server, struct slice mailbox, const struct ad
 		refuse_recipient(server, &reply);
 		return;
 	}
-	if (!add_recipient(server, mailbox, sum))
-		reply = SMTP_REPLY(452, 4, 5, 3,
-			"no memory for more recipients, send the rest in another transaction");
+	reply = add_expanded(server, mailbox, address);
 	smtp_server_reply(server, &reply);
 }
 

@@ -101,6 +101,13 @@ struct smtp_server_ops {
 		const struct address *address, mono_us deadline);
 
 	/*
+	 * Where mail for an address that was taken goes: it alone, or the targets of an alias. What
+	 * is written lives in the arena. An error: nobody can say now. May not wait.
+	 */
+	enum error (*expand)(void *arg, const struct address *address, struct slice mailbox,
+		struct arena *arena, struct slice **ret_targets, size_t *ret_count);
+
+	/*
 	 * Whether the local part of an address names an account of ours, whose name is the same in
 	 * any case of its letters. May not wait.
 	 */

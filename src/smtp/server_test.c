@@ -448,6 +448,26 @@ START_TEST(postmaster_may_be_nobody)
 }
 END_TEST
 
+/* An alias is its targets, each of them once. */
+START_TEST(aliases_are_their_targets)
+{
+	static const struct step steps[] = {HELO, MAIL, C("RCPT TO:<user2@here.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<user-all@here.test>\r\n"),
+		S("250 2.1.5 recipient ok\r\n"), C("RCPT TO:<user-gone@here.test>\r\n"),
+		S("451 4.3.5 the alias of this address cannot be used now\r\n"), DATA,
+		C("x: y\r\n.\r\n"), QUEUED_1, QUIT};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue_run(&dialogue, steps);
+	const struct envelope *envelope = &accept_memory_message(&dialogue.store, 0)->envelope;
+	ck_assert_uint_eq(envelope->recipient_count, 2);
+	ck_assert_slice_eq(envelope->recipients[0].address, "user2@here.test");
+	ck_assert_slice_eq(envelope->recipients[1].address, "user1@here.test");
+	dialogue_done(&dialogue);
+}
+END_TEST
+
 START_TEST(recipients_have_a_limit)
 {
 	static const struct step steps[] = {HELO, MAIL,
@@ -690,7 +710,8 @@ UNIT_MAIN("smtp/server", message_is_taken, envelope_travels, plain_smtp_and_two_
 	many_replies_are_written_in_parts, early_talkers_are_judged,
 	who_waits_is_greeted_after_the_wait, hasty_talkers_are_noted, commands_have_a_limit,
 	recipients_are_stored_once, recipients_are_compared_as_their_destination_does,
-	postmaster_may_be_nobody, postmaster_needs_no_domain, recipients_have_a_limit,
-	many_recipients, envelopes_have_a_limit, recipients_without_memory_are_put_off,
-	errors_have_a_limit, guessing_has_a_limit, silence_ends_a_session,
-	a_stop_waits_for_content_alone, writes_fail, memory_runs_out, idle_sessions_are_small)
+	postmaster_may_be_nobody, postmaster_needs_no_domain, aliases_are_their_targets,
+	recipients_have_a_limit, many_recipients, envelopes_have_a_limit,
+	recipients_without_memory_are_put_off, errors_have_a_limit, guessing_has_a_limit,
+	silence_ends_a_session, a_stop_waits_for_content_alone, writes_fail, memory_runs_out,
+	idle_sessions_are_small)

@@ -26,6 +26,7 @@ from tap import Failure, check
 START_S = 20
 STOP_S = 10
 NAMED_BLOCKS = ('listen', 'certificate', 'domain', 'route')
+ALIASES = 'team: user, second, USER@local.test, sink@sink.test\naway: somebody@foreign.test\n'
 ACCOUNTS = ('user', 'second', 'postmaster') + tuple(f'user{n}' for n in range(20))
 
 
@@ -86,6 +87,7 @@ class Server:
             lines[directive_key(line)] = line
         self._write(self.configuration, ''.join(line.replace('{folder}', self.folder) + '\n' for line in lines.values()))
         self._write(os.path.join(self.folder, 'accounts'), ''.join(name + '\n' for name in accounts))
+        self._write(os.path.join(self.folder, 'aliases'), ALIASES)
         os.chmod(self.folder, 0o755)
         for name in ('mail', 'spool') if self.sandbox else ('', 'mail', 'spool'):  # a sandbox trusts no folder below somebody else's
             self.give(os.path.join(self.folder, name))
