@@ -21,7 +21,7 @@ PLAIN = build/plain
 ASAN  = build/asan
 CHECK = build/check
 # What `make check` runs of the programs in tests/: the words of tests/run.
-CHECK_WORDS = unit style dialogue/test_dialogues cmd/
+CHECK_WORDS = unit style build/test_headers dialogue/test_dialogues cmd/
 
 .DEFAULT_GOAL := build
 .PHONY: build asan run check test bench fuzz torture install clean format check-style deps deps-test

@@ -13,6 +13,7 @@
 #define QUEUE_REPORT_H
 
 #include "queue/message.h"
+#include "task/task.h"
 
 /* What is known of one recipient that failed. */
 struct failure {
