@@ -50,6 +50,7 @@ struct dialogue {
 	struct accept_memory store;
 	struct smtp_server_settings settings;
 	struct smtp_server server;
+	const struct smtp_server_ops *ops; /* NULL: the usual ones */
 
 	const struct step *step;
 	size_t at;           /* in the step's octets */
@@ -357,7 +358,7 @@ dialogue_run(struct dialogue *dialogue, const struct step *steps)
 		.reader = &dialogue->reader,
 		.store = &dialogue->store.store,
 		.settings = &dialogue->settings,
-		.ops = &dialogue_ops,
+		.ops = dialogue->ops ? dialogue->ops : &dialogue_ops,
 		.arg = dialogue,
 		.client_address = SLICE("192.0.2.7"),
 		.client_port = 4711,

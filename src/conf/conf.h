@@ -67,6 +67,8 @@ enum conf_allow { CONF_ALLOW_PRIVATE = 1 };
 enum conf_family { CONF_FAMILY_ANY = 1, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
 enum conf_newlines { CONF_NEWLINES_NORMALIZE = 1, CONF_NEWLINES_REFUSE };
 enum conf_answer { CONF_YES = 1, CONF_NO };
+enum conf_authentication { CONF_AUTHENTICATION_ON = 1, CONF_AUTHENTICATION_OFF };
+enum conf_dmarc { CONF_DMARC_EVIDENT = 1, CONF_DMARC_STRICT, CONF_DMARC_LOG };
 enum conf_early { CONF_EARLY_REFUSE = 1, CONF_EARLY_LOG, CONF_EARLY_IGNORE };
 enum conf_log_format { CONF_LOG_LINE = 1, CONF_LOG_JSON };
 enum conf_log_to { CONF_LOG_STDERR = 1, CONF_LOG_FILE };
@@ -172,6 +174,8 @@ struct conf {
 	struct slice *relay_from; /* networks, each in the form of network_parse */
 	size_t relay_from_count;
 	struct conf_dns dns;
+	enum conf_authentication authentication;
+	enum conf_dmarc dmarc;
 	uint64_t message_size_limit; /* octets */
 	uint64_t recipients_limit;
 	uint64_t content_line_limit; /* octets */

@@ -19,6 +19,7 @@ static const char rich[] =
 	"route i.example { to lmtp unix \"/run/l m\" }\nroute j.example { to lmtp [::1] }\n"
 	"route * { to mx port 26 allow private tls required }\nrelay_from 127.0.0.0/8 [::1]/128\n"
 	"dns { server 127.0.0.1:5300 [::1]:53 trust_anchor /k }\n"
+	"authentication off\ndmarc strict\n"
 	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1024\nhops_limit "
 	"7\nsession_errors_limit 3\n"
 	"session_refusals_limit 4\nsession_commands_limit 10\ncommand_line_limit 1024\n"
@@ -52,6 +53,7 @@ static const char canonical[] =
 	"127.0.0.0/8\nrelay_from "
 	"[::1]/128\n"
 	"dns {\n\tserver 127.0.0.1:5300\n\tserver [::1]:53\n\ttrust_anchor /k\n}\n"
+	"authentication off\ndmarc strict\n"
 	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1K\nhops_limit "
 	"7\nsession_errors_limit 3\n"
 	"session_refusals_limit 4\nsession_commands_limit 10\ncommand_line_limit 1K\n"
@@ -167,7 +169,8 @@ START_TEST(readers_see_their_part)
 		"off\n\ttls_minimum 1.2\n\tbare_newlines "
 		"normalize\n\tstrict_paths no\n}\ndomain b.example "
 		"{\n\taccounts file /a\n}\n"
-		"route c.example {\n\tto discard\n}\nmessage_size_limit 25M\nrecipients_limit "
+		"route c.example {\n\tto discard\n}\nauthentication off\ndmarc evident\n"
+		"message_size_limit 25M\nrecipients_limit "
 		"1000\ncontent_line_limit 16K\nhops_limit 100\n"
 		"session_errors_limit 10\nsession_refusals_limit 100\nsession_commands_limit 1000\n"
 		"command_line_limit 2K\nsessions_limit 1000\ntimeout_command 5m\ntimeout_data 3m\n"
@@ -188,6 +191,28 @@ START_TEST(root_and_tools_see_all)
 
 	check_view(f, CONF_READER_ROOT, canonical);
 	check_view(f, CONF_READER_TOOL, canonical);
+	fixture_free(f);
+}
+END_TEST
+
+/* Who has a resolver uses it. */
+START_TEST(authentication_is_on_with_a_resolver)
+{
+	static const char *const with[] = {"route c.example { to mx }\n",
+		"route c.example { to host d.example }\n", "dns { server 127.0.0.1:53 }\n"};
+	static const char start[] = "hostname a.example\nlisten mx { address *:25 role mx }\n"
+				    "route b.example { to discard }\n";
+	char text[256];
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(text, sizeof text, "%s%s", start, with[i]);
+		struct fixture *f = parse_fine(text);
+		ck_assert_int_eq(f->conf.authentication, CONF_AUTHENTICATION_ON);
+		ck_assert_int_eq(f->conf.dmarc, CONF_DMARC_EVIDENT);
+		fixture_free(f);
+	}
+	struct fixture *f = parse_fine(start);
+	ck_assert_int_eq(f->conf.authentication, CONF_AUTHENTICATION_OFF);
 	fixture_free(f);
 }
 END_TEST
@@ -226,6 +251,6 @@ START_TEST(printing_keeps_the_maximum)
 }
 END_TEST
 
-UNIT_MAIN("conf/print", canonical_text_parses_to_the_same, views_parse_to_the_same,
-	readers_see_their_part, root_and_tools_see_all, views_are_not_trusted,
-	printing_keeps_the_maximum)
+UNIT_MAIN("conf/print", authentication_is_on_with_a_resolver, canonical_text_parses_to_the_same,
+	views_parse_to_the_same, readers_see_their_part, root_and_tools_see_all,
+	views_are_not_trusted, printing_keeps_the_maximum)

@@ -140,6 +140,22 @@ static const struct schema_choice destinations[] = {
 		"By LMTP to this host, or to the Unix socket behind \"unix\": another mail store."},
 };
 
+static const struct schema_choice authentications[] = {
+	{"on", CONF_AUTHENTICATION_ON, SCHEMA_NONE,
+		"SPF, DKIM, ARC and DMARC are checked, and an Authentication-Results field says "
+		"what came of it. Clients of \"relay_from\" and of Unix sockets are not asked."},
+	{"off", CONF_AUTHENTICATION_OFF, SCHEMA_NONE, "Anybody may write any sender."},
+};
+
+static const struct schema_choice dmarc_modes[] = {
+	{"evident", CONF_DMARC_EVIDENT, SCHEMA_NONE,
+		"Refuses what is surely forged; what a list may have changed goes to Junk."},
+	{"strict", CONF_DMARC_STRICT, SCHEMA_NONE,
+		"Refuses all that p=reject is for, mail of lists and forwarders with it. RFC 9989 "
+		"advises against it."},
+	{"log", CONF_DMARC_LOG, SCHEMA_NONE, "What the domain wants is written down and not done."},
+};
+
 static const struct schema_choice allowances[] = {
 	{"private", CONF_ALLOW_PRIVATE, SCHEMA_NONE,
 		"Addresses of loopback and of private networks too."},
@@ -564,6 +580,41 @@ static const struct schema_key root_keys[] = {
 		.example = "dns { server 127.0.0.1:53 }",
 	},
 	{
+		.word = "authentication",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, authentication),
+		CHOICES(authentications),
+		.fallback_note =
+			"on if a route leads to another server or \"dns\" names one, else off",
+		.help = "Whether it is found out who sent what strangers bring.",
+		.example = "authentication on",
+	},
+	{
+		.word = "dmarc",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, dmarc),
+		CHOICES(dmarc_modes),
+		.fallback = "evident",
+		.help = "What becomes of a stranger's message, when \"authentication\" is on. The "
+			"first of these rules that holds decides: more than one From field: "
+			"refused "
+			"(550 5.6.0). No From, or no single domain in it: Junk. DMARC fails and "
+			"the "
+			"author's domain wants that refused (p=reject), SPF fails too, no "
+			"signature, "
+			"be it broken, is by the author's domain, and there is no List-Id: refused "
+			"(550 5.7.1). DMARC fails, and the domain wants refusal or quarantine: "
+			"Junk. "
+			"Else it is delivered. Junk is the folder .Junk of the Maildir; what goes "
+			"to "
+			"another server gets the field X-Veredus-Junk. Trouble with the DNS "
+			"refuses "
+			"nothing.",
+		.example = "dmarc evident",
+	},
+	{
 		.word = "message_size_limit",
 		.type = SCHEMA_SIZE,
 		.readers = ALWAYS | SESSION | QUEUE,
@@ -924,6 +975,12 @@ schema_choice_of(const struct schema_key *key, unsigned value)
 void
 schema_fill_defaults(struct conf *conf)
 {
+	bool has_resolver = conf->dns.server_count > 0;
+	for (size_t i = 0; i < conf->route_count; i++)
+		has_resolver |= conf->routes[i].to >= CONF_TO_MX;
+	if (conf->authentication == 0)
+		conf->authentication =
+			has_resolver ? CONF_AUTHENTICATION_ON : CONF_AUTHENTICATION_OFF;
 	for (size_t i = 0; i < conf->listener_count; i++)
 		if (conf->listeners[i].tls == 0)
 			conf->listeners[i].tls =

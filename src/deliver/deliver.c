@@ -20,6 +20,7 @@
 #define DELIVER_HEAD_MAX    (64u << 10)
 #define DELIVER_HEADER_SCAN (64u << 10) /* octets of content searched for our own Delivered-To */
 #define DELIVER_ANSWER_US   (30 * US_PER_S)
+#define JUNK_FOLDER         SLICE("/.Junk") /* Maildir++: a folder beside the inbox */
 
 struct deliver_folder {
 	struct list link;
@@ -54,6 +55,7 @@ struct deliver_job {
 	struct maildir_delivery delivery_file;
 	struct slice template;
 	struct slice address;
+	bool is_junk;
 	struct buffer head;
 	int memfd;   /* to close after the batch; -1: another's, or a segment's */
 	bool failed; /* before the disk was reached: `answer` says how */
@@ -120,6 +122,8 @@ job_expand_path(struct deliver_line *line, struct deliver_job *job)
 			buffer_append_octet(&path, '/');
 	}
 	enum error error = mailbox_template_expand_address(template, job->address, &path);
+	if (job->is_junk)
+		buffer_append(&path, JUNK_FOLDER);
 	if (error == OK)
 		error = buffer_error(&path);
 	if (error == OK && !arena_copy(&line->arena, buffer_slice(&path), &job->delivery_file.path))
@@ -195,6 +199,7 @@ take_job(struct deliver_line *line, struct deliver_job *job, const struct ipc_de
 	const struct delivery_recipient *recipient, const struct maildir_content *content)
 {
 	*job = (struct deliver_job){.memfd = -1,
+		.is_junk = m->is_junk != 0,
 		.delivery_file =
 			{
 				.queue_id = m->queue_id,

@@ -244,6 +244,28 @@ reference_body(void *arg)
 	deliver_service_stop(world->service);
 }
 
+static void
+junk_body(void *arg)
+{
+	struct world *world = arg;
+
+	send_segment(world);
+	struct ipc_message message = delivery_of(world, 1000, "anna@example.org");
+	message.deliver.is_junk = 1;
+	tell(world, &message);
+	struct delivery_result result = answer(world);
+	ck_assert_uint_eq(result.outcome, DELIVER_DELIVERED);
+	ck_assert(slice_has_prefix(
+		result.path, SLICE("/var/mail/example.org/anna/.Junk/new/1795455235.V")));
+	deliver_service_stop(world->service);
+}
+
+START_TEST(junk_has_a_folder_of_its_own)
+{
+	run_with(junk_body);
+}
+END_TEST
+
 START_TEST(content_of_a_segment_lies_in_the_maildir)
 {
 	run_with(reference_body);
@@ -533,4 +555,4 @@ UNIT_MAIN("deliver/deliver", recipients_of_one_attempt_have_results_of_their_own
 	content_of_a_segment_lies_in_the_maildir, a_copy_goes_into_the_home,
 	what_cannot_be_delivered_is_told_apart, mail_that_was_here_before_goes_round_in_CIRCLEs,
 	batches_answer_each_delivery, a_broken_channel_ends_after_what_came_before,
-	two_queues_do_not_share_jobs)
+	two_queues_do_not_share_jobs, junk_has_a_folder_of_its_own)

@@ -21,6 +21,7 @@ enum tag {
 	TAG_CONTENT_SIZE,
 	TAG_TRACE,
 	TAG_TRACE_ID_AT,
+	TAG_IS_JUNK,
 	TAG_KNOWN_END
 };
 
@@ -63,6 +64,8 @@ envelope_encode(const struct envelope *envelope, struct buffer *buffer)
 	append_bytes(buffer, TAG_TRACE, envelope->trace);
 	if (envelope->trace_id_at != SIZE_MAX)
 		append_number(buffer, TAG_TRACE_ID_AT, envelope->trace_id_at);
+	if (envelope->is_junk)
+		append_number(buffer, TAG_IS_JUNK, 1);
 	buffer_append(buffer, envelope->unknown);
 }
 
@@ -139,6 +142,11 @@ decode_number(enum tag tag, struct slice bytes, struct envelope *envelope)
 		if (!take_number(bytes, UINT32_MAX, &number))
 			return false;
 		envelope->content_flags = (uint32_t)number;
+		return true;
+	case TAG_IS_JUNK:
+		if (!take_number(bytes, 1, &number))
+			return false;
+		envelope->is_junk = number != 0;
 		return true;
 	default: /* TAG_TRACE_ID_AT */
 		if (!take_number(bytes, TRACE_MAX, &number))

@@ -67,6 +67,7 @@ struct envelope {
 	 */
 	struct slice trace;
 	size_t trace_id_at;
+	bool is_junk;         /* policy says: for the recipients' Junk folders */
 	struct slice unknown; /* encoded fields of a later version, kept as they are */
 };
 

@@ -27,7 +27,8 @@ require_equal(const struct envelope *a, const struct envelope *b)
 	require(a->id == b->id && a->received_at == b->received_at && a->body == b->body &&
 		a->protocol == b->protocol && a->client_port == b->client_port &&
 		a->content_flags == b->content_flags && a->content_size == b->content_size &&
-		a->trace_id_at == b->trace_id_at && a->recipient_count == b->recipient_count);
+		a->trace_id_at == b->trace_id_at && a->is_junk == b->is_junk &&
+		a->recipient_count == b->recipient_count);
 	require(slice_equal(a->reverse_path, b->reverse_path) && slice_equal(a->helo, b->helo) &&
 		slice_equal(a->client_address, b->client_address) &&
 		slice_equal(a->listener, b->listener) && slice_equal(a->trace, b->trace) &&

@@ -55,6 +55,7 @@ sample_envelope(struct envelope_recipient *recipients)
 		.content_size = 123456789,
 		.trace = SLICE("Received: by x id 0000000000000;\r\n\tdate\r\n"),
 		.trace_id_at = 18,
+		.is_junk = true,
 		.unknown = SLICE("\x63\x02\x00\x00\x00hi"),
 	};
 }
@@ -80,6 +81,7 @@ START_TEST(envelopes_survive_the_trip)
 	ck_assert_slice_eq(back.recipients[1].address, "\"b c\"@example.org");
 	ck_assert_uint_eq(back.content_size, 123456789);
 	ck_assert_uint_eq(back.trace_id_at, 18);
+	ck_assert(back.is_junk);
 	ck_assert_int_eq(back.body, BODY_8BITMIME);
 	envelope_encode(&back, &again);
 	ck_assert(slice_equal(buffer_slice(&bytes), buffer_slice(&again)));

@@ -93,6 +93,7 @@
 	F(m, u64, received_at, INT64_MAX)            \
 	F(m, u32, body, 2)                           \
 	F(m, u32, content_flags, UINT32_MAX)         \
+	F(m, u32, is_junk, 1)                        \
 	F(m, u32, source, SOURCE_COUNT - 1)          \
 	F(m, u32, segment, UINT32_MAX)               \
 	F(m, u32, generation, UINT32_MAX)            \
@@ -154,6 +155,7 @@
 #define IPC_CARRIERS     (ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_RELAY))
 #define IPC_ASKERS       (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
 #define IPC_ANSWERERS    (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
+#define IPC_DNS_ASKERS   (ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION))
 #define IPC_MESSAGES(M)                                                                           \
 	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 4)                                     \
 	M(PEER, peer, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 1)                                       \
@@ -184,8 +186,8 @@
 	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
 	M(REFUSED, refused, IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_KEYS),        \
 		IPC_ASKERS | ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION), 0)                    \
-	M(DNS_ASK, dns_ask, ROLE_BIT(ROLE_RELAY), ROLE_BIT(ROLE_RESOLVER), 0)                     \
-	M(DNS_ANSWER, dns_answer, ROLE_BIT(ROLE_RESOLVER), ROLE_BIT(ROLE_RELAY), 0)               \
+	M(DNS_ASK, dns_ask, IPC_DNS_ASKERS, ROLE_BIT(ROLE_RESOLVER), 0)                           \
+	M(DNS_ANSWER, dns_answer, ROLE_BIT(ROLE_RESOLVER), IPC_DNS_ASKERS, 0)                     \
 	M(TLS_CHAIN_ASK, tls_chain_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)           \
 	M(TLS_CHAIN, tls_chain, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                   \
 	M(TLS_SIGN, tls_sign, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                     \

@@ -168,6 +168,16 @@ endpoint_append_literal(struct buffer *buffer, const struct endpoint *endpoint)
 	buffer_append_octet(buffer, ']');
 }
 
+size_t
+endpoint_ip(const struct endpoint *endpoint, uint8_t ret_ip[16])
+{
+	struct address_view view = endpoint_view(endpoint);
+	size_t len = view.family == AF_INET ? 4 : view.family == AF_INET6 ? 16 : 0;
+
+	memcpy(ret_ip, view.bytes, len);
+	return len;
+}
+
 uint16_t
 endpoint_port(const struct endpoint *endpoint)
 {

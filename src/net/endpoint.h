@@ -30,6 +30,9 @@ void endpoint_append_address(struct buffer *buffer, const struct endpoint *endpo
 /* The address as an SMTP literal (RFC 5321 section 4.1.3): "[127.0.0.1]", "[IPv6:::1]". */
 void endpoint_append_literal(struct buffer *buffer, const struct endpoint *endpoint);
 
+/* The address alone as 4 or 16 octets; 0: it has none. */
+size_t endpoint_ip(const struct endpoint *endpoint, uint8_t ret_ip[16]);
+
 /* 0 for a Unix socket. */
 uint16_t endpoint_port(const struct endpoint *endpoint);
 

@@ -286,6 +286,9 @@ START_TEST(streams_over_loopback)
 	ck_assert_ok(listener_bind(&w.env, &wanted, SOCK_STREAM, &w.listener, &why));
 	ck_assert_ok(listener_endpoint(&w.env, w.listener, &w.endpoint));
 	ck_assert_uint_ne(endpoint_port(&w.endpoint), 0);
+	uint8_t ip[16];
+	ck_assert_uint_eq(endpoint_ip(&w.endpoint, ip), 4);
+	ck_assert_mem_eq(ip, "\x7f\0\0\1", 4);
 	ck_assert_int_eq(listener_bind(&w.env, &w.endpoint, SOCK_STREAM, &why, &why), ERROR_IO);
 	ck_assert_int_eq(why, EADDRINUSE);
 	ck_assert_ok(task_start(&w.group, "server", echo_server, &w));

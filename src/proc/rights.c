@@ -228,6 +228,13 @@ sends_to_servers(const struct conf *conf)
 	return sends;
 }
 
+/* Who asks the DNS: the relays, and sessions that judge what strangers send. */
+static bool
+asks_dns(const struct conf *conf)
+{
+	return sends_to_servers(conf) || conf->authentication == CONF_AUTHENTICATION_ON;
+}
+
 static bool
 has_certificates(const struct conf *conf)
 {
@@ -332,8 +339,8 @@ static const struct process_rights table[] = {
 		.chroot = true,
 		.stage = STAGE_SERVE,
 		.reads = CONF_READER_RESOLVER,
-		.is_used = sends_to_servers,
-		.ends = ROLE_BIT(ROLE_RELAY),
+		.is_used = asks_dns,
+		.ends = ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION),
 		.system_calls = resolver_calls,
 		.filtered = true,
 		.refuses = true,
@@ -396,7 +403,8 @@ static const struct process_rights table[] = {
 		.stage = STAGE_ACCEPT,
 		.grace_us = SESSION_GRACE_US,
 		.reads = CONF_READER_SESSION,
-		.links = {{ROLE_QUEUE, LINK_RING}, {ROLE_KEYS, LINK_CALL}},
+		.links = {{ROLE_QUEUE, LINK_RING}, {ROLE_KEYS, LINK_CALL},
+			{ROLE_RESOLVER, LINK_CALL}},
 		.system_calls = session_calls,
 		.filtered = true,
 		.does = "speaks SMTP with strangers",

@@ -1,5 +1,5 @@
-/* session: listeners, the ring and the channel to queue, the channel to lookup, the calls to
- * keys. */
+/* session: listeners, the ring and the channel to queue, the channel to lookup, the calls to keys
+ * and to the resolver. */
 #include "proc/child.h"
 #include "session/session.h"
 #include "tls/key.h"
@@ -43,6 +43,9 @@ session_message(void *state, struct ipc_message *message)
 			session_worker_set_queue(worker, message->fds[0]);
 		else if (message->peer.role == ROLE_KEYS)
 			session_worker_set_keys(worker, message->fds[0], message->peer.instance);
+		else if (message->peer.role == ROLE_RESOLVER)
+			session_worker_set_resolver(
+				worker, message->fds[0], message->peer.instance);
 		else
 			session_worker_set_lookup(worker, message->fds[0]);
 		return;
@@ -55,8 +58,11 @@ session_message(void *state, struct ipc_message *message)
 static enum error
 session_prepare(void *state, struct role_context *context)
 {
+	bool needs_crypto = context->conf->certificate_count > 0 ||
+			    context->conf->authentication == CONF_AUTHENTICATION_ON;
+
 	(void)state;
-	return context->conf->certificate_count > 0 ? tls_prepare() : OK;
+	return needs_crypto ? tls_prepare() : OK;
 }
 
 static enum error

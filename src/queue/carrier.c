@@ -242,6 +242,7 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 			.received_at = (uint64_t)envelope->received_at,
 			.body = envelope->body,
 			.content_flags = envelope->content_flags,
+			.is_junk = envelope->is_junk,
 		}};
 
 	buffer_init(&list, env->memory, DELIVERY_LIST_BYTES);

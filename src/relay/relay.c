@@ -219,6 +219,22 @@ set_way(struct relay_job *job, const struct conf_route *route)
 	way->family = families[route->family];
 }
 
+/* Who has no folder here is told in the header: the next server, or its user, may sort by it. */
+static bool
+copy_trace(struct arena *arena, const struct ipc_deliver *m, struct slice *ret_trace)
+{
+	struct slice mark = m->is_junk ? SLICE("X-Veredus-Junk: yes\r\n") : SLICE("");
+	uint8_t *trace = arena_take(arena, mark.len + m->trace.len + 1);
+
+	if (!trace)
+		return false;
+	memcpy(trace, mark.ptr, mark.len);
+	if (m->trace.len > 0)
+		memcpy(trace + mark.len, m->trace.ptr, m->trace.len);
+	*ret_trace = slice_of(trace, mark.len + m->trace.len);
+	return true;
+}
+
 /* Copies what the message says into the job's arena. */
 static enum error
 fill_job(struct relay_job *job, const struct ipc_deliver *m)
@@ -233,7 +249,7 @@ fill_job(struct relay_job *job, const struct ipc_deliver *m)
 	if (!recipients || !make_key(job, m) || !arena_copy(arena, m->recipients, &list) ||
 		!arena_copy(arena, m->name, &attempt->way.name) ||
 		!arena_copy(arena, m->reverse_path, &attempt->reverse_path) ||
-		!arena_copy(arena, m->trace, &attempt->trace))
+		!copy_trace(arena, m, &attempt->trace))
 		return ERROR_NO_MEMORY;
 	enum error error = delivery_recipients_decode(list, recipients, &count);
 	if (error != OK)

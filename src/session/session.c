@@ -10,6 +10,7 @@
 #include "net/endpoint.h"
 #include "session/directory.h"
 #include "session/ring_store.h"
+#include "session/session_auth.h"
 #include "session/session_tls.h"
 #include "smtp/server.h"
 
@@ -51,6 +52,7 @@ struct session_worker {
 	struct ring_store *store;
 	struct line_pool *lines;
 	struct session_tls *tls;
+	struct session_auth *auth;
 	struct list listeners;
 	struct task_group acceptors;
 	struct task_group peers;
@@ -81,7 +83,10 @@ struct session {
 	struct session_crypto *crypto; /* NULL: in the clear */
 	struct line_reader reader;
 	struct smtp_server server;
-	bool is_trusted; /* by its address: it may send to other servers */
+	bool is_trusted;             /* by its address: it may send to other servers */
+	struct judgement *judgement; /* of the content under way; NULL: none */
+	uint8_t ip[16];
+	uint8_t ip_len; /* 0: it came through a Unix socket */
 	uint16_t client_port;
 	uint8_t client_len;
 	char client[ADDRESS_TEXT_BYTES];
@@ -166,11 +171,19 @@ session_refused(void *arg, const struct smtp_server *server, struct slice line,
 	const struct smtp_reply *reply)
 {
 	struct session *session = arg;
+	struct slice summary = judgement_summary(session->judgement);
 	char id[32];
 
-	log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
-		LOG_SLICE("client", server->client_address), LOG_NUMBER("code", reply->code),
-		LOG_SLICE("reply", reply->text), LOG_SLICE("command", line));
+	if (summary.len > 0)
+		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
+			LOG_SLICE("client", server->client_address),
+			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
+			LOG_SLICE("command", line), LOG_SLICE("authentication", summary));
+	else
+		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
+			LOG_SLICE("client", server->client_address),
+			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
+			LOG_SLICE("command", line));
 }
 
 static void
@@ -188,6 +201,7 @@ static void
 session_received(void *arg, const struct smtp_server *server, const struct envelope *envelope)
 {
 	struct session *session = arg;
+	struct slice summary = judgement_summary(session->judgement);
 	char session_id[32], queue_id[QUEUE_ID_DIGITS + 1];
 
 	queue_id_print(envelope->id, queue_id);
@@ -196,7 +210,66 @@ session_received(void *arg, const struct smtp_server *server, const struct envel
 		LOG_SLICE("from", envelope->reverse_path),
 		LOG_NUMBER("recipients", envelope->recipient_count),
 		LOG_NUMBER("size", envelope->content_size),
-		LOG_SLICE("tls", server->tls.len > 0 ? server->tls : SLICE("none")));
+		LOG_SLICE("tls", server->tls.len > 0 ? server->tls : SLICE("none")),
+		LOG_SLICE("authentication", summary.len > 0 ? summary : SLICE("none")));
+}
+
+/* Trusted clients are ours: nothing that they send claims more than that. */
+static bool
+session_is_judged(const struct session *session)
+{
+	return session->worker->conf->authentication == CONF_AUTHENTICATION_ON &&
+	       !session->is_trusted && session->ip_len > 0;
+}
+
+static bool
+session_content_begins(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+
+	(void)server;
+	if (!session_is_judged(session))
+		return true;
+	session->judgement = judgement_new(session->worker->auth);
+	return session->judgement != NULL;
+}
+
+static void
+session_content_piece(void *arg, struct slice octets)
+{
+	struct session *session = arg;
+
+	if (session->judgement)
+		judgement_feed(session->judgement, octets);
+}
+
+/* May wait. */
+static void
+session_content_ends(void *arg, const struct smtp_server *server, const struct envelope *envelope,
+	struct smtp_verdict *ret_verdict)
+{
+	struct session *session = arg;
+	struct policy_decision decision;
+
+	(void)server;
+	if (!session->judgement)
+		return;
+	if (judgement_end(session->judgement, slice_of(session->ip, session->ip_len), envelope,
+		    &decision, &ret_verdict->fields) != OK) {
+		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+		return;
+	}
+	ret_verdict->is_junk = decision.action == POLICY_JUNK;
+	if (decision.action == POLICY_REFUSE)
+		ret_verdict->refusal = (struct smtp_reply){decision.code,
+			{decision.status.class, decision.status.subject, decision.status.detail},
+			slice_text(decision.text)};
+}
+
+static void
+session_content_over(void *arg)
+{
+	judgement_free(&((struct session *)arg)->judgement);
 }
 
 static bool
@@ -243,6 +316,10 @@ static const struct smtp_server_ops session_ops = {
 	.check_recipient = session_check_recipient,
 	.expand = session_expand,
 	.is_account = session_is_account,
+	.content_begins = session_content_begins,
+	.content_piece = session_content_piece,
+	.content_ends = session_content_ends,
+	.content_over = session_content_over,
 	.can_start_tls = session_can_start_tls,
 	.start_tls = session_start_tls,
 	.connected = session_connected,
@@ -294,6 +371,7 @@ session_set_client(struct session *session, const struct sockaddr_storage *peer)
 	endpoint_append_address(&text, &endpoint);
 	session->client_len = (uint8_t)text.len;
 	session->client_port = endpoint_port(&endpoint);
+	session->ip_len = (uint8_t)endpoint_ip(&endpoint, session->ip);
 	session->is_trusted = directory_trusts(session->worker->directory, &endpoint);
 }
 
@@ -534,6 +612,12 @@ tls_unable(void *arg, enum error error)
 	worker_unable(arg, "the channel to keys", error);
 }
 
+static void
+resolver_unable(void *arg, enum error error)
+{
+	worker_unable(arg, "the channel to the resolver", error);
+}
+
 struct session_worker *
 session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd,
 	const struct session_root_ops *root, void *root_arg)
@@ -551,6 +635,7 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	ring_store_on_broken(worker->store, ring_broken, worker);
 	worker->lines = line_pool_new(env);
 	worker->tls = session_tls_new(env, conf, tls_unable, worker);
+	worker->auth = session_auth_new(env, conf, resolver_unable, worker);
 	list_init(&worker->listeners);
 	list_init(&worker->open);
 	task_group_init(&worker->acceptors, env->loop);
@@ -650,6 +735,12 @@ session_worker_set_keys(struct session_worker *worker, int channel_fd, uint32_t 
 }
 
 void
+session_worker_set_resolver(struct session_worker *worker, int channel_fd, uint32_t instance)
+{
+	session_auth_connect(worker->auth, channel_fd, instance);
+}
+
+void
 session_worker_set_lookup(struct session_worker *worker, int channel_fd)
 {
 	peer_start(worker, ROLE_LOOKUP, channel_fd, "lookup", lookup_run);
@@ -727,6 +818,7 @@ session_worker_stop(struct session_worker *worker, int64_t grace_us)
 	task_group_cancel(&worker->sessions);
 	task_group_wait(&worker->sessions);
 	session_tls_stop(worker->tls);
+	session_auth_stop(worker->auth);
 	task_group_cancel(&worker->peers);
 	task_group_wait(&worker->peers);
 }
@@ -750,6 +842,7 @@ session_worker_free(struct session_worker **worker_pointer)
 	directory_free(&worker->directory);
 	line_pool_free(&worker->lines);
 	session_tls_free(&worker->tls);
+	session_auth_free(&worker->auth);
 	memory_put(env->memory, worker);
 	*worker_pointer = NULL;
 }

@@ -38,6 +38,9 @@ void session_worker_set_queue(struct session_worker *worker, int channel_fd);
 /* The channel for questions to keys; owned from here on. */
 void session_worker_set_keys(struct session_worker *worker, int channel_fd, uint32_t instance);
 
+/* The channel to the resolver. */
+void session_worker_set_resolver(struct session_worker *worker, int channel_fd, uint32_t instance);
+
 /* The channel that snapshots come through; owned from here on. */
 void session_worker_set_lookup(struct session_worker *worker, int channel_fd);
 

@@ -39,6 +39,7 @@ struct transfer {
 	mono_us window_at; /* start of the present window of content_timeout_us */
 	uint64_t window_received;
 	bool is_past_first_window;
+	bool is_judged;
 };
 
 /* May wait: the store takes a message on. False with the reply given. */
@@ -274,6 +275,8 @@ receive_kept(struct smtp_server *server, struct transfer *transfer)
 			return error;
 		if (!is_acceptable(server, transfer))
 			return OK;
+		if (transfer->is_judged)
+			server->ops->content_piece(server->arg, slice_of(block, produced));
 		server->store->ops->fill(transfer->acceptance, produced);
 	}
 	return OK;
@@ -365,6 +368,43 @@ end_trace(struct envelope *envelope)
 	/* UNSAFE: build_trace left room for it behind the field. */
 	memcpy((uint8_t *)(uintptr_t)envelope->trace.ptr + envelope->trace.len, "\r\n", 2);
 	envelope->trace.len += 2;
+}
+
+/* Fields of a verdict, before our own. */
+static bool
+put_in_front(struct smtp_server *server, struct slice fields, struct envelope *envelope)
+{
+	struct slice trace = envelope->trace;
+	uint8_t *storage = arena_take(&server->arena, fields.len + trace.len + 2); /* end_trace */
+
+	if (!storage)
+		return false;
+	/* UNSAFE: both fit. */
+	memcpy(storage, fields.ptr, fields.len);
+	memcpy(storage + fields.len, trace.ptr, trace.len);
+	envelope->trace = slice_of(storage, fields.len + trace.len);
+	envelope->trace_id_at += fields.len;
+	return true;
+}
+
+/* May wait. False with the reply given: it is not taken. */
+static bool
+judge(struct smtp_server *server, struct envelope *envelope)
+{
+	struct smtp_verdict verdict = {.is_junk = false};
+
+	server->ops->content_ends(server->arg, server, envelope, &verdict);
+	if (task_is_cancelled(server->stream->loop)) {
+		smtp_server_break_off(server, ERROR_CANCELLED);
+		return false;
+	}
+	if (verdict.refusal.code == 0 && verdict.fields.len > 0 &&
+		!put_in_front(server, verdict.fields, envelope))
+		verdict.refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+	if (verdict.refusal.code != 0)
+		smtp_server_reply(server, &verdict.refusal);
+	envelope->is_junk = verdict.is_junk;
+	return verdict.refusal.code == 0;
 }
 
 /* May wait: content that came whole becomes durable, or not. */
@@ -475,10 +515,22 @@ transfer_content(struct smtp_server *server, struct transfer *transfer, struct e
 	}
 	if (error != OK)
 		smtp_server_break_off(server, error);
-	else if (transfer->acceptance && is_acceptable(server, transfer))
-		commit(server, transfer, envelope);
-	else
+	else if (!transfer->acceptance || !is_acceptable(server, transfer))
 		refuse_content(server, transfer);
+	else if (!transfer->is_judged || judge(server, envelope))
+		commit(server, transfer, envelope);
+}
+
+/* False with the reply given. */
+static bool
+begin_judgement(struct smtp_server *server, struct transfer *transfer)
+{
+	if (!server->ops->content_begins)
+		return true;
+	transfer->is_judged = server->ops->content_begins(server->arg, server);
+	if (!transfer->is_judged)
+		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "out of memory, try later"));
+	return transfer->is_judged;
 }
 
 void
@@ -497,7 +549,10 @@ smtp_cmd_data(struct smtp_server *server, const struct smtp_command *command)
 	header_counter_init(&transfer.hops, SLICE("Received"));
 	if (!begin_acceptance(server, &transfer))
 		return;
-	transfer_content(server, &transfer, &envelope);
+	if (begin_judgement(server, &transfer))
+		transfer_content(server, &transfer, &envelope);
+	if (transfer.is_judged)
+		server->ops->content_over(server->arg);
 	memory_put(loop_env(server->stream->loop)->memory, transfer.spill);
 	give_up(server, &transfer);
 	smtp_server_end_transaction(server);

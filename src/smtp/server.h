@@ -91,6 +91,13 @@ const char *smtp_end_text(enum smtp_end end);
 
 struct smtp_server;
 
+/* What is to become of a content that came whole. */
+struct smtp_verdict {
+	struct smtp_reply refusal; /* code 0: it is taken */
+	struct slice fields;       /* to stand in front of our trace field: whole lines */
+	bool is_junk;
+};
+
 struct smtp_server_ops {
 	/*
 	 * May wait. Whether mail for this address is taken: a positive reply (250 2.1.5) or a
@@ -134,6 +141,18 @@ struct smtp_server_ops {
 	 * of the server are new ones, and the reader reads from the new stream.
 	 */
 	enum error (*start_tls)(void *arg, struct smtp_server *server, mono_us deadline);
+
+	/*
+	 * The content, for who judges it; content_begins NULL: nobody does. All of it comes in
+	 * pieces, as it is stored, unless it is refused or lost on the way. Then content_ends,
+	 * once, when it is whole and could be taken; it may wait. content_over comes always, and
+	 * what the verdict points to holds until then. False from content_begins: no memory.
+	 */
+	bool (*content_begins)(void *arg, const struct smtp_server *server);
+	void (*content_piece)(void *arg, struct slice octets);
+	void (*content_ends)(void *arg, const struct smtp_server *server,
+		const struct envelope *envelope, struct smtp_verdict *ret_verdict);
+	void (*content_over)(void *arg);
 };
 
 struct smtp_transaction;

@@ -464,9 +464,91 @@ START_TEST(large_content_is_unchanged)
 }
 END_TEST
 
+/* A judge of contents: the dialogue comes first, so that both are at the same place. */
+struct judged {
+	struct dialogue dialogue;
+	struct buffer heard;
+	unsigned begun, ended, over;
+};
+
+static bool
+judged_begins(void *arg, const struct smtp_server *server)
+{
+	struct judged *judged = arg;
+
+	(void)server;
+	buffer_clear(&judged->heard);
+	return ++judged->begun != 3;
+}
+
+static void
+judged_piece(void *arg, struct slice octets)
+{
+	buffer_append(&((struct judged *)arg)->heard, octets);
+}
+
+static void
+judged_ends(void *arg, const struct smtp_server *server, const struct envelope *envelope,
+	struct smtp_verdict *ret_verdict)
+{
+	struct judged *judged = arg;
+
+	(void)server;
+	judged->ended++;
+	ck_assert_slice_eq(envelope->reverse_path, "a@b.test");
+	ret_verdict->fields = SLICE("Verdict: good\r\n\tmore\r\n");
+	ret_verdict->is_junk = judged->ended == 1;
+	if (slice_has_prefix(buffer_slice(&judged->heard), SLICE("bad")))
+		ret_verdict->refusal = SMTP_REPLY(550, 5, 7, 1, "bad");
+}
+
+static void
+judged_over(void *arg)
+{
+	((struct judged *)arg)->over++;
+}
+
+START_TEST(a_judge_hears_all_and_decides)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, DATA, C("S: x\r\n..y\r\n.\r\n"),
+		QUEUED_1, MAIL, RCPT, DATA, C("bad\r\n.\r\n"), S("550 5.7.1 bad\r\n"), MAIL, RCPT,
+		C("DATA\r\n"), S("452 4.3.1 out of memory, try later\r\n"), MAIL, RCPT, DATA,
+		C("a\0b\r\n.\r\n"), S("550 5.6.0 the content has NUL characters in it\r\n"), QUIT};
+	struct smtp_server_ops ops = dialogue_ops;
+
+	ops.content_begins = judged_begins;
+	ops.content_piece = judged_piece;
+	ops.content_ends = judged_ends;
+	ops.content_over = judged_over;
+	for (size_t room = 0; room < 8; room++) {
+		struct judged judged = {.begun = 0};
+		dialogue_init(&judged.dialogue, 0);
+		judged.dialogue.ops = &ops;
+		judged.dialogue.store.faults.room_bytes = room;
+		buffer_init(&judged.heard, judged.dialogue.world, 4096);
+		dialogue_run(&judged.dialogue, steps);
+		const struct accept_memory_message *message =
+			accept_memory_message(&judged.dialogue.store, 0);
+		ck_assert(message->envelope.is_junk);
+		ck_assert(slice_has_prefix(message->envelope.trace,
+			SLICE("Verdict: good\r\n\tmore\r\nReceived: from ")));
+		ck_assert_slice_eq(
+			slice_sub(message->envelope.trace, message->envelope.trace_id_at - 4, 4),
+			" id ");
+		ck_assert_slice_eq(buffer_slice(&message->content), "S: x\r\n.y\r\n");
+		ck_assert_uint_eq(judged.dialogue.received, 1);
+		ck_assert_uint_eq(judged.begun, 4);
+		ck_assert_uint_eq(judged.ended, 2);
+		ck_assert_uint_eq(judged.over, 3);
+		buffer_done(&judged.heard);
+		dialogue_done(&judged.dialogue);
+	}
+}
+END_TEST
+
 UNIT_MAIN("smtp/server_data", smuggling_fails, refused_content_spares_the_session,
 	lines_of_content_have_a_limit, size_is_counted, loops_are_cut, content_comes_with_commands,
 	store_is_full_before, store_is_away_before, store_fails_within, commit_decides_the_reply,
 	connection_is_lost_anywhere, content_stops_coming, dribbled_content_is_cut_off,
 	steady_content_is_taken, fast_start_is_no_credit, refused_content_has_an_end,
-	no_space_is_said_early, large_content_is_unchanged)
+	no_space_is_said_early, large_content_is_unchanged, a_judge_hears_all_and_decides)
