@@ -1,6 +1,7 @@
 /* Reads the files as the server will; one that only root may read is no fault when somebody else
  * checks. */
 #include "cmd/check_certificates.h"
+#include "mailauth/dkim_sign.h"
 #include "tls/context.h"
 #include "tls/private_key.h"
 
@@ -10,18 +11,28 @@
 
 #define FILE_MAX 65536
 
-static void
-say(const struct conf_certificate *certificate, struct slice path, const char *kind,
-	const char *why)
+/* Whose file it is: the block of the configuration. */
+struct thing {
+	const char *what;
+	struct slice name;
+};
+
+static struct thing
+thing_of(const struct conf_certificate *certificate)
 {
-	fprintf(stderr, "veredus check: %scertificate %.*s: %.*s: %s\n", kind,
-		SLICE_ARGS(certificate->name), SLICE_ARGS(path), why);
+	return (struct thing){"certificate", certificate->name};
+}
+
+static void
+say(struct thing thing, struct slice path, const char *kind, const char *why)
+{
+	fprintf(stderr, "veredus check: %s%s %.*s: %.*s: %s\n", kind, thing.what,
+		SLICE_ARGS(thing.name), SLICE_ARGS(path), why);
 }
 
 /* ERROR_DENIED: it is there, and for others. */
 static enum error
-read_file(struct env *env, const struct conf_certificate *certificate, struct slice path,
-	struct buffer *text)
+read_file(struct env *env, struct thing thing, struct slice path, struct buffer *text)
 {
 	uint8_t piece[1024];
 	ssize_t got;
@@ -34,7 +45,7 @@ read_file(struct env *env, const struct conf_certificate *certificate, struct sl
 	arena_done(&arena);
 	if (fd < 0) {
 		enum error why = error_from_errno(-fd);
-		say(certificate, path, why == ERROR_DENIED ? "warning: " : "",
+		say(thing, path, why == ERROR_DENIED ? "warning: " : "",
 			why == ERROR_DENIED ? "not checked: you may not read it" : error_text(why));
 		return why;
 	}
@@ -46,7 +57,7 @@ read_file(struct env *env, const struct conf_certificate *certificate, struct sl
 	env->disk->close(env->world, fd);
 	enum error error = got < 0 ? error_from_errno((int)-got) : buffer_error(text);
 	if (error != OK)
-		say(certificate, path, "", error_text(error));
+		say(thing, path, "", error_text(error));
 	return error;
 }
 
@@ -57,11 +68,11 @@ check_chain(
 	struct buffer text;
 
 	buffer_init(&text, env->memory, FILE_MAX);
-	enum error error = read_file(env, certificate, certificate->chain, &text);
+	enum error error = read_file(env, thing_of(certificate), certificate->chain, &text);
 	const char *why = error == OK ? tls_chain_check(buffer_slice(&text), key) : NULL;
 	buffer_done(&text);
 	if (why)
-		say(certificate, certificate->chain, "", why);
+		say(thing_of(certificate), certificate->chain, "", why);
 	return !why && (error == OK || error == ERROR_DENIED);
 }
 
@@ -73,14 +84,33 @@ check_one(struct env *env, const struct conf_certificate *certificate)
 	struct buffer text;
 
 	buffer_init(&text, env->memory, FILE_MAX);
-	enum error error = read_file(env, certificate, certificate->key, &text);
+	enum error error = read_file(env, thing_of(certificate), certificate->key, &text);
 	if (error == OK && tls_private_key_load(secret_of(buffer_slice(&text)), &key, &why) != OK)
-		say(certificate, certificate->key, "", why);
+		say(thing_of(certificate), certificate->key, "", why);
 	memory_wipe(text.ptr, text.capacity);
 	buffer_done(&text);
 	bool is_good = key || error == ERROR_DENIED;
 	is_good &= check_chain(env, certificate, key ? tls_private_key_id(key) : NULL);
 	tls_private_key_free(&key);
+	return is_good;
+}
+
+static bool
+check_dkim(struct env *env, const struct conf_dkim *dkim)
+{
+	struct thing thing = {"dkim", dkim->name};
+	struct key *key = NULL;
+	const char *why = NULL;
+	struct buffer text;
+
+	buffer_init(&text, env->memory, FILE_MAX);
+	enum error error = read_file(env, thing, dkim->key, &text);
+	if (error == OK && dkim_key_load(secret_of(buffer_slice(&text)), &key, &why) != OK)
+		say(thing, dkim->key, "", why);
+	memory_wipe(text.ptr, text.capacity);
+	buffer_done(&text);
+	bool is_good = key || error == ERROR_DENIED;
+	key_free(&key);
 	return is_good;
 }
 
@@ -104,5 +134,7 @@ check_certificates(struct env *env, const struct conf *conf)
 	warn_of_old_versions(conf);
 	for (size_t i = 0; i < conf->certificate_count; i++)
 		is_good &= check_one(env, &conf->certificates[i]);
+	for (size_t i = 0; i < conf->dkim_count; i++)
+		is_good &= check_dkim(env, &conf->dkims[i]);
 	return is_good;
 }

@@ -1,4 +1,4 @@
-/* What `veredus check` says about the files of certificates. */
+/* What `veredus check` says about the files of certificates and of keys for DKIM. */
 #ifndef CMD_CHECK_CERTIFICATES_H
 #define CMD_CHECK_CERTIFICATES_H
 

@@ -92,6 +92,15 @@ struct conf_certificate {
 };
 #define CONF_CERTIFICATES_MAX 64
 
+/* A key that signs what a domain of ours sends (DKIM). */
+struct conf_dkim {
+	struct slice name;
+	struct slice domain;
+	struct slice selector;
+	struct slice key; /* a file in PEM */
+};
+#define CONF_DKIM_MAX 4096
+
 /* Domain names are lower case. Templates hold {domain}, {user} and, with CONF_OWNER_SYSTEM only and
  * in front, {home}. */
 struct conf_domain {
@@ -166,6 +175,8 @@ struct conf {
 	size_t listener_count;
 	struct conf_certificate *certificates;
 	size_t certificate_count;
+	struct conf_dkim *dkims;
+	size_t dkim_count;
 	struct conf_domain *domains;
 	size_t domain_count;
 	struct conf_route *routes;

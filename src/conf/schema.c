@@ -520,6 +520,22 @@ static const struct schema_key root_keys[] = {
 		.example = "certificate mail { chain /etc/fullchain.pem key /etc/privkey.pem }",
 	},
 	{
+		.word = "dkim",
+		.type = SCHEMA_BLOCK,
+		.flags = SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION | KEYS,
+		.space = SCHEMA_SPACE_DKIM,
+		.offset = offsetof(struct conf, dkims),
+		.count_offset = offsetof(struct conf, dkim_count),
+		.block = &schema_dkim,
+		.help = "A key that signs mail (DKIM). What clients of \"relay_from\" send from an "
+			"author of its domain gets a signature of each key of that domain: an RSA "
+			"and an Ed25519 key side by side reach every verifier. Mail of strangers "
+			"is "
+			"never signed. The name is yours and appears in the log.",
+		.example = "dkim main { domain example.org selector s1 key /etc/veredus/s1.pem }",
+	},
+	{
 		.word = "domain",
 		.type = SCHEMA_BLOCK,
 		.flags = SCHEMA_REPEATED,
@@ -920,6 +936,10 @@ check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
 	if (conf->certificate_count > CONF_CERTIFICATES_MAX) {
 		ret_words[0] = "certificate";
 		return "there may be 64 certificates";
+	}
+	if (conf->dkim_count > CONF_DKIM_MAX) {
+		ret_words[0] = "dkim";
+		return "there may be 4096 keys for DKIM";
 	}
 	for (size_t i = 0; conf->certificate_count == 0 && i < conf->listener_count; i++)
 		if (conf->listeners[i].tls > CONF_TLS_OFF) {

@@ -1,4 +1,5 @@
-/* The directives of `listen` and `certificate`: where clients come in, and how TLS is had there. */
+/* The directives of `listen`, `certificate` and `dkim`: where clients come in, how TLS is had
+ * there, and the keys that sign. */
 #include "conf/schema_private.h"
 
 static const struct schema_choice roles[] = {
@@ -152,4 +153,51 @@ const struct schema_block schema_certificate = {
 	.item_size = sizeof(struct conf_certificate),
 	.name_type = SCHEMA_LABEL,
 	.name_offset = offsetof(struct conf_certificate, name),
+};
+
+static const struct schema_key dkim_keys[] = {
+	{
+		.word = "domain",
+		.type = SCHEMA_DOMAIN,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_dkim, domain),
+		.noun = "a domain",
+		.help = "Whose mail it signs: the domain in From, exactly.",
+		.example = "domain example.org",
+	},
+	{
+		.word = "selector",
+		.type = SCHEMA_DOMAIN,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_dkim, selector),
+		.noun = "a selector",
+		.help = "The name of the key in the DNS, where its public half must stand before "
+			"it "
+			"signs: SELECTOR._domainkey.DOMAIN. \"veredus dkim key new\" prints that "
+			"record.",
+		.example = "selector s2026",
+	},
+	{
+		.word = "key",
+		.type = SCHEMA_PATH,
+		.flags = SCHEMA_REQUIRED,
+		.readers = ALWAYS | KEYS,
+		.offset = offsetof(struct conf_dkim, key),
+		.noun = "a key",
+		.help = "The private key in PEM, RSA of 2048 to 4096 bits or Ed25519, without a "
+			"passphrase. Root opens it; only the process \"keys\" reads it. A file "
+			"that "
+			"is replaced counts within half a minute.",
+		.example = "key /etc/veredus/dkim/s2026.pem",
+	},
+};
+
+const struct schema_block schema_dkim = {
+	.keys = dkim_keys,
+	.key_count = COUNT(dkim_keys),
+	.item_size = sizeof(struct conf_dkim),
+	.name_type = SCHEMA_LABEL,
+	.name_offset = offsetof(struct conf_dkim, name),
 };

@@ -26,6 +26,6 @@
 #define CHOICES(a) .choices = (a), .choice_count = COUNT(a)
 
 /* schema_listen.c */
-extern const struct schema_block schema_listen, schema_certificate;
+extern const struct schema_block schema_listen, schema_certificate, schema_dkim;
 
 #endif

@@ -147,6 +147,13 @@
 	F(m, u32, request, UINT32_MAX) \
 	F(m, slice, key, 32) F(m, u32, how, 3) F(m, slice, input, 1024)
 #define IPC_FIELDS_tls_signature(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, signature, 1024)
+/* A key for DKIM, by its place in the configuration: of which kind it is, and what is to be signed
+ * with it, a SHA-256 hash. */
+#define IPC_FIELDS_dkim_key_ask(F, m) F(m, u32, request, UINT32_MAX) F(m, u32, number, 4096)
+#define IPC_FIELDS_dkim_key(F, m)     F(m, u32, request, UINT32_MAX) F(m, u32, is_ed25519, 1)
+#define IPC_FIELDS_dkim_sign(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u32, number, 4096) F(m, slice, digest, 32)
+#define IPC_FIELDS_dkim_signature(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, signature, 512)
 
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */
@@ -192,6 +199,10 @@
 	M(TLS_CHAIN, tls_chain, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                   \
 	M(TLS_SIGN, tls_sign, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                     \
 	M(TLS_SIGNATURE, tls_signature, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)           \
+	M(DKIM_KEY_ASK, dkim_key_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)             \
+	M(DKIM_KEY, dkim_key, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                     \
+	M(DKIM_SIGN, dkim_sign, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                   \
+	M(DKIM_SIGNATURE, dkim_signature, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)         \
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
 

@@ -4,12 +4,15 @@
  * named by the hash of their public half, so a signature is never made with another than the
  * asker's certificate has.
  *
+ * Keys for DKIM are one file each, named by their place in the configuration.
+ *
  * What is asked is answered at once: an RSA signature of 2048 bits takes half a millisecond.
  */
 #include "keys/keys.h"
 #include "base/hash.h"
 #include "base/log_record.h"
 #include "ipc/answerer.h"
+#include "mailauth/dkim_sign.h"
 #include "tls/context.h"
 #include "tls/private_key.h"
 
@@ -26,7 +29,15 @@ struct certificate {
 	struct tls_private_key *next_key;
 };
 
+/* A key for DKIM. */
+struct dkim_key {
+	struct slice name, path;
+	struct key *key; /* NULL: there is none yet */
+};
+
 struct keys_service {
+	struct dkim_key *dkims;
+	size_t dkim_count;
 	struct env *env;
 	const struct keys_root_ops *root;
 	void *root_arg;
@@ -125,6 +136,23 @@ take_key(struct keys_service *service, struct certificate *certificate, struct s
 	certificate->next_key = key;
 }
 
+static void
+take_dkim_key(struct keys_service *service, struct dkim_key *dkim, struct secret text)
+{
+	struct key *key;
+	const char *why;
+
+	if (dkim_key_load(text, &key, &why) != OK) {
+		log_event(service->env, LOG_ERROR, "dkim_key_unusable",
+			LOG_SLICE("key", dkim->name), LOG_STRING("reason", why),
+			LOG_STRING("effect", dkim->key ? "the earlier one stays in use"
+						       : "nothing is signed with it"));
+		return;
+	}
+	key_free(&dkim->key);
+	dkim->key = key;
+}
+
 void
 keys_service_set_file(struct keys_service *service, struct slice path, int fd)
 {
@@ -150,6 +178,9 @@ keys_service_set_file(struct keys_service *service, struct slice path, int fd)
 			take_key(service, certificate, secret_of(buffer_slice(&text)));
 		try_pair(service, certificate);
 	}
+	for (size_t i = 0; i < service->dkim_count; i++)
+		if (error == OK && slice_equal(service->dkims[i].path, path))
+			take_dkim_key(service, &service->dkims[i], secret_of(buffer_slice(&text)));
 	memory_wipe(text.ptr, text.capacity);
 	buffer_done(&text);
 }
@@ -205,10 +236,52 @@ answer_signature(struct keys_service *service, struct question *question)
 	question_answer(question, &answer);
 }
 
+static struct key *
+find_dkim_key(struct keys_service *service, uint32_t number)
+{
+	return number < service->dkim_count ? service->dkims[number].key : NULL;
+}
+
+static void
+answer_dkim_key(struct keys_service *service, struct question *question)
+{
+	struct key *key = find_dkim_key(service, question_message(question)->dkim_key_ask.number);
+	struct ipc_message answer = {.kind = IPC_DKIM_KEY};
+
+	if (!key) {
+		question_refuse(question, SLICE("there is no such key"));
+		return;
+	}
+	answer.dkim_key.is_ed25519 = key_type(key) == KEY_ED25519;
+	question_answer(question, &answer);
+}
+
+static void
+answer_dkim_signature(struct keys_service *service, struct question *question)
+{
+	const struct ipc_dkim_sign *ask = &question_message(question)->dkim_sign;
+	struct key *key = find_dkim_key(service, ask->number);
+	struct ipc_message answer = {.kind = IPC_DKIM_SIGNATURE};
+	uint8_t signature[SIGNATURE_OCTETS];
+	size_t len;
+
+	if (!key || ask->digest.len != SHA256_OCTETS ||
+		key_sign(key, ask->digest.ptr, signature, &len) != OK) {
+		question_refuse(question, SLICE("there is no such key, or it does not sign"));
+		return;
+	}
+	answer.dkim_signature.signature = slice_of(signature, len);
+	question_answer(question, &answer);
+}
+
 static void
 answer(void *arg, struct question *question)
 {
-	if (question_message(question)->kind == IPC_TLS_SIGN)
+	if (question_message(question)->kind == IPC_DKIM_KEY_ASK)
+		answer_dkim_key(arg, question);
+	else if (question_message(question)->kind == IPC_DKIM_SIGN)
+		answer_dkim_signature(arg, question);
+	else if (question_message(question)->kind == IPC_TLS_SIGN)
 		answer_signature(arg, question);
 	else
 		answer_chain(arg, question);
@@ -244,6 +317,12 @@ keys_service_new(
 		buffer_init(&certificate->chain, env->memory, TLS_CHAIN_BYTES_MAX);
 		buffer_init(&certificate->next_chain, env->memory, TLS_CHAIN_BYTES_MAX);
 	}
+	service->dkim_count = conf->dkim_count;
+	service->dkims =
+		memory_get(env->memory, (service->dkim_count + 1) * sizeof *service->dkims);
+	for (size_t i = 0; i < service->dkim_count; i++)
+		service->dkims[i] =
+			(struct dkim_key){.name = conf->dkims[i].name, .path = conf->dkims[i].key};
 	answerer_init(&service->answerer, env, ROLE_KEYS, QUESTIONS_MAX, &answerer_ops, service);
 	return service;
 }
@@ -279,6 +358,9 @@ keys_service_free(struct keys_service **pointer)
 		tls_private_key_free(&certificate->keys[1]);
 		tls_private_key_free(&certificate->next_key);
 	}
+	for (size_t i = 0; i < service->dkim_count; i++)
+		key_free(&service->dkims[i].key);
+	memory_put(service->env->memory, service->dkims);
 	memory_put(service->env->memory, service->certificates);
 	memory_put(service->env->memory, service);
 	*pointer = NULL;

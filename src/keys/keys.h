@@ -1,7 +1,7 @@
 /*
  * The `keys` role: the only process with private keys. It signs what TLS handshakes of the sessions
- * need signed, and tells them the certificates (which everybody may know). Files come as
- * descriptors that root has opened; nothing is opened here.
+ * need signed, and hashes of mail (DKIM), and tells them the certificates (which everybody may
+ * know). Files come as descriptors that root has opened; nothing is opened here.
  */
 #ifndef KEYS_KEYS_H
 #define KEYS_KEYS_H

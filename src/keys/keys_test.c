@@ -2,6 +2,7 @@
  * caller that they use. */
 #include "keys/keys.h"
 #include "ipc/caller.h"
+#include "mailauth/crypto.h"
 #include "tls/authority_test.h"
 #include "tls/context.h"
 #include "unit.h"
@@ -16,6 +17,7 @@ struct world {
 	struct env env;
 	struct conf conf;
 	struct conf_certificate certificates[2];
+	struct conf_dkim dkims[2];
 	struct keys_service *service;
 	struct caller caller;
 	struct test_certificate made[2];
@@ -118,6 +120,10 @@ with_keys(void (*test)(struct world *world))
 		(struct conf_certificate){SLICE("rsa"), SLICE("/both.pem"), SLICE("/both.pem")};
 	world.conf.certificates = world.certificates;
 	world.conf.certificate_count = 2;
+	world.dkims[0] = (struct conf_dkim){.name = SLICE("r"), .key = SLICE("/rsa.pem")};
+	world.dkims[1] = (struct conf_dkim){.name = SLICE("e"), .key = SLICE("/ed.pem")};
+	world.conf.dkims = world.dkims;
+	world.conf.dkim_count = 2;
 	test_certificate(&world.made[0], "P-256", "a", "DNS:a", 1, NULL);
 	test_certificate(&world.made[1], "rsa", "b", "DNS:b", 1, NULL);
 	world.service = keys_service_new(&world.env, &world.conf, &root_ops, &world);
@@ -203,4 +209,87 @@ START_TEST(nobody_gets_more_than_signatures)
 }
 END_TEST
 
-UNIT_MAIN("keys/keys", a_chain_and_its_key_count_together, nobody_gets_more_than_signatures)
+/* May wait. A signature of this many octets of a hash by the key for DKIM; checked. */
+static enum error
+ask_dkim(struct world *world, uint32_t number, size_t octets, const struct key *key)
+{
+	static const uint8_t digest[SHA256_OCTETS] = {7};
+	struct ipc_message question = {.kind = IPC_DKIM_SIGN,
+		.dkim_sign = {.number = number, .digest = slice_of(digest, octets)}};
+	struct call_answer answer;
+	enum error error = call_ask(&world->caller, &question, IPC_DKIM_SIGNATURE,
+		loop_deadline(world->env.loop, ASK_US), &answer);
+
+	if (error == OK)
+		ck_assert(key_verify(key, digest, answer.message.dkim_signature.signature));
+	call_answer_done(&answer, &world->env);
+	return error;
+}
+
+/* May wait. */
+static enum error
+ask_dkim_kind(struct world *world, uint32_t number, bool *ret_is_ed25519)
+{
+	struct ipc_message question = {
+		.kind = IPC_DKIM_KEY_ASK, .dkim_key_ask = {.number = number}};
+	struct call_answer answer;
+	enum error error = call_ask(&world->caller, &question, IPC_DKIM_KEY,
+		loop_deadline(world->env.loop, ASK_US), &answer);
+
+	*ret_is_ed25519 = error == OK && answer.message.dkim_key.is_ed25519;
+	call_answer_done(&answer, &world->env);
+	return error;
+}
+
+static struct key *
+give_dkim_key(struct world *world, const char *path, enum key_type type, unsigned bits)
+{
+	struct buffer pem;
+	struct key *key;
+
+	ck_assert_ok(key_generate(type, bits, &key));
+	buffer_init(&pem, world->env.memory, 65536);
+	key_append_pem(&pem, key);
+	buffer_append_octet(&pem, 0);
+	give_file(world, path, (const char *)pem.ptr);
+	buffer_done(&pem);
+	return key;
+}
+
+static void
+mail(struct world *world)
+{
+	bool is_ed25519;
+
+	ck_assert_int_eq(ask_dkim_kind(world, 0, &is_ed25519), ERROR_DENIED);
+	ck_assert_int_eq(ask_dkim(world, 0, SHA256_OCTETS, NULL), ERROR_DENIED);
+	struct key *rsa = give_dkim_key(world, "/rsa.pem", KEY_RSA, 2048);
+	struct key *ed25519 = give_dkim_key(world, "/ed.pem", KEY_ED25519, 0);
+	ck_assert_ok(ask_dkim_kind(world, 0, &is_ed25519));
+	ck_assert(!is_ed25519);
+	ck_assert_ok(ask_dkim_kind(world, 1, &is_ed25519));
+	ck_assert(is_ed25519);
+	ck_assert_ok(ask_dkim(world, 0, SHA256_OCTETS, rsa));
+	ck_assert_ok(ask_dkim(world, 1, SHA256_OCTETS, ed25519));
+	/* No hash, no such key; and what is no key, or a weak one, changes nothing. */
+	ck_assert_int_eq(ask_dkim(world, 0, SHA256_OCTETS - 1, rsa), ERROR_DENIED);
+	ck_assert_int_eq(ask_dkim(world, 2, SHA256_OCTETS, rsa), ERROR_DENIED);
+	give_file(world, "/rsa.pem", "no key");
+	struct key *weak = give_dkim_key(world, "/rsa.pem", KEY_RSA, 1024);
+	ck_assert_ok(ask_dkim(world, 0, SHA256_OCTETS, rsa));
+	struct key *next = give_dkim_key(world, "/rsa.pem", KEY_RSA, 2048);
+	ck_assert_ok(ask_dkim(world, 0, SHA256_OCTETS, next));
+	key_free(&rsa);
+	key_free(&ed25519);
+	key_free(&weak);
+	key_free(&next);
+}
+
+START_TEST(mail_is_signed_by_its_key)
+{
+	with_keys(mail);
+}
+END_TEST
+
+UNIT_MAIN("keys/keys", a_chain_and_its_key_count_together, nobody_gets_more_than_signatures,
+	mail_is_signed_by_its_key)

@@ -166,8 +166,8 @@ make_message(struct seal_work *work)
 
 	field_of(&work->results, &above);
 	choose_names(work);
-	buffer_printf(text,
-		"ARC-Message-Signature: a=%s;\r\n b=", signature_algorithm_text(sealing->key));
+	buffer_printf(text, "ARC-Message-Signature: a=%s;\r\n b=",
+		signature_algorithm_text(key_type(sealing->key)));
 	size_t hole = text->len;
 	buffer_append_text(text, ";\r\n bh=");
 	base64_append(text, slice_of(content_hash(work->content, sealing->hash), SHA256_OCTETS));
@@ -179,7 +179,9 @@ make_message(struct seal_work *work)
 	signature_feed_names(buffer_slice(&work->names), CANON_RELAXED, work->content, &above,
 		&sha256, &work->scratch);
 	struct unsigned_field field = {buffer_slice(text), hole, CANON_RELAXED, false};
-	return signature_append(&work->message, &field, sealing->key, &sha256, &work->scratch);
+	struct dkim_signer signer = dkim_signer_of(sealing->key);
+
+	return signature_append(&work->message, &field, &signer, &sha256, &work->scratch);
 }
 
 static enum error
@@ -192,7 +194,8 @@ make_seal(struct seal_work *work)
 	struct sha256 sha256;
 
 	buffer_clear(text);
-	buffer_printf(text, "ARC-Seal: a=%s;\r\n b=", signature_algorithm_text(sealing->key));
+	buffer_printf(
+		text, "ARC-Seal: a=%s;\r\n b=", signature_algorithm_text(key_type(sealing->key)));
 	size_t hole = text->len;
 	buffer_printf(text, ";\r\n cv=%s;", arc_status_text(sealing->cv));
 	append_tag(text, "d", sealing->domain);
@@ -205,7 +208,9 @@ make_seal(struct seal_work *work)
 	signature_feed_field(&sha256, &work->scratch, CANON_RELAXED, &results, none, true);
 	signature_feed_field(&sha256, &work->scratch, CANON_RELAXED, &message, none, true);
 	struct unsigned_field field = {buffer_slice(text), hole, CANON_RELAXED, false};
-	return signature_append(&work->seal, &field, sealing->key, &sha256, &work->scratch);
+	struct dkim_signer signer = dkim_signer_of(sealing->key);
+
+	return signature_append(&work->seal, &field, &signer, &sha256, &work->scratch);
 }
 
 static enum error

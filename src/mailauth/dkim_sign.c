@@ -63,10 +63,42 @@ dkim_append_names(struct buffer *buffer, const struct content *content, bool ove
 	}
 }
 
-const char *
-signature_algorithm_text(const struct key *key)
+enum error
+dkim_key_load(struct secret pem, struct key **ret_key, const char **ret_why)
 {
-	return key_type(key) == KEY_RSA ? "rsa-sha256" : "ed25519-sha256";
+	struct key *key = NULL;
+	enum error error = key_from_pem(pem, &key);
+
+	if (error == OK && key_type(key) == KEY_RSA && key_bits(key) < DKIM_RSA_BITS_MIN)
+		error = ERROR_UNSUPPORTED;
+	if (error == OK) {
+		*ret_key = key;
+		return OK;
+	}
+	key_free(&key);
+	*ret_why = error == ERROR_UNSUPPORTED ? "it is neither RSA of 2048 to 4096 bits nor Ed25519"
+		   : error == ERROR_FORMAT    ? "it is no private key in PEM without a passphrase"
+					      : error_text(error);
+	return error;
+}
+
+static enum error
+sign_here(void *arg, const uint8_t digest[SHA256_OCTETS], uint8_t signature[SIGNATURE_OCTETS],
+	size_t *ret_len)
+{
+	return key_sign(arg, digest, signature, ret_len);
+}
+
+struct dkim_signer
+dkim_signer_of(const struct key *key)
+{
+	return (struct dkim_signer){key_type(key), sign_here, (void *)(uintptr_t)key};
+}
+
+const char *
+signature_algorithm_text(enum key_type type)
+{
+	return type == KEY_RSA ? "rsa-sha256" : "ed25519-sha256";
 }
 
 bool
@@ -93,12 +125,13 @@ append_folded(struct buffer *buffer, struct slice text, uint8_t stop)
 }
 
 static enum error
-append_value(struct buffer *buffer, const struct key *key, const uint8_t *digest, bool is_folded)
+append_value(struct buffer *buffer, const struct dkim_signer *signer, const uint8_t *digest,
+	bool is_folded)
 {
 	uint8_t value[SIGNATURE_OCTETS], storage[SIGNATURE_OCTETS * 2];
 	struct buffer text;
 	size_t len;
-	enum error error = key_sign(key, digest, value, &len);
+	enum error error = signer->sign(signer->arg, digest, value, &len);
 
 	if (error != OK)
 		return error;
@@ -112,8 +145,8 @@ append_value(struct buffer *buffer, const struct key *key, const uint8_t *digest
 }
 
 enum error
-signature_append(struct buffer *buffer, const struct unsigned_field *field, const struct key *key,
-	struct sha256 *sha256, struct buffer *scratch)
+signature_append(struct buffer *buffer, const struct unsigned_field *field,
+	const struct dkim_signer *signer, struct sha256 *sha256, struct buffer *scratch)
 {
 	struct header_scanner scanner = header_scanner_of(field->text);
 	struct header_field read;
@@ -128,7 +161,7 @@ signature_append(struct buffer *buffer, const struct unsigned_field *field, cons
 	if (error != OK)
 		return error;
 	buffer_append(buffer, slice_sub(field->text, 0, field->hole));
-	error = append_value(buffer, key, digest, field->is_folded);
+	error = append_value(buffer, signer, digest, field->is_folded);
 	buffer_append(buffer, slice_from(field->text, field->hole));
 	buffer_append_text(buffer, "\r\n");
 	return error != OK ? error : buffer_error(buffer);
@@ -136,12 +169,12 @@ signature_append(struct buffer *buffer, const struct unsigned_field *field, cons
 
 /* All tags, b= last and empty. */
 static void
-append_tags(struct buffer *text, const struct dkim_signing *signing, const struct content *content,
-	struct slice names)
+append_tags(struct buffer *text, const struct dkim_signing *signing, enum key_type type,
+	const struct content *content, struct slice names)
 {
-	buffer_printf(text, "DKIM-Signature: v=1; a=%s; c=%s/%s;\r\n d=",
-		signature_algorithm_text(signing->key), canon_text(signing->header_canon),
-		canon_text(signing->body_canon));
+	buffer_printf(text,
+		"DKIM-Signature: v=1; a=%s; c=%s/%s;\r\n d=", signature_algorithm_text(type),
+		canon_text(signing->header_canon), canon_text(signing->body_canon));
 	buffer_append(text, signing->domain);
 	buffer_append_text(text, "; s=");
 	buffer_append(text, signing->selector);
@@ -156,20 +189,22 @@ static enum error
 append_signed(const struct dkim_signing *signing, const struct content *content,
 	struct buffer *names, struct buffer *text, struct buffer *scratch, struct buffer *buffer)
 {
+	struct dkim_signer signer =
+		signing->key ? dkim_signer_of(signing->key) : *signing->elsewhere;
 	struct sha256 sha256;
 
 	if (signing->names.len > 0)
 		buffer_append(names, signing->names);
 	else
 		dkim_append_names(names, content, true);
-	append_tags(text, signing, content, buffer_slice(names));
+	append_tags(text, signing, signer.type, content, buffer_slice(names));
 	if (names->error != OK || text->error != OK)
 		return ERROR_LIMIT;
 	sha256_init(&sha256);
 	signature_feed_names(
 		buffer_slice(names), signing->header_canon, content, NULL, &sha256, scratch);
 	struct unsigned_field field = {buffer_slice(text), text->len, signing->header_canon, true};
-	return signature_append(buffer, &field, signing->key, &sha256, scratch);
+	return signature_append(buffer, &field, &signer, &sha256, scratch);
 }
 
 enum error

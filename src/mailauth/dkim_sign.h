@@ -7,8 +7,22 @@
 
 #include "mailauth/signature.h"
 
+#define DKIM_RSA_BITS_MIN 2048 /* of a key that signs; verifiers take 1024 still (RFC 8301) */
+
+/* A key to sign with, in PEM. On failure `ret_why` says why not, as half a sentence. */
+MUST_CHECK enum error dkim_key_load(struct secret pem, struct key **ret_key, const char **ret_why);
+
+/* A key that is elsewhere: of which kind, and how a signature by it is had. */
+struct dkim_signer {
+	enum key_type type;
+	enum error (*sign)(void *arg, const uint8_t digest[SHA256_OCTETS],
+		uint8_t signature[SIGNATURE_OCTETS], size_t *ret_len);
+	void *arg;
+};
+
 struct dkim_signing {
 	const struct key *key;
+	const struct dkim_signer *elsewhere; /* without `key` */
 	struct slice domain, selector;
 	enum canon header_canon, body_canon;
 	struct slice names; /* for h=: "from:to"; empty: those that are there, and oversigned */
@@ -20,8 +34,9 @@ struct dkim_signing {
 MUST_CHECK bool dkim_sign_begin(struct dkim_signing *signing, struct content *content);
 
 /*
- * "DKIM-Signature: ...", folded, with its CRLF. ERROR_FORMAT: the message is none that can be
- * signed (content_fault, or not exactly one From field), or domain or selector are no names.
+ * May wait where the key is elsewhere. "DKIM-Signature: ...", folded, with its CRLF. ERROR_FORMAT:
+ * the message is none that can be signed (content_fault, or not exactly one From field), or domain
+ * or selector are no names.
  */
 MUST_CHECK enum error dkim_sign_append(const struct dkim_signing *signing,
 	const struct content *content, struct memory *memory, struct buffer *buffer);
@@ -43,10 +58,13 @@ struct unsigned_field {
 /* Appends the field with the value filled in and a CRLF. `sha256` has what stands before the field
  * itself, and is ended. */
 MUST_CHECK enum error signature_append(struct buffer *buffer, const struct unsigned_field *field,
-	const struct key *key, struct sha256 *sha256, struct buffer *scratch);
+	const struct dkim_signer *signer, struct sha256 *sha256, struct buffer *scratch);
+
+/* A signer by a key that is here. */
+struct dkim_signer dkim_signer_of(const struct key *key);
 
 /* "rsa-sha256" */
-const char *signature_algorithm_text(const struct key *key);
+const char *signature_algorithm_text(enum key_type type);
 
 /* "v=DKIM1; k=rsa; p=..." */
 void key_record_append(struct buffer *buffer, const struct key *key, struct memory *memory);

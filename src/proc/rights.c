@@ -236,9 +236,9 @@ asks_dns(const struct conf *conf)
 }
 
 static bool
-has_certificates(const struct conf *conf)
+has_keys(const struct conf *conf)
 {
-	return conf->certificate_count > 0;
+	return conf->certificate_count > 0 || conf->dkim_count > 0;
 }
 
 static bool
@@ -373,11 +373,11 @@ static const struct process_rights table[] = {
 		.stage = STAGE_SERVE,
 		.awaited = true,
 		.reads = CONF_READER_KEYS,
-		.is_used = has_certificates,
+		.is_used = has_keys,
 		.ends = ROLE_BIT(ROLE_SESSION),
 		.system_calls = keys_calls,
 		.filtered = true,
-		.does = "signs TLS handshakes with the private keys of certificates",
+		.does = "signs TLS handshakes and mail with private keys",
 		.may_not = "open a file, touch the network, the spool or a mailbox",
 	},
 	{

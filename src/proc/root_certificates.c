@@ -2,7 +2,8 @@
  * The files of certificates: only root may read most of them, so root opens them and `keys` gets
  * the descriptors. When a file is another one, or has changed and is left alone for a moment, both
  * files of its certificate are opened again; `keys` decides whether they belong together. A file
- * that can't be opened stops nobody's start: the other certificates still work.
+ * that can't be opened stops nobody's start: the other certificates still work. Keys for DKIM go
+ * the same way.
  */
 #include "base/log_record.h"
 #include "proc/root_private.h"
@@ -93,6 +94,10 @@ root_set_up_certificates(struct root *root)
 		add_file(root, conf->certificates[i].name, conf->certificates[i].chain);
 		add_file(root, conf->certificates[i].name, conf->certificates[i].key);
 	}
+	/* Files come in pairs here; a key for DKIM is a pair with itself. */
+	for (size_t i = 0; i < conf->dkim_count; i++)
+		for (int half = 0; half < 2; half++)
+			add_file(root, conf->dkims[i].name, conf->dkims[i].key);
 }
 
 /* Whether it is another one, or has become readable. One that was written to a moment ago may be

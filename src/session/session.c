@@ -11,6 +11,7 @@
 #include "session/directory.h"
 #include "session/ring_store.h"
 #include "session/session_auth.h"
+#include "session/session_sign.h"
 #include "session/session_tls.h"
 #include "smtp/server.h"
 
@@ -85,6 +86,7 @@ struct session {
 	struct smtp_server server;
 	bool is_trusted;             /* by its address: it may send to other servers */
 	struct judgement *judgement; /* of the content under way; NULL: none */
+	struct signing *signing;     /* likewise */
 	uint8_t ip[16];
 	uint8_t ip_len; /* 0: it came through a Unix socket */
 	uint16_t client_port;
@@ -226,12 +228,19 @@ static bool
 session_content_begins(void *arg, const struct smtp_server *server)
 {
 	struct session *session = arg;
+	struct session_worker *worker = session->worker;
 
 	(void)server;
-	if (!session_is_judged(session))
-		return true;
-	session->judgement = judgement_new(session->worker->auth);
-	return session->judgement != NULL;
+	if (session_is_judged(session)) {
+		session->judgement = judgement_new(worker->auth);
+		return session->judgement != NULL;
+	}
+	if (session->is_trusted && worker->conf->dkim_count > 0) {
+		session->signing =
+			signing_new(worker->env, worker->conf, session_tls_keys(worker->tls));
+		return session->signing != NULL;
+	}
+	return true;
 }
 
 static void
@@ -241,6 +250,8 @@ session_content_piece(void *arg, struct slice octets)
 
 	if (session->judgement)
 		judgement_feed(session->judgement, octets);
+	if (session->signing)
+		signing_feed(session->signing, octets);
 }
 
 /* May wait. */
@@ -252,6 +263,8 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 	struct policy_decision decision;
 
 	(void)server;
+	if (session->signing && signing_end(session->signing, &ret_verdict->fields) != OK)
+		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
 	if (!session->judgement)
 		return;
 	if (judgement_end(session->judgement, slice_of(session->ip, session->ip_len), envelope,
@@ -269,7 +282,10 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 static void
 session_content_over(void *arg)
 {
-	judgement_free(&((struct session *)arg)->judgement);
+	struct session *session = arg;
+
+	judgement_free(&session->judgement);
+	signing_free(&session->signing);
 }
 
 static bool

@@ -150,6 +150,12 @@ session_tls_go(struct session_tls *tls)
 	return task_start(&tls->tasks, "certificates", certificates_run, tls);
 }
 
+struct caller *
+session_tls_keys(struct session_tls *tls)
+{
+	return &tls->caller;
+}
+
 bool
 session_tls_is_ready(const struct session_tls *tls)
 {

@@ -6,6 +6,7 @@
 #define SESSION_SESSION_TLS_H
 
 #include "conf/conf.h"
+#include "ipc/caller.h"
 #include "net/stream.h"
 #include "tls/tls_stream.h"
 
@@ -19,6 +20,9 @@ struct session_tls *session_tls_new(struct env *env, const struct conf *conf,
 void session_tls_connect(struct session_tls *tls, int channel_fd, uint32_t instance);
 
 MUST_CHECK enum error session_tls_go(struct session_tls *tls);
+
+/* The way to keys, for other questions to it. */
+struct caller *session_tls_keys(struct session_tls *tls);
 
 /* Whether there is a certificate to begin with, or may be any moment. */
 bool session_tls_is_ready(const struct session_tls *tls);

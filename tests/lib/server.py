@@ -25,8 +25,8 @@ from tap import Failure, check
 
 START_S = 20
 STOP_S = 10
-NAMED_BLOCKS = ('listen', 'certificate', 'domain', 'route')
 ALIASES = 'team: user, second, USER@local.test, sink@sink.test\naway: somebody@foreign.test\n'
+NAMED_BLOCKS = ('listen', 'certificate', 'dkim', 'domain', 'route')
 ACCOUNTS = ('user', 'second', 'postmaster') + tuple(f'user{n}' for n in range(20))
 
 

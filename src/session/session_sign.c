@@ -1,0 +1,171 @@
+/*
+ * Whose message it is stands in its header; from then on the body is hashed as it passes. Behind
+ * the content's end each key is asked for: first of which kind it is, since that stands in what is
+ * signed, then for its signature of a hash.
+ *
+ * Only the one domain of the one From field counts, and only exactly: a message of two authors, or
+ * of none, is signed by nobody.
+ */
+#include "session/session_sign.h"
+#include "base/log_record.h"
+#include "mailauth/author.h"
+#include "mailauth/dkim_sign.h"
+
+#define SIGN_US    (10 * US_PER_S) /* for each question: as long as `keys` may take to come back */
+#define FIELDS_MAX 12288
+
+struct signing {
+	struct env *env;
+	const struct conf *conf;
+	struct caller *keys;
+	struct content *content;
+	struct slice author; /* empty: none that could be signed for */
+	unsigned hash;       /* of the body */
+	uint32_t number;     /* of the key under way, in the configuration */
+	struct buffer fields;
+};
+
+static bool
+is_key_of(const struct signing *signing, const struct conf_dkim *key)
+{
+	return slice_equal_nocase(key->domain, signing->author);
+}
+
+static void
+header_done(void *arg, struct content *content)
+{
+	struct signing *signing = arg;
+	struct dkim_signing any = {.body_canon = CANON_RELAXED};
+	struct slice author;
+
+	if (author_of_content(content, &author) != AUTHOR_OK || !dkim_sign_begin(&any, content))
+		return;
+	signing->author = author;
+	signing->hash = any.hash;
+}
+
+struct signing *
+signing_new(struct env *env, const struct conf *conf, struct caller *keys)
+{
+	struct signing *signing = memory_try(env->memory, sizeof *signing);
+
+	if (!signing)
+		return NULL;
+	*signing = (struct signing){.env = env, .conf = conf, .keys = keys};
+	buffer_init(&signing->fields, env->memory, FIELDS_MAX);
+	signing->content = content_new(env->memory, header_done, signing);
+	if (!signing->content)
+		signing_free(&signing);
+	return signing;
+}
+
+void
+signing_free(struct signing **pointer)
+{
+	struct signing *signing = *pointer;
+
+	if (!signing)
+		return;
+	content_free(&signing->content);
+	buffer_done(&signing->fields);
+	memory_put(signing->env->memory, signing);
+	*pointer = NULL;
+}
+
+void
+signing_feed(struct signing *signing, struct slice octets)
+{
+	content_feed(signing->content, octets);
+}
+
+/* May wait. Of which kind the key is; ERROR_NOT_FOUND: `keys` has none. */
+static enum error
+ask_type(struct signing *signing, enum key_type *ret_type)
+{
+	struct ipc_message question = {
+		.kind = IPC_DKIM_KEY_ASK, .dkim_key_ask = {.number = signing->number}};
+	struct call_answer answer;
+	enum error error = call_ask(signing->keys, &question, IPC_DKIM_KEY,
+		loop_deadline(signing->env->loop, SIGN_US), &answer);
+
+	if (error == OK)
+		*ret_type = answer.message.dkim_key.is_ed25519 ? KEY_ED25519 : KEY_RSA;
+	call_answer_done(&answer, signing->env);
+	return error == ERROR_DENIED ? ERROR_NOT_FOUND : error;
+}
+
+/* May wait. */
+static enum error
+sign(void *arg, const uint8_t digest[SHA256_OCTETS], uint8_t signature[SIGNATURE_OCTETS],
+	size_t *ret_len)
+{
+	struct signing *signing = arg;
+	struct ipc_message question = {.kind = IPC_DKIM_SIGN,
+		.dkim_sign = {
+			.number = signing->number, .digest = slice_of(digest, SHA256_OCTETS)}};
+	struct call_answer answer;
+	enum error error = call_ask(signing->keys, &question, IPC_DKIM_SIGNATURE,
+		loop_deadline(signing->env->loop, SIGN_US), &answer);
+
+	if (error == OK) {
+		struct slice made = answer.message.dkim_signature.signature;
+		*ret_len = made.len < SIGNATURE_OCTETS ? made.len : SIGNATURE_OCTETS;
+		memcpy(signature, made.ptr, *ret_len);
+	}
+	call_answer_done(&answer, signing->env);
+	return error;
+}
+
+/* May wait. */
+static enum error
+append_signature(struct signing *signing, const struct conf_dkim *key)
+{
+	struct dkim_signer signer = {.sign = sign, .arg = signing};
+	enum error error = ask_type(signing, &signer.type);
+	struct dkim_signing how = {.elsewhere = &signer,
+		.domain = key->domain,
+		.selector = key->selector,
+		.header_canon = CANON_RELAXED,
+		.body_canon = CANON_RELAXED,
+		.now = env_wall(signing->env),
+		.hash = signing->hash};
+
+	if (error != OK)
+		return error;
+	return dkim_sign_append(&how, signing->content, signing->env->memory, &signing->fields);
+}
+
+/* Mail without a signature may be refused elsewhere, mail that is not sent reaches nobody: it goes,
+ * and the log says what is missing. */
+static void
+say_unsigned(struct signing *signing, const struct conf_dkim *key, enum error error)
+{
+	log_event(signing->env, LOG_ERROR, "dkim_not_signed", LOG_SLICE("key", key->name),
+		LOG_SLICE("domain", key->domain), LOG_SLICE("selector", key->selector),
+		LOG_STRING("error", error_text(error)));
+}
+
+enum error
+signing_end(struct signing *signing, struct slice *ret_fields)
+{
+	const struct conf *conf = signing->conf;
+
+	content_end(signing->content);
+	if (content_is_out_of_memory(signing->content))
+		return ERROR_NO_MEMORY;
+	for (size_t i = 0; i < conf->dkim_count && signing->author.len > 0; i++) {
+		size_t before = signing->fields.len;
+		if (!is_key_of(signing, &conf->dkims[i]))
+			continue;
+		signing->number = (uint32_t)i;
+		enum error error = append_signature(signing, &conf->dkims[i]);
+		if (error == OK)
+			continue;
+		signing->fields.len = before;
+		if (error == ERROR_NO_MEMORY || error == ERROR_CANCELLED)
+			return error;
+		say_unsigned(signing, &conf->dkims[i], error);
+	}
+	*ret_fields = buffer_slice(&signing->fields);
+	return buffer_error(&signing->fields);
+}
