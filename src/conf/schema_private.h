@@ -28,4 +28,7 @@
 /* schema_listen.c */
 extern const struct schema_block schema_listen, schema_certificate, schema_dkim;
 
+/* schema_route.c */
+extern const struct schema_block schema_route;
+
 #endif
