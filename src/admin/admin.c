@@ -52,6 +52,8 @@ answer_request(struct ipc_message *message)
 	switch (message->kind) {
 	case IPC_QUEUE_ITEM:
 		return &message->queue_item.request;
+	case IPC_QUEUE_RECIPIENT:
+		return &message->queue_recipient.request;
 	case IPC_QUEUE_END:
 		return &message->queue_end.request;
 	case IPC_REFUSED:
@@ -105,7 +107,7 @@ relay_answer(struct admin_client *client, uint32_t number, uint32_t client_numbe
 			continue; /* the late answer to a question that was given up */
 		}
 		*request = client_number;
-		bool last = message.kind != IPC_QUEUE_ITEM;
+		bool last = message.kind != IPC_QUEUE_ITEM && message.kind != IPC_QUEUE_RECIPIENT;
 		if (sent == OK)
 			sent = channel_send(&client->channel, &message, client_deadline);
 		if (last)

@@ -103,25 +103,51 @@
 /* What became of attempts: a list of results (ipc/delivery.h), of as many attempts as it likes. */
 #define IPC_FIELDS_result(F, m) F(m, slice, results, DELIVERY_RESULTS_BYTES)
 /*
- * The queue, from this id on (`queue list`). An item for each message, then the end with the id to
- * go on from (0: no more). Answers carry the request's number, so that one that comes late is known
- * as such.
+ * The operator's questions: at most `max` messages of the queue are looked at, from this id on, or
+ * this one alone; with each that matches `action` is done (enum queue_action). An item for each,
+ * with its recipients before it if they are wanted, then the end with the id to go on from (0: no
+ * more). states: a bit for each state, 0 for all. Patterns: ipc/queue_match.h; empty for all.
+ * received_before: 0 for all. Answers carry the request's number, so that one that comes late is
+ * known as such.
  */
-#define IPC_FIELDS_queue_list(F, m) \
-	F(m, u32, request, UINT32_MAX) F(m, u64, from_id, UINT64_MAX) F(m, u32, max, 10000)
+#define IPC_FIELDS_queue_list(F, m)           \
+	F(m, u32, request, UINT32_MAX)        \
+	F(m, u64, from_id, UINT64_MAX)        \
+	F(m, u32, max, 10000)                 \
+	F(m, u32, action, 4)                  \
+	F(m, u32, only, 1)                    \
+	F(m, u32, with_recipients, 1)         \
+	F(m, u32, states, 31)                 \
+	F(m, u64, received_before, INT64_MAX) \
+	F(m, slice, sender, IPC_TEXT_MAX)     \
+	F(m, slice, recipient, IPC_TEXT_MAX)  \
+	F(m, slice, lane, IPC_TEXT_MAX)
 #define IPC_FIELDS_queue_item(F, m)                \
 	F(m, u32, request, UINT32_MAX)             \
 	F(m, u64, queue_id, UINT64_MAX)            \
 	F(m, u64, received_at, INT64_MAX)          \
 	F(m, u64, size, INT64_MAX)                 \
-	F(m, u32, state, 2)                        \
+	F(m, u32, state, 4)                        \
+	F(m, u32, done, 1)                         \
 	F(m, u32, attempts, UINT32_MAX)            \
 	F(m, u64, next_attempt_at, INT64_MAX)      \
 	F(m, u32, recipients, UINT32_MAX)          \
 	F(m, u32, recipients_left, UINT32_MAX)     \
 	F(m, slice, reverse_path, IPC_TEXT_MAX)    \
 	F(m, slice, first_recipient, IPC_TEXT_MAX) \
+	F(m, slice, lane, IPC_TEXT_MAX)            \
+	F(m, slice, client, IPC_TEXT_MAX)          \
 	F(m, slice, last_reply, IPC_TEXT_MAX)
+/* state: enum recipient_state; next_attempt_at: 0 when it does not wait. */
+#define IPC_FIELDS_queue_recipient(F, m)      \
+	F(m, u32, request, UINT32_MAX)        \
+	F(m, u64, queue_id, UINT64_MAX)       \
+	F(m, u32, number, UINT32_MAX)         \
+	F(m, u32, state, 4)                   \
+	F(m, u32, attempts, UINT32_MAX)       \
+	F(m, u64, next_attempt_at, INT64_MAX) \
+	F(m, slice, address, IPC_TEXT_MAX)    \
+	F(m, slice, reply, IPC_TEXT_MAX)
 #define IPC_FIELDS_queue_end(F, m) \
 	F(m, u32, request, UINT32_MAX) F(m, u64, next_id, UINT64_MAX) F(m, u64, total, UINT64_MAX)
 /* The answer to a request that can't be served. */
@@ -190,6 +216,7 @@
 	M(RESULT, result, IPC_CARRIERS, ROLE_BIT(ROLE_QUEUE), 0)                                  \
 	M(QUEUE_LIST, queue_list, IPC_ASKERS, IPC_ANSWERERS, 0)                                   \
 	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                   \
+	M(QUEUE_RECIPIENT, queue_recipient, IPC_ANSWERERS, IPC_ASKERS, 0)                         \
 	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
 	M(REFUSED, refused, IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_KEYS),        \
 		IPC_ASKERS | ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION), 0)                    \
@@ -229,7 +256,19 @@ IPC_TEST_MESSAGES(IPC_STRUCT)
 #undef IPC_STRUCT
 #undef IPC_MEMBER
 
-enum queue_state { QUEUE_WAITING, QUEUE_ACTIVE, QUEUE_HELD };
+enum queue_state { QUEUE_WAITING, QUEUE_ACTIVE, QUEUE_HELD, QUEUE_DEFERRED, QUEUE_DAMAGED };
+
+/* A failed recipient is one whose sender was not told yet. */
+enum recipient_state {
+	RECIPIENT_WAITING,
+	RECIPIENT_ACTIVE,
+	RECIPIENT_HELD,
+	RECIPIENT_FAILED,
+	RECIPIENT_DONE
+};
+
+/* What an operator has done with messages. */
+enum queue_action { QUEUE_SHOW, QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE };
 
 struct ipc_message {
 	enum ipc_kind kind;

@@ -413,7 +413,9 @@ put_results(struct attempt *attempt)
 static void
 message_hold(struct queue_service *service, struct queued *queued)
 {
-	struct slice text = slice_of(queued->reply, queued->reply_len);
+	char reply[QUEUE_REPLY_MAX]; /* an operator may delete the message while this waits */
+	struct slice text = slice_of(reply, queued->reply_len);
+	memcpy(reply, text.len > 0 ? queued->reply : "", text.len);
 	struct spool_result result = {.kind = SPOOL_HELD, .message = queued->message, .text = text};
 	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
 

@@ -1,8 +1,13 @@
-/* The operator's questions, through `admin`: the queue in pages. */
-#include "queue/queue_private.h"
+/*
+ * The operator's questions and orders, through `admin`: a bounded number of messages a request,
+ * each looked at, matched, perhaps shown recipient by recipient, and dealt with. An order is
+ * answered when what it decided is written: then it holds whatever dies.
+ */
+#include "queue/control_private.h"
 
 #define CONTROL_ANSWER_US (30 * US_PER_S)
 #define CONTROL_ARENA     (64u << 20)
+#define LOOKED_A_TURN     64
 
 static uint32_t
 recipients_left(const struct queued *queued, uint32_t recipients)
@@ -12,40 +17,157 @@ recipients_left(const struct queued *queued, uint32_t recipients)
 	return queued->done_count < recipients ? recipients - queued->done_count : 0;
 }
 
-/* May wait. */
-static enum error
-send_item(struct admin_link *link, uint32_t request, struct queued *queued)
+/* Where mail for this address goes now: "maildir vmail", "mx example.net", "hold", "none". */
+static void
+append_lane(struct queue_service *service, struct slice address, struct buffer *lane)
 {
-	struct queue_service *service = link->service;
-	struct arena arena;
-	struct envelope envelope = {.recipient_count = 0};
-	struct ipc_message message = {.kind = IPC_QUEUE_ITEM};
-	struct ipc_queue_item *item = &message.queue_item;
+	struct route_decision decision = route_decide(&service->routes, address);
+	uint8_t storage[ROUTE_LANE_NAME_MAX];
+	enum transport transport;
+	struct buffer name;
 
-	arena_init(&arena, service->env->memory, CONTROL_ARENA);
-	enum error read = queue_read_envelope(service, queued, &arena, &envelope);
-	item->request = request;
+	buffer_init_fixed(&name, storage, sizeof storage);
+	if (route_lane(&decision, address, &transport, &name) == OK) {
+		buffer_append_text(lane, transport_name(transport));
+		buffer_append_octet(lane, ' ');
+		buffer_append(lane, buffer_slice(&name));
+		return;
+	}
+	buffer_append_text(lane, decision.kind == ROUTE_HOLD      ? "hold"
+				 : decision.kind == ROUTE_DISCARD ? "discard"
+				 : decision.kind == ROUTE_REJECT  ? "reject"
+								  : "none");
+}
+
+static bool
+recipient_matches(
+	struct queue_service *service, const struct ipc_queue_list *request, struct slice address)
+{
+	uint8_t storage[LANE_TEXT_MAX];
+	struct buffer lane;
+
+	if (!glob_matches(request->recipient, address))
+		return false;
+	if (request->lane.len == 0)
+		return true;
+	buffer_init_fixed(&lane, storage, sizeof storage);
+	append_lane(service, address, &lane);
+	return glob_matches(request->lane, buffer_slice(&lane));
+}
+
+/* What needs no look at the disk. An id is the time at which it was given. */
+static bool
+may_match(const struct queued *queued, const struct ipc_queue_list *request)
+{
+	if (request->states != 0 && !(request->states & UINT32_C(1) << queued_state(queued)))
+		return false;
+	return request->received_before == 0 || queued->message.queue_id < request->received_before;
+}
+
+static bool
+look_matches(struct queue_service *service, const struct look *look,
+	const struct ipc_queue_list *request)
+{
+	bool is_any = request->recipient.len == 0 && request->lane.len == 0;
+
+	/* One that can't be read is shown to who asks for all, and named by its id. */
+	if (look->read != OK)
+		return is_any && request->sender.len == 0;
+	if (!glob_matches(request->sender, look->envelope.reverse_path))
+		return false;
+	for (uint32_t i = 0; !is_any && i < look->envelope.recipient_count; i++)
+		is_any = (!look->views || look->views[i].state != RECIPIENT_DONE) &&
+			 recipient_matches(service, request, look->envelope.recipients[i].address);
+	return is_any;
+}
+
+/* Its slices live in the look: the message may be gone when it is sent. */
+static void
+fill_item(struct queue_service *service, const struct queued *queued, struct look *look,
+	struct ipc_queue_item *item)
+{
+	const struct envelope *envelope = &look->envelope;
+
 	item->queue_id = queued->message.queue_id;
 	item->size = queued->content.size;
 	item->state = queued_state(queued);
 	item->attempts = queued->attempts;
 	item->next_attempt_at = queued->next_attempt_at > 0 ? (uint64_t)queued->next_attempt_at : 0;
-	if (read == OK) {
-		item->received_at = (uint64_t)envelope.received_at;
-		item->recipients = envelope.recipient_count;
-		item->recipients_left = recipients_left(queued, envelope.recipient_count);
-		item->reverse_path = envelope.reverse_path;
-		if (envelope.recipient_count > 0)
-			item->first_recipient = envelope.recipients[0].address;
-	} else {
-		item->last_reply = slice_text(
-			error_text(read)); /* an unreadable message is shown all the same */
+	struct slice reply = slice_of(queued->reply, queued->reply_len);
+	if (queued->reply_len == 0 || !arena_copy(&look->arena, reply, &item->last_reply))
+		item->last_reply = SLICE("");
+	if (look->read != OK) {
+		if (item->last_reply.len == 0)
+			item->last_reply = slice_text(error_text(look->read));
+		return;
 	}
-	if (queued->reply_len > 0)
-		item->last_reply = slice_of(queued->reply, queued->reply_len);
-	enum error error = channel_send(
-		&link->channel, &message, loop_deadline(service->env->loop, CONTROL_ANSWER_US));
-	arena_done(&arena);
+	item->received_at = (uint64_t)envelope->received_at;
+	item->recipients = envelope->recipient_count;
+	item->recipients_left = recipients_left(queued, envelope->recipient_count);
+	item->reverse_path = envelope->reverse_path;
+	item->client = envelope->client_address;
+	if (envelope->recipient_count == 0)
+		return;
+	item->first_recipient = envelope->recipients[0].address;
+	buffer_init_fixed(&look->lane, look->lane_text, sizeof look->lane_text);
+	append_lane(service, look_first_open(look), &look->lane);
+	item->lane = buffer_slice(&look->lane);
+}
+
+static enum error
+send_to_operator(struct admin_link *link, const struct ipc_message *message)
+{
+	return channel_send(&link->channel, message,
+		loop_deadline(link->service->env->loop, CONTROL_ANSWER_US));
+}
+
+/* May wait. */
+static enum error
+send_recipients(
+	struct admin_link *link, uint32_t request, uint64_t queue_id, const struct look *look)
+{
+	enum error error = OK;
+
+	for (uint32_t i = 0; i < look->envelope.recipient_count && error == OK; i++) {
+		const struct recipient_view *view = &look->views[i];
+		struct ipc_message message = {.kind = IPC_QUEUE_RECIPIENT,
+			.queue_recipient = {.request = request,
+				.queue_id = queue_id,
+				.number = i,
+				.state = view->state,
+				.attempts = view->attempts,
+				.next_attempt_at = (uint64_t)view->next_at,
+				.address = look->envelope.recipients[i].address,
+				.reply = view->reply}};
+		error = send_to_operator(link, &message);
+	}
+	return error;
+}
+
+/* May wait. Shows it, and does with it what is asked, if it is one of those that are meant. */
+static enum error
+answer_message(struct admin_link *link, const struct ipc_queue_list *request, struct queued *queued)
+{
+	struct queue_service *service = link->service;
+	struct ipc_message message = {.kind = IPC_QUEUE_ITEM};
+	struct look look;
+	enum error error = OK;
+
+	if (!may_match(queued, request))
+		return OK;
+	look_begin(service, queued, &look, CONTROL_ARENA);
+	if (look_matches(service, &look, request)) {
+		message.queue_item.request = request->request;
+		fill_item(service, queued, &look, &message.queue_item);
+		uint64_t queue_id = queued->message.queue_id;
+		message.queue_item.done =
+			order_carry_out(service, queued, (enum queue_action)request->action);
+		if (request->with_recipients && look.views)
+			error = send_recipients(link, request->request, queue_id, &look);
+		if (error == OK)
+			error = send_to_operator(link, &message);
+	}
+	look_end(&look);
 	return error;
 }
 
@@ -66,34 +188,49 @@ first_from(struct queue_service *service, uint64_t from_id)
 
 /* May wait. The list may change while this waits: the way goes on by id. */
 static enum error
+answer_page(struct admin_link *link, const struct ipc_queue_list *request, uint64_t *ret_next)
+{
+	struct queue_service *service = link->service;
+	uint64_t from_id = request->from_id;
+	enum error error = OK;
+
+	for (uint32_t looked = 1; error == OK && looked <= request->max; looked++) {
+		struct list *place = first_from(service, from_id);
+		from_id = 0;
+		if (place == &service->messages)
+			break;
+		if (place->next != &service->messages)
+			from_id = list_entry(place->next, struct queued, link)->message.queue_id;
+		error = answer_message(link, request, list_entry(place, struct queued, link));
+		if (from_id == 0)
+			break;
+		if (looked % LOOKED_A_TURN == 0)
+			task_yield(service->env->loop);
+	}
+	*ret_next = from_id;
+	return error;
+}
+
+/* May wait. */
+static enum error
 answer_list(struct admin_link *link, const struct ipc_queue_list *request)
 {
 	struct queue_service *service = link->service;
 	struct ipc_message end = {
 		.kind = IPC_QUEUE_END, .queue_end = {.request = request->request}};
-	uint64_t from_id = request->from_id;
 	enum error error = OK;
 
-	for (uint32_t sent = 0; error == OK && sent < request->max; sent++) {
-		struct list *place = first_from(service, from_id);
-		if (place == &service->messages) {
-			from_id = 0;
-			break;
-		}
-		struct queued *queued = list_entry(place, struct queued, link);
-		struct list *next = place->next;
-		from_id = next == &service->messages
-				  ? 0
-				  : list_entry(next, struct queued, link)->message.queue_id;
-		error = send_item(link, request->request, queued);
-		if (from_id == 0)
-			break;
+	if (!request->only) {
+		error = answer_page(link, request, &end.queue_end.next_id);
+	} else {
+		struct queued *queued = table_find(service, request->from_id);
+		if (queued)
+			error = answer_message(link, request, queued);
 	}
-	end.queue_end.next_id = from_id;
+	if (error == OK && request->action != QUEUE_SHOW)
+		error = orders_await(service);
 	end.queue_end.total = service->message_count;
-	return error != OK ? error
-			   : channel_send(&link->channel, &end,
-				     loop_deadline(service->env->loop, CONTROL_ANSWER_US));
+	return error != OK ? error : send_to_operator(link, &end);
 }
 
 void

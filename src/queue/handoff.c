@@ -27,6 +27,18 @@ handoff_room(const struct handoff *handoff)
 		       atomic_load_explicit(&handoff->head, memory_order_acquire));
 }
 
+uint32_t
+handoff_put_count(const struct handoff *handoff)
+{
+	return atomic_load(&handoff->tail);
+}
+
+bool
+handoff_was_taken(const struct handoff *handoff, uint32_t put_count)
+{
+	return (int32_t)(atomic_load(&handoff->head) - put_count) >= 0;
+}
+
 void *
 handoff_slot(struct handoff *handoff)
 {

@@ -36,6 +36,10 @@ void handoff_put(struct handoff *handoff);
 /* Wakes the taker if it sleeps. */
 void handoff_wake(struct handoff *handoff, const struct env *env);
 
+/* How many were put so far, modulo 2^32; and whether the taker has freed as many. */
+uint32_t handoff_put_count(const struct handoff *handoff);
+bool handoff_was_taken(const struct handoff *handoff, uint32_t put_count);
+
 /* The taker: the oldest slot (NULL: empty), its own until handoff_free. */
 void *handoff_first(struct handoff *handoff);
 void handoff_free(struct handoff *handoff);

@@ -425,3 +425,67 @@ message_route(struct queue_service *service, struct queued *queued)
 	if (queued->is_routed)
 		message_check_end(service, queued);
 }
+
+static void
+mark_parts(const struct queued *queued, bool *is_open)
+{
+	list_for_each (link, &queued->parts) {
+		const struct part *part = list_entry(link, struct part, link);
+		for (uint32_t i = part->taken; i < part->count; i++)
+			is_open[part->recipients[i]] = true;
+	}
+	/* Of these nothing is on the disk: they will fail again. */
+	for (uint32_t i = 0; queued->failures && i < queued->failures->count; i++)
+		is_open[queued->failures->list[i].recipient] = true;
+}
+
+static void
+mark_kept_back(struct queue_service *service, const struct envelope *envelope, bool *is_open)
+{
+	for (uint32_t i = 0; i < envelope->recipient_count; i++)
+		if (route_decide(&service->routes, envelope->recipients[i].address).kind ==
+			ROUTE_HOLD)
+			is_open[i] = true;
+}
+
+static enum error
+keep_done(struct queue_service *service, struct queued *queued, const bool *is_open)
+{
+	enum error error = OK;
+
+	for (uint32_t i = 0; i < queued->recipients && error == OK; i++)
+		if (!is_open[i])
+			error = queued_add_done(service, queued, i);
+	if (error == OK)
+		return OK;
+	memory_put(service->env->memory, queued->done);
+	queued->done = NULL;
+	queued->done_count = queued->done_capacity = 0;
+	return error;
+}
+
+enum error
+message_unroute(struct queue_service *service, struct queued *queued)
+{
+	struct opened *opened;
+
+	if (!queued->is_routed)
+		return OK;
+	bool *is_open = memory_try(service->env->memory, queued->recipients + 1);
+	enum error error = is_open ? message_open(service, queued, &opened) : ERROR_NO_MEMORY;
+	if (error == OK) {
+		mark_parts(queued, is_open);
+		if (queued->kept_back > 0)
+			mark_kept_back(service, &opened->envelope, is_open);
+		message_close(service, queued);
+		queued->done_count = queued->done_capacity = 0;
+		error = keep_done(service, queued, is_open);
+	}
+	memory_put(service->env->memory, is_open);
+	if (error != OK)
+		return error;
+	drop_parts(service, queued);
+	failures_free(service, queued);
+	queued->is_routed = false;
+	return OK;
+}

@@ -89,6 +89,11 @@ MUST_CHECK enum error lane_for(struct queue_service *service, enum transport tra
 void lanes_free(struct queue_service *service);
 /* May wait. Its time has come: it is divided into parts, which go into their lanes. */
 void message_route(struct queue_service *service, struct queued *queued);
+/*
+ * Takes back what routing made of it, so that it is routed anew when it is due. Nothing of it may
+ * be under way. ERROR_NO_MEMORY and what reading it can say: it is as before.
+ */
+MUST_CHECK enum error message_unroute(struct queue_service *service, struct queued *queued);
 /* Its time has come. */
 void part_is_due(struct queue_service *service, struct part *part);
 /* A part of these recipients, joined to one that waits for the same try; due at `at`, or now in its

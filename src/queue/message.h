@@ -59,6 +59,7 @@ struct queued {
 	bool is_routed;
 	bool is_routing; /* this may wait: it must not end meanwhile */
 	bool held;
+	bool damaged;    /* held, and nobody can release it */
 	bool has_failed; /* an earlier version left failures that nobody was told of */
 	bool is_new;     /* came in since this process started: nobody can have delivered it */
 	uint8_t reply_len;

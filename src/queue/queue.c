@@ -449,6 +449,7 @@ recovered_message(void *arg, const struct spool_message *message)
 		.next_attempt_at = message->next_attempt_at,
 		.attempts = message->attempts,
 		.held = message->held || message->damaged,
+		.damaged = message->damaged,
 		.has_failed = message->failed,
 	};
 	struct queued *added;

@@ -52,7 +52,7 @@ temporary_body(void *arg)
 	pass_time(world, US_PER_S);
 	list_queue(world, 10, &listed);
 	ck_assert_uint_eq(listed.count, 1);
-	ck_assert_uint_eq(listed.first.state, QUEUE_WAITING);
+	ck_assert_uint_eq(listed.first.state, QUEUE_DEFERRED);
 	ck_assert_uint_eq(listed.first.attempts, 1);
 	ck_assert_uint_eq(listed.first.recipients, 2);
 	ck_assert_uint_eq(listed.first.recipients_left, 1);
@@ -103,7 +103,7 @@ permanent_body(void *arg)
 		/* The report, to a domain that no route takes. */
 		ck_assert_uint_eq(listed.count, 1);
 		ck_assert_uint_ne(listed.ids[0], id);
-		ck_assert_uint_eq(listed.first.state, QUEUE_WAITING);
+		ck_assert_uint_eq(listed.first.state, QUEUE_DEFERRED);
 		if (round == 0) {
 			service_stop(world);
 			deliverer_end(deliverer);
@@ -178,7 +178,7 @@ damaged_body(void *arg)
 		service_start(world);
 		list_queue(world, 10, &listed);
 		ck_assert_uint_eq(listed.count, 1);
-		ck_assert_uint_eq(listed.first.state, QUEUE_HELD);
+		ck_assert_uint_eq(listed.first.state, round == 0 ? QUEUE_DAMAGED : QUEUE_HELD);
 		ck_assert_uint_eq(listed.ids[0], message.queue_id);
 		ck_assert_str_eq(listed.last_reply,
 			round == 0 ? "damaged in the spool: see spool_damage in the log"

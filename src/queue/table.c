@@ -125,7 +125,11 @@ queued_state(const struct queued *queued)
 {
 	if (queued->under_way > 0)
 		return QUEUE_ACTIVE;
-	return queued->held ? QUEUE_HELD : QUEUE_WAITING;
+	if (queued->damaged)
+		return QUEUE_DAMAGED;
+	if (queued->held)
+		return QUEUE_HELD;
+	return queued->attempts > 0 ? QUEUE_DEFERRED : QUEUE_WAITING;
 }
 
 enum error
