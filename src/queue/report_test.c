@@ -57,9 +57,9 @@ report_body(void *arg)
 	world->only_to = "gone@example.org";
 	queue_id_print(SEND(world, "bob@example.org", "gone@example.org"), id);
 	pass_time(world, US_PER_S);
+	wait_for_reports(world, 1);
 	ck_assert_uint_eq(world->seen_count, 3);
 	ck_assert_str_eq(world->seen[2].address, "anna@example.org");
-	wait_for_reports(world, 1);
 	ck_assert(report_has(world, "\r\nTo: <anna@example.org>\r\n"));
 	ck_assert(report_has(world, "MAILER-DAEMON@mx.example.org"));
 	ck_assert(report_has(world, "\r\nAuto-Submitted: auto-replied\r\n"));
