@@ -238,8 +238,9 @@ content_of(const struct deliver_line *line, const struct ipc_message *message)
 	};
 }
 
-/* A job for each recipient, behind those that are there. */
-static enum error
+/* A job for each recipient, behind those that are there. A function of its own: inlined, the list
+ * would stand on the task's stack while it waits for messages, and on top of all that it does. */
+__attribute__((noinline)) static enum error
 take_deliver(struct deliver_line *line, struct ipc_message *message, size_t *count)
 {
 	const struct ipc_deliver *m = &message->deliver;
