@@ -63,7 +63,7 @@ struct crash_run {
 	uint64_t random;
 	void *ledger;
 	uint64_t promises; /* counts answers: the same disk after another answer is another state */
-	bool quiet;        /* no state is made: the calls are counted */
+	bool quiet;        /* no state is made: calls and cuts are counted */
 	uint64_t last_changes;
 	uint64_t last_promises;
 	unsigned depth;   /* 1: checks a state, 2: a state left by the recovery from a state */

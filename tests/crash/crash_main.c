@@ -4,9 +4,10 @@
  *
  * Runs workloads, each from a seed, first with every state of a power cut at each call, then with
  * every call failing in every way that it can, until so many states were checked or the time is
- * over. Several processes share the work: each takes one part. With --failing (open, create, read,
- * write, flush, flush-folder, name) calls of that kind alone fail, and states are made of runs in
- * which one does. Ends with 0 when every promise was kept.
+ * over: the processor's, so that as much is looked at while others use the machine. Several
+ * processes share the work: each takes one part. With --failing (open, create, read, write, flush,
+ * flush-folder, name; or none) calls of that kind alone fail, and states are made of runs in which
+ * one does. Ends with 0 when every promise was kept.
  */
 #include "crash.h"
 
@@ -31,7 +32,8 @@ struct options {
 	uint64_t seed;
 	uint64_t part;
 	uint64_t parts;
-	enum model_op failing; /* OP_NONE: whatever can */
+	bool chooses; /* whose calls fail: OP_NONE, nobody's */
+	enum model_op failing;
 	const char *replay;
 };
 
@@ -52,7 +54,8 @@ find_workload(const char *name, size_t len)
 static enum model_op
 find_op(const char *name)
 {
-	static const char *const names[] = {[OP_OPEN] = "open",
+	static const char *const names[] = {[OP_NONE] = "none",
+		[OP_OPEN] = "open",
 		[OP_CREATE] = "create",
 		[OP_READ] = "read",
 		[OP_WRITE] = "write",
@@ -60,7 +63,7 @@ find_op(const char *name)
 		[OP_FLUSH_FOLDER] = "flush-folder",
 		[OP_NAME] = "name"};
 
-	for (size_t i = OP_OPEN; i < sizeof names / sizeof *names; i++)
+	for (size_t i = OP_NONE; i < sizeof names / sizeof *names; i++)
 		if (strcmp(names[i], name) == 0)
 			return (enum model_op)i;
 	fprintf(stderr, "crash-model: no kind of call: %s\n", name);
@@ -110,6 +113,7 @@ parse_options(int argc, char **argv)
 			options.parts = number(optarg);
 			break;
 		case 'f':
+			options.chooses = true;
 			options.failing = find_op(optarg);
 			break;
 		case 'r':
@@ -155,7 +159,6 @@ replay(const char *text)
 }
 
 struct clock_limit {
-	struct timespec start;
 	const struct options *options;
 	const struct crash_totals *totals;
 };
@@ -165,9 +168,9 @@ is_over(const struct clock_limit *limit)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return limit->totals->states >= limit->options->states ||
-	       (uint64_t)(now.tv_sec - limit->start.tv_sec) >= limit->options->seconds;
+	       (uint64_t)now.tv_sec >= limit->options->seconds;
 }
 
 /* Calls that fail, of this run: the part's share of them. */
@@ -181,7 +184,7 @@ run_faults(struct crash_run *run, const struct clock_limit *limit, const uint8_t
 		if (round < FAULT_SEEDS ? call % options->parts != options->part
 					: mix64(run->at.seed + call) % FAULT_DIVISOR != 0)
 			continue;
-		if (options->failing != OP_NONE && ops[call] != options->failing)
+		if (options->chooses && ops[call] != options->failing)
 			continue;
 		for (enum fault_kind kind = FAULT_NONE + 1; kind < FAULT_KINDS; kind++) {
 			if (!model_op_may(ops[call], kind))
@@ -202,14 +205,15 @@ run_seed(const struct workload *workload, uint64_t seed, uint64_t round,
 {
 	static uint8_t ops[CALLS_MAX];
 	struct crash_run run = {.workload = workload, .totals = totals, .at.seed = seed};
+	bool one_must_fail = limit->options->chooses && limit->options->failing != OP_NONE;
 	uint64_t calls;
 
-	if (round < FAULT_SEEDS || limit->options->failing != OP_NONE) {
+	if (round < FAULT_SEEDS || one_must_fail) {
 		/* Before the states of the others: these runs are the same ones for all parts. */
 		run.quiet = true;
 		crash_run_all(&run, ops, CALLS_MAX, &calls);
 		run.quiet = false;
-		if (limit->options->part == 0 && limit->options->failing == OP_NONE) {
+		if (limit->options->part == 0 && !one_must_fail) {
 			crash_run_all(&run, NULL, 0, &calls);
 		}
 	} else {
@@ -232,7 +236,6 @@ main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (options.replay)
 		return replay(options.replay);
-	clock_gettime(CLOCK_MONOTONIC, &limit.start);
 	for (uint64_t round = 0; !is_over(&limit); round++) {
 		/* The first seeds are everybody's, in shares; then each part has its own. */
 		uint64_t seed = options.seed * 1000003 + round;

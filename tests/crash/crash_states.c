@@ -47,7 +47,7 @@ crash_fail(struct crash_run *run, const char *format, ...)
 	       "\n",
 		run->depth > 1 ? " (after a crash in the recovery)" : "", run->step ? ", " : "",
 		run->step ? run->step : "", run->workload->name, at->seed, (int)at->fault, at->call,
-		at->count, at->cut, at->state);
+		at->count, at->cut, run->depth > 0 ? at->state : 0);
 	fflush(stdout);
 	_Exit(1);
 }
@@ -336,8 +336,7 @@ make_states(struct crash_run *run, const struct model_disk *disk)
 static void
 cut(struct crash_run *run, struct model_disk *disk)
 {
-	if (run->quiet ||
-		(disk->changes == run->last_changes && run->promises == run->last_promises))
+	if (disk->changes == run->last_changes && run->promises == run->last_promises)
 		return;
 	/* With a fault, what counts is what was said after it: the rest was looked at without. */
 	if (run->at.fault != FAULT_NONE &&
@@ -346,7 +345,7 @@ cut(struct crash_run *run, struct model_disk *disk)
 	run->last_changes = disk->changes;
 	run->last_promises = run->promises;
 	run->at.cut++;
-	if (run->replay && run->replay->cut != run->at.cut)
+	if (run->quiet || (run->replay && run->replay->cut != run->at.cut))
 		return;
 	run->totals->cuts++;
 	make_states(run, disk);

@@ -76,7 +76,7 @@ FAULTS = [
     Fault('check not keyed', 'spool', [('src/spool/batch.c', """#include "spool/batch.h"
 """, """#include "spool/batch.h"
 #define siphash(key, bytes) siphash(&(const struct siphash_key){{0}}, ((void)(key), (bytes)))
-""")]),
+""")], ('--failing', 'none')),
     Fault('two batches in one block', 'spool', [
         ('src/spool/batch.h', 'uint64_t batch_disk_bytes(const struct batch *batch);',
          'uint64_t batch_disk_bytes(const struct batch *batch);\n#define BATCH_UNIT 512'),
@@ -98,7 +98,7 @@ FAULTS = [
 	error = journal_flush(spool);
 	if (error == OK)
 		segment_remove_freed(spool);
-""")]),
+""")], ('--failing', 'flush')),
     Fault('a batch is written before the flush of the one before', 'spool', [(SPOOL, """	if (error == OK)
 		error = spool_flush(spool, active->fd);
 	if (error != OK) {
