@@ -78,6 +78,22 @@ signing_feed(struct signing *signing, struct slice octets)
 	content_feed(signing->content, octets);
 }
 
+/* May wait. A process that dies with the question leaves it to the next one: nothing is done twice
+ * by signing twice. */
+static enum error
+ask(struct signing *signing, struct ipc_message *question, enum ipc_kind kind,
+	struct call_answer *ret_answer)
+{
+	mono_us deadline = loop_deadline(signing->env->loop, SIGN_US);
+	enum error error;
+
+	while ((error = call_ask(signing->keys, question, kind, deadline, ret_answer)) ==
+			ERROR_CLOSED &&
+		loop_now(signing->env->loop) < deadline)
+		call_answer_done(ret_answer, signing->env);
+	return error;
+}
+
 /* May wait. Of which kind the key is; ERROR_NOT_FOUND: `keys` has none. */
 static enum error
 ask_type(struct signing *signing, enum key_type *ret_type)
@@ -85,8 +101,7 @@ ask_type(struct signing *signing, enum key_type *ret_type)
 	struct ipc_message question = {
 		.kind = IPC_DKIM_KEY_ASK, .dkim_key_ask = {.number = signing->number}};
 	struct call_answer answer;
-	enum error error = call_ask(signing->keys, &question, IPC_DKIM_KEY,
-		loop_deadline(signing->env->loop, SIGN_US), &answer);
+	enum error error = ask(signing, &question, IPC_DKIM_KEY, &answer);
 
 	if (error == OK)
 		*ret_type = answer.message.dkim_key.is_ed25519 ? KEY_ED25519 : KEY_RSA;
@@ -104,8 +119,7 @@ sign(void *arg, const uint8_t digest[SHA256_OCTETS], uint8_t signature[SIGNATURE
 		.dkim_sign = {
 			.number = signing->number, .digest = slice_of(digest, SHA256_OCTETS)}};
 	struct call_answer answer;
-	enum error error = call_ask(signing->keys, &question, IPC_DKIM_SIGNATURE,
-		loop_deadline(signing->env->loop, SIGN_US), &answer);
+	enum error error = ask(signing, &question, IPC_DKIM_SIGNATURE, &answer);
 
 	if (error == OK) {
 		struct slice made = answer.message.dkim_signature.signature;
