@@ -1,6 +1,7 @@
 /*
  * `veredus serve -c FILE`: becomes veredus-core as root, which reads and checks the file before it
- * starts anything. The private programs lie beside this one (a build folder) or in libexec.
+ * starts anything. `veredus user` becomes veredus-user. The private programs lie beside this one (a
+ * build folder) or in libexec.
  */
 #include "cmd/command.h"
 #include "conf/conf.h"
@@ -31,30 +32,61 @@ find_private_program(const char *own, const char *name, char ret_path[PATH_MAX])
 	       access(ret_path, X_OK) == 0;
 }
 
+/* Where this program lies; false with a complaint. */
+static bool
+find_own_program(char ret_path[PATH_MAX])
+{
+	ssize_t len = readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
+
+	if (len < 0) {
+		fprintf(stderr, "veredus: can't find the own program through /proc: %s\n",
+			strerror(errno));
+		return false;
+	}
+	ret_path[len] = 0;
+	return true;
+}
+
+static int
+incomplete(const char *name, const char *own)
+{
+	fprintf(stderr,
+		"veredus: %s is neither beside %s nor in %s: the installation is incomplete\n",
+		name, own, VEREDUS_LIBEXEC);
+	return EX_OSFILE;
+}
+
+int
+cmd_user(int argc, char **argv)
+{
+	static const char name[] = "veredus-user";
+	char own[PATH_MAX], path[PATH_MAX];
+
+	(void)argc;
+	if (!find_own_program(own))
+		return EX_OSERR;
+	if (!find_private_program(own, name, path))
+		return incomplete(name, own);
+	execv(path, argv);
+	fprintf(stderr, "veredus: can't start %s: %s\n", path, strerror(errno));
+	return EX_OSERR;
+}
+
 int
 serve_exec(const char *conf_file)
 {
 	char paths[PROGRAM_COUNT][PATH_MAX];
 	char *own = paths[PROGRAM_VEREDUS];
 	const char *arguments[2 + PROGRAM_COUNT + 1] = {"veredus-root", conf_file};
-	ssize_t len = readlink("/proc/self/exe", own, PATH_MAX - 1);
 
-	if (len < 0) {
-		fprintf(stderr, "veredus: can't find the own program through /proc: %s\n",
-			strerror(errno));
+	if (!find_own_program(own))
 		return EX_OSERR;
-	}
-	own[len] = 0;
 	for (enum program program = 0; program < PROGRAM_COUNT; program++) {
 		arguments[2 + program] = paths[program];
 		if (program == PROGRAM_VEREDUS ||
 			find_private_program(own, program_name(program), paths[program]))
 			continue;
-		fprintf(stderr,
-			"veredus: %s is neither beside %s nor in %s: the installation is "
-			"incomplete\n",
-			program_name(program), own, VEREDUS_LIBEXEC);
-		return EX_OSFILE;
+		return incomplete(program_name(program), own);
 	}
 	execv(paths[PROGRAM_CORE], (char *const *)(uintptr_t)arguments);
 	fprintf(stderr, "veredus: can't start %s: %s\n", paths[PROGRAM_CORE], strerror(errno));

@@ -36,12 +36,13 @@ enum conf_reader {
 	CONF_READER_RELAY = 1u << 8,
 	CONF_READER_RESOLVER = 1u << 9,
 	CONF_READER_KEYS = 1u << 10,
+	CONF_READER_AUTH = 1u << 11,
 };
-#define CONF_READERS     11
+#define CONF_READERS     12
 #define CONF_READERS_ALL ((1u << CONF_READERS) - 1)
 
 /* In all enums of choices 0 stands for "not given": only views (conf_parse_view) hold it. */
-enum conf_role { CONF_ROLE_MX = 1 };
+enum conf_role { CONF_ROLE_MX = 1, CONF_ROLE_SUBMISSION };
 enum conf_tls { CONF_TLS_OFF = 1, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_tls_version { CONF_TLS_1_0 = 1, CONF_TLS_1_1, CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS_ANY };
@@ -181,6 +182,7 @@ struct conf {
 	size_t domain_count;
 	struct conf_route *routes;
 	size_t route_count;
+	struct slice passwords;   /* a file; empty: nobody logs in */
 	struct slice tls_ca;      /* a file; empty: the system's */
 	struct slice *relay_from; /* networks, each in the form of network_parse */
 	size_t relay_from_count;

@@ -146,6 +146,8 @@ START_TEST(spaces_comments_and_strings)
 }
 END_TEST
 
+#define CERTIFICATE "certificate c { chain /c key /k }\n"
+
 START_TEST(unknown_words)
 {
 	parse_wrong("\n\n  hostnme x.example",
@@ -167,6 +169,15 @@ START_TEST(unknown_words)
 	parse_wrong(HOST "listen a { address *:25 role mx tls starttls }\n",
 		"mail.conf:2:1: a listener with TLS needs a certificate: certificate NAME { chain "
 		"FILE key FILE }\n");
+	parse_wrong(HOST "listen a { address *:587 role submission }\n",
+		"mail.conf:2:1: \"role submission\" needs TLS: a password in the clear is "
+		"everybody's\n");
+	parse_wrong(HOST CERTIFICATE "passwords /p\n"
+				     "listen a { address *:587 role submission tls off }\n",
+		"mail.conf:4:1: \"role submission\" needs TLS: a password in the clear is "
+		"everybody's\n");
+	parse_wrong(HOST CERTIFICATE "listen a { address *:587 role submission }\n",
+		"mail.conf:3:1: \"role submission\" needs logins: passwords FILE\n");
 	parse_wrong(HOST "\x1b[31m x", "mail.conf:2:1: control character 0x1b\n");
 	parse_wrong(HOST "\xc3\xa9t\xc3\xa9 x",
 		"mail.conf:2:1: unknown directive \"\\xc3\\xa9t\\xc3\\xa9\"\n");

@@ -407,6 +407,17 @@ static const struct schema_key root_keys[] = {
 		.example = "tls_ca /etc/veredus/tls/ca.pem",
 	},
 	{
+		.word = "passwords",
+		.type = SCHEMA_PATH,
+		.readers = ALWAYS | AUTH,
+		.offset = offsetof(struct conf, passwords),
+		.fallback_note = "none: nobody logs in",
+		.help = "The logins of \"role submission\" and the hashes of their passwords, as "
+			"veredus-user(8) writes them. Root opens the file; only the process "
+			"\"auth\" reads it. A file that is replaced counts within ten seconds.",
+		.example = "passwords /etc/veredus/passwords",
+	},
+	{
 		.word = "relay_from",
 		.type = SCHEMA_NETWORK,
 		.flags = SCHEMA_REPEATED | SCHEMA_LIST,
@@ -779,6 +790,17 @@ check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
 			return "a listener with TLS needs a certificate: certificate NAME { "
 			       "chain FILE key FILE }";
 		}
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		const struct conf_listener *listener = &conf->listeners[i];
+		if (listener->role != CONF_ROLE_SUBMISSION)
+			continue;
+		ret_words[0] = "listen";
+		if (listener->tls == CONF_TLS_OFF || conf->certificate_count == 0)
+			return "\"role submission\" needs TLS: a password in the clear is "
+			       "everybody's";
+		if (conf->passwords.len == 0)
+			return "\"role submission\" needs logins: passwords FILE";
+	}
 	/* A message that SIZE admitted must fit into a segment with its envelope. */
 	if (conf->message_size_limit > conf->spool_segment / 2) {
 		ret_words[0] = "message_size_limit";

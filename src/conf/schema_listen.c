@@ -5,6 +5,11 @@
 static const struct schema_choice roles[] = {
 	{"mx", CONF_ROLE_MX, SCHEMA_NONE,
 		"Mail from other servers, for our own domains and routes only."},
+	{"submission", CONF_ROLE_SUBMISSION, SCHEMA_NONE,
+		"Mail from people's own programs, as ports 587 and 465 have it: whoever logs in "
+		"with a login of \"passwords\" may send to every domain that has a route, as that "
+		"login alone. Nobody else may send, but for the networks of \"relay_from\". A "
+		"password is taken under TLS alone."},
 };
 
 static const struct schema_choice tls_modes[] = {

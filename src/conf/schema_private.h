@@ -14,6 +14,7 @@
 #define RELAY    CONF_READER_RELAY
 #define RESOLVER CONF_READER_RESOLVER
 #define KEYS     CONF_READER_KEYS
+#define AUTH     CONF_READER_AUTH
 /* root parses the file for everybody, tools show it. */
 #define ALWAYS (CONF_READER_ROOT | CONF_READER_TOOL)
 

@@ -31,7 +31,14 @@ enum envelope_body {
 };
 
 /* How the message came: the words of RFC 3848. */
-enum envelope_protocol { PROTOCOL_SMTP, PROTOCOL_ESMTP, PROTOCOL_LOCAL, PROTOCOL_ESMTPS };
+enum envelope_protocol {
+	PROTOCOL_SMTP,
+	PROTOCOL_ESMTP,
+	PROTOCOL_LOCAL,
+	PROTOCOL_ESMTPS,
+	PROTOCOL_ESMTPA,
+	PROTOCOL_ESMTPSA
+};
 
 /* What the session found while the content arrived. */
 enum content_flags {

@@ -50,8 +50,8 @@
 #define IPC_FIELDS_log_ring_gone(F, m) F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
 /* A bound socket: the name of its `listen` block. */
 #define IPC_FIELDS_listener(F, m) F(m, slice, name, 64)
-/* An open folder (spool, mailbox root); for `log` the log file, for `keys` a file of a certificate,
- * at any time another one. */
+/* An open folder (spool, mailbox root); for `log` the log file, for `keys` a file of a certificate
+ * and for `auth` that of passwords, at any time another one. */
 #define IPC_FIELDS_folder(F, m) F(m, slice, path, IPC_PATH_MAX)
 /* All that root had for you has come. / I have begun to work. */
 #define IPC_FIELDS_go(F, m)    F(m, u32, workers, 4096)
@@ -181,6 +181,18 @@
 	F(m, u32, request, UINT32_MAX) F(m, u32, number, 4096) F(m, slice, digest, 32)
 #define IPC_FIELDS_dkim_signature(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, signature, 512)
 
+/*
+ * Whether this is the password of that login, asked for a client at this address; and: whether it
+ * is, as whom it counts, and which further senders it may use (auth/passwords.h). What can't be
+ * judged now is refused.
+ */
+#define IPC_FIELDS_auth_ask(F, m)      \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, slice, login, 254) F(m, secret, password, 511) F(m, slice, client, 64)
+#define IPC_FIELDS_auth_answer(F, m)   \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, u32, granted, 1) F(m, slice, login, 254) F(m, slice, senders, 1024)
+
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */
 #define IPC_FDS_OPTIONAL 0x80u
@@ -198,7 +210,7 @@
 		1)                                                                                \
 	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT),                                                    \
 		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG) |              \
-			ROLE_BIT(ROLE_KEYS),                                                      \
+			ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH),                                \
 		1)                                                                                \
 	M(GO, go, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                           \
 	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                     \
@@ -206,7 +218,7 @@
 	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)               \
 	M(BROKEN, broken,                                                                         \
 		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_RESOLVER) |          \
-			ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_KEYS),                               \
+			ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH),         \
 		ROLE_BIT(ROLE_ROOT), 0)                                                           \
 	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                   \
 	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                   \
@@ -218,7 +230,9 @@
 	M(QUEUE_ITEM, queue_item, IPC_ANSWERERS, IPC_ASKERS, 0)                                   \
 	M(QUEUE_RECIPIENT, queue_recipient, IPC_ANSWERERS, IPC_ASKERS, 0)                         \
 	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
-	M(REFUSED, refused, IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_KEYS),        \
+	M(REFUSED, refused,                                                                       \
+		IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_KEYS) |                   \
+			ROLE_BIT(ROLE_AUTH),                                                      \
 		IPC_ASKERS | ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION), 0)                    \
 	M(DNS_ASK, dns_ask, IPC_DNS_ASKERS, ROLE_BIT(ROLE_RESOLVER), 0)                           \
 	M(DNS_ANSWER, dns_answer, ROLE_BIT(ROLE_RESOLVER), IPC_DNS_ASKERS, 0)                     \
@@ -230,6 +244,8 @@
 	M(DKIM_KEY, dkim_key, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                     \
 	M(DKIM_SIGN, dkim_sign, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                   \
 	M(DKIM_SIGNATURE, dkim_signature, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)         \
+	M(AUTH_ASK, auth_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)                     \
+	M(AUTH_ANSWER, auth_answer, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
 

@@ -17,6 +17,7 @@
 	R(RELAY, relay)       \
 	R(RESOLVER, resolver) \
 	R(KEYS, keys)         \
+	R(AUTH, auth)         \
 	R(TOOL, tool) /* a person's command on the control socket: no process of the server */
 
 #define ROLE_VALUE(ROLE, name) ROLE_##ROLE,

@@ -192,6 +192,16 @@ static const struct system_call keys_calls[] = {
 	{0},
 };
 
+static const struct system_call auth_calls[] = {
+	/* the file of passwords, which root has opened */
+	CALL("pread64"),
+	/* threads for hashes, each with its counter */
+	CALL("eventfd2"),
+	CALL_IF("clone", "threads", ARGUMENT_WITH(0, CLONE_THREAD)),
+	{.name = "clone3", .only = "answered ENOSYS", .answer = CALL_UNKNOWN},
+	{0},
+};
+
 /* libunbound and the thread that it works in. */
 static const struct system_call resolver_calls[] = {
 	CALL_IF("socket", "IPv4, stream", SOCKET_OF(AF_INET, SOCK_STREAM)),
@@ -239,6 +249,12 @@ static bool
 has_keys(const struct conf *conf)
 {
 	return conf->certificate_count > 0 || conf->dkim_count > 0;
+}
+
+static bool
+has_passwords(const struct conf *conf)
+{
+	return conf->passwords.len > 0;
 }
 
 static bool
@@ -381,6 +397,22 @@ static const struct process_rights table[] = {
 		.may_not = "open a file, touch the network, the spool or a mailbox",
 	},
 	{
+		.role = ROLE_AUTH,
+		.program = PROGRAM_AUTH,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.chroot = true,
+		.stage = STAGE_SERVE,
+		.awaited = true,
+		.reads = CONF_READER_AUTH,
+		.is_used = has_passwords,
+		.ends = ROLE_BIT(ROLE_SESSION),
+		.system_calls = auth_calls,
+		.filtered = true,
+		.does = "says whether a password is that of a login",
+		.may_not = "open a file, touch the network, the spool or a mailbox",
+	},
+	{
 		.role = ROLE_ADMIN,
 		.program = PROGRAM_CORE,
 		.run_as = RUN_AS_USER,
@@ -404,7 +436,7 @@ static const struct process_rights table[] = {
 		.grace_us = SESSION_GRACE_US,
 		.reads = CONF_READER_SESSION,
 		.links = {{ROLE_QUEUE, LINK_RING}, {ROLE_KEYS, LINK_CALL},
-			{ROLE_RESOLVER, LINK_CALL}},
+			{ROLE_RESOLVER, LINK_CALL}, {ROLE_AUTH, LINK_CALL}},
 		.system_calls = session_calls,
 		.filtered = true,
 		.does = "speaks SMTP with strangers",

@@ -17,7 +17,8 @@
 	P(VEREDUS, "veredus")           \
 	P(LOOKUP, "veredus-lookup")     \
 	P(RESOLVER, "veredus-resolver") \
-	P(KEYS, "veredus-keys")
+	P(KEYS, "veredus-keys")         \
+	P(AUTH, "veredus-auth")
 
 #define PROGRAM_VALUE(PROGRAM, name) PROGRAM_##PROGRAM,
 enum program { PROGRAMS(PROGRAM_VALUE) PROGRAM_COUNT };

@@ -1,5 +1,5 @@
-/* session: listeners, the ring and the channel to queue, the channel to lookup, the calls to keys
- * and to the resolver. */
+/* session: listeners, the ring and the channel to queue, the channel to lookup, the calls to keys,
+ * auth and the resolver. */
 #include "proc/child.h"
 #include "session/session.h"
 #include "tls/key.h"
@@ -46,6 +46,8 @@ session_message(void *state, struct ipc_message *message)
 		else if (message->peer.role == ROLE_RESOLVER)
 			session_worker_set_resolver(
 				worker, message->fds[0], message->peer.instance);
+		else if (message->peer.role == ROLE_AUTH)
+			session_worker_set_auth(worker, message->fds[0], message->peer.instance);
 		else
 			session_worker_set_lookup(worker, message->fds[0]);
 		return;

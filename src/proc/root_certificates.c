@@ -1,9 +1,9 @@
 /*
- * The files of certificates: only root may read most of them, so root opens them and `keys` gets
- * the descriptors. When a file is another one, or has changed and is left alone for a moment, both
- * files of its certificate are opened again; `keys` decides whether they belong together. A file
- * that can't be opened stops nobody's start: the other certificates still work. Keys for DKIM go
- * the same way.
+ * The files of certificates, and that of passwords: only root may read them, so root opens them and
+ * `keys` or `auth` gets the descriptors. When a file is another one, or has changed and is left
+ * alone for a moment, both files of its certificate are opened again; `keys` decides whether they
+ * belong together. A file that can't be opened stops nobody's start: the other certificates still
+ * work. Keys for DKIM go the same way.
  */
 #include "base/log_record.h"
 #include "proc/root_private.h"
@@ -68,19 +68,19 @@ open_or_say(struct root *root, struct root_folder *file)
 	int result = open_file(root, file);
 
 	if (result < 0)
-		log_event(root->env, LOG_ERROR, "certificate_unreadable",
+		log_event(root->env, LOG_ERROR,
+			file->role == ROLE_AUTH ? "passwords_unreadable" : "certificate_unreadable",
 			LOG_SLICE("certificate", file->certificate), LOG_SLICE("file", file->path),
 			LOG_STRING("error",
 				result == -EINVAL ? "it is no regular file" : strerror(-result)));
 }
 
 static void
-add_file(struct root *root, struct slice name, struct slice path)
+add_file(struct root *root, enum role role, struct slice name, struct slice path)
 {
 	struct root_folder *file = memory_get(root->env->memory, sizeof *file);
 
-	*file = (struct root_folder){
-		.role = ROLE_KEYS, .certificate = name, .path = path, .fd = -1};
+	*file = (struct root_folder){.role = role, .certificate = name, .path = path, .fd = -1};
 	open_or_say(root, file);
 	list_append(&root->folders, &file->link);
 }
@@ -91,13 +91,15 @@ root_set_up_certificates(struct root *root)
 	const struct conf *conf = root->conf;
 
 	for (size_t i = 0; i < conf->certificate_count; i++) {
-		add_file(root, conf->certificates[i].name, conf->certificates[i].chain);
-		add_file(root, conf->certificates[i].name, conf->certificates[i].key);
+		add_file(root, ROLE_KEYS, conf->certificates[i].name, conf->certificates[i].chain);
+		add_file(root, ROLE_KEYS, conf->certificates[i].name, conf->certificates[i].key);
 	}
 	/* Files come in pairs here; a key for DKIM is a pair with itself. */
 	for (size_t i = 0; i < conf->dkim_count; i++)
 		for (int half = 0; half < 2; half++)
-			add_file(root, conf->dkims[i].name, conf->dkims[i].key);
+			add_file(root, ROLE_KEYS, conf->dkims[i].name, conf->dkims[i].key);
+	if (conf->passwords.len > 0)
+		add_file(root, ROLE_AUTH, slice_of(NULL, 0), conf->passwords);
 }
 
 /* Whether it is another one, or has become readable. One that was written to a moment ago may be
@@ -119,6 +121,20 @@ has_changed(struct root *root, const struct root_folder *file)
 		file->size == stat.st_size && file->changed_at == changed_at(&stat))
 		return false;
 	return env_wall(env) - changed_at(&stat) >= SETTLED_US;
+}
+
+static void
+renew_passwords(struct root *root, struct root_folder *file)
+{
+	struct root_child *auth = root_find_child(root, ROLE_AUTH, SLICE(""));
+
+	open_or_say(root, file);
+	if (!auth || !auth->connected || file->fd < 0)
+		return;
+	enum error error = root_send_folder(auth, file);
+	if (error != OK)
+		log_event(root->env, LOG_ERROR, "passwords_not_renewed",
+			LOG_STRING("error", error_text(error)));
 }
 
 /* Both files of a certificate, which lie behind each other. */
@@ -151,6 +167,8 @@ root_watch_certificates(void *arg)
 	while (task_sleep(loop, loop_deadline(loop, LOOK_EACH_US)) == OK)
 		list_for_each (link, &root->folders) {
 			struct root_folder *chain = list_entry(link, struct root_folder, link);
+			if (chain->role == ROLE_AUTH && has_changed(root, chain))
+				renew_passwords(root, chain);
 			if (chain->role != ROLE_KEYS)
 				continue;
 			link = link->next;

@@ -11,6 +11,7 @@
 #include "session/directory.h"
 #include "session/ring_store.h"
 #include "session/session_auth.h"
+#include "session/session_login.h"
 #include "session/session_sign.h"
 #include "session/session_tls.h"
 #include "smtp/server.h"
@@ -54,6 +55,7 @@ struct session_worker {
 	struct line_pool *lines;
 	struct session_tls *tls;
 	struct session_auth *auth;
+	struct session_logins *logins;
 	struct list listeners;
 	struct task_group acceptors;
 	struct task_group peers;
@@ -82,6 +84,7 @@ struct session {
 	const struct session_listener *listener;
 	struct socket_stream socket;
 	struct session_crypto *crypto; /* NULL: in the clear */
+	struct session_login *login;   /* NULL: nobody has logged in */
 	struct line_reader reader;
 	struct smtp_server server;
 	bool is_trusted;             /* by its address: it may send to other servers */
@@ -114,11 +117,11 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 	const struct session *session = arg;
 	struct session_worker *worker = session->worker;
 	enum directory_answer answer;
+	bool is_trusted = session->is_trusted || server->login.len > 0;
 
-	(void)server;
 	if (deadline > worker->tables_by)
 		deadline = worker->tables_by;
-	while ((answer = directory_ask(worker->directory, address, session->is_trusted)) ==
+	while ((answer = directory_ask(worker->directory, address, is_trusted)) ==
 		DIRECTORY_UNAVAILABLE)
 		if (task_event_wait(worker->env->loop, &worker->table_came, deadline) != OK)
 			break;
@@ -213,7 +216,8 @@ session_received(void *arg, const struct smtp_server *server, const struct envel
 		LOG_NUMBER("recipients", envelope->recipient_count),
 		LOG_NUMBER("size", envelope->content_size),
 		LOG_SLICE("tls", server->tls.len > 0 ? server->tls : SLICE("none")),
-		LOG_SLICE("authentication", summary.len > 0 ? summary : SLICE("none")));
+		LOG_SLICE("authentication", summary.len > 0 ? summary : SLICE("none")),
+		LOG_SLICE("login", server->login.len > 0 ? server->login : SLICE("none")));
 }
 
 /* Trusted clients are ours: nothing that they send claims more than that. */
@@ -221,7 +225,7 @@ static bool
 session_is_judged(const struct session *session)
 {
 	return session->worker->conf->authentication == CONF_AUTHENTICATION_ON &&
-	       !session->is_trusted && session->ip_len > 0;
+	       !session->is_trusted && session->server.login.len == 0 && session->ip_len > 0;
 }
 
 static bool
@@ -328,6 +332,34 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 		LOG_STRING("end", smtp_end_text(end)), LOG_NUMBER("messages", server->messages));
 }
 
+/* May wait. */
+static enum error
+session_authenticate(void *arg, struct smtp_server *server, struct slice login,
+	struct secret password, mono_us deadline)
+{
+	struct session *session = arg;
+	struct session_logins *logins = session->worker->logins;
+	struct session_login *known;
+	enum error error = session_logins_ask(
+		logins, login, password, server->client_address, deadline, &known);
+
+	if (error != OK)
+		return error;
+	session_login_free(logins, &session->login);
+	session->login = known;
+	server->login = known->login;
+	return OK;
+}
+
+static bool
+session_may_send_as(void *arg, const struct smtp_server *server, struct slice sender)
+{
+	const struct session *session = arg;
+
+	(void)server;
+	return session_login_may_send_as(session->login, sender);
+}
+
 static const struct smtp_server_ops session_ops = {
 	.check_recipient = session_check_recipient,
 	.expand = session_expand,
@@ -338,6 +370,8 @@ static const struct smtp_server_ops session_ops = {
 	.content_over = session_content_over,
 	.can_start_tls = session_can_start_tls,
 	.start_tls = session_start_tls,
+	.authenticate = session_authenticate,
+	.may_send_as = session_may_send_as,
 	.connected = session_connected,
 	.refused = session_refused,
 	.talked_early = session_talked_early,
@@ -370,6 +404,7 @@ session_run(void *arg)
 	else
 		stream_close(&session->socket.stream);
 	session_crypto_free(worker->tls, &session->crypto);
+	session_login_free(worker->logins, &session->login);
 	line_reader_done(&session->reader);
 	list_remove(&session->link);
 	memory_put(worker->env->memory, session);
@@ -439,6 +474,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 		.arg = session,
 		.client_address = slice_of(session->client, session->client_len),
 		.client_port = session->client_port,
+		.may_send = session->is_trusted,
 	};
 	error = task_start(&worker->sessions, "session", session_run, session);
 	if (error != OK) {
@@ -634,6 +670,12 @@ resolver_unable(void *arg, enum error error)
 	worker_unable(arg, "the channel to the resolver", error);
 }
 
+static void
+auth_unable(void *arg, enum error error)
+{
+	worker_unable(arg, "the channel to auth", error);
+}
+
 struct session_worker *
 session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd,
 	const struct session_root_ops *root, void *root_arg)
@@ -652,6 +694,7 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	worker->lines = line_pool_new(env);
 	worker->tls = session_tls_new(env, conf, tls_unable, worker);
 	worker->auth = session_auth_new(env, conf, resolver_unable, worker);
+	worker->logins = session_logins_new(env, auth_unable, worker);
 	list_init(&worker->listeners);
 	list_init(&worker->open);
 	task_group_init(&worker->acceptors, env->loop);
@@ -714,6 +757,10 @@ listener_set_up(struct session_listener *listener, struct slice name)
 	settings->handshake_timeout_us = conf->timeout_tls_us;
 	if (listener->conf->tls == CONF_TLS_STARTTLS)
 		settings->extensions |= SMTP_EXTENSION_STARTTLS;
+	if (listener->conf->role == CONF_ROLE_SUBMISSION) {
+		settings->extensions |= SMTP_EXTENSION_AUTH;
+		settings->needs_login = true;
+	}
 	settings->early = early[conf->early_talkers];
 	settings->greeting_wait_us = conf->greeting_wait_us;
 }
@@ -754,6 +801,12 @@ void
 session_worker_set_resolver(struct session_worker *worker, int channel_fd, uint32_t instance)
 {
 	session_auth_connect(worker->auth, channel_fd, instance);
+}
+
+void
+session_worker_set_auth(struct session_worker *worker, int channel_fd, uint32_t instance)
+{
+	session_logins_connect(worker->logins, channel_fd, instance);
 }
 
 void
@@ -835,6 +888,7 @@ session_worker_stop(struct session_worker *worker, int64_t grace_us)
 	task_group_wait(&worker->sessions);
 	session_tls_stop(worker->tls);
 	session_auth_stop(worker->auth);
+	session_logins_stop(worker->logins);
 	task_group_cancel(&worker->peers);
 	task_group_wait(&worker->peers);
 }
@@ -859,6 +913,7 @@ session_worker_free(struct session_worker **worker_pointer)
 	line_pool_free(&worker->lines);
 	session_tls_free(&worker->tls);
 	session_auth_free(&worker->auth);
+	session_logins_free(&worker->logins);
 	memory_put(env->memory, worker);
 	*worker_pointer = NULL;
 }

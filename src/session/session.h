@@ -41,6 +41,9 @@ void session_worker_set_keys(struct session_worker *worker, int channel_fd, uint
 /* The channel to the resolver. */
 void session_worker_set_resolver(struct session_worker *worker, int channel_fd, uint32_t instance);
 
+/* The channel for questions to auth; owned from here on. */
+void session_worker_set_auth(struct session_worker *worker, int channel_fd, uint32_t instance);
+
 /* The channel that snapshots come through; owned from here on. */
 void session_worker_set_lookup(struct session_worker *worker, int channel_fd);
 

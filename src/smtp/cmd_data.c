@@ -447,8 +447,10 @@ static bool
 build_trace(struct smtp_server *server, struct envelope *envelope)
 {
 	struct smtp_trace trace = {
-		.helo = envelope->helo,
-		.client_address = envelope->client_address,
+		/* Where somebody logs in from is nobody else's matter. */
+		.helo = server->login.len > 0 ? slice_of(NULL, 0) : envelope->helo,
+		.client_address =
+			server->login.len > 0 ? slice_of(NULL, 0) : envelope->client_address,
 		.hostname = server->settings->hostname,
 		.protocol = envelope->protocol,
 		.tls = server->tls,
@@ -471,6 +473,8 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 static enum envelope_protocol
 protocol_of(const struct smtp_server *server)
 {
+	if (server->login.len > 0) /* RFC 3848 has no word for HELO with it */
+		return server->tls.len > 0 ? PROTOCOL_ESMTPSA : PROTOCOL_ESMTPA;
 	if (!server->is_esmtp)
 		return PROTOCOL_SMTP;
 	return server->tls.len > 0 ? PROTOCOL_ESMTPS : PROTOCOL_ESMTP;

@@ -30,6 +30,7 @@ append_extensions(struct buffer *text, const struct smtp_server *server)
 		{SMTP_EXTENSION_8BITMIME, SLICE_INIT("\n8BITMIME")},
 		{SMTP_EXTENSION_ENHANCEDSTATUSCODES, SLICE_INIT("\nENHANCEDSTATUSCODES")},
 		{SMTP_EXTENSION_STARTTLS, SLICE_INIT("\nSTARTTLS")},
+		{SMTP_EXTENSION_AUTH, SLICE_INIT("\nAUTH PLAIN LOGIN")},
 		{SMTP_EXTENSION_HELP, SLICE_INIT("\nHELP")},
 	};
 
@@ -39,6 +40,9 @@ append_extensions(struct buffer *text, const struct smtp_server *server)
 	/* RFC 3207 section 4.2: not again under TLS. */
 	if (server->tls.len > 0 || !can_start_tls(server))
 		offered &= ~(uint32_t)SMTP_EXTENSION_STARTTLS;
+	/* Nobody shall be led to say a password in the clear, or twice. */
+	if (server->tls.len == 0 || server->login.len > 0)
+		offered &= ~(uint32_t)SMTP_EXTENSION_AUTH;
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
 		if (!(offered & lines[i].extension))
 			continue;

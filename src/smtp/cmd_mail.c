@@ -1,9 +1,32 @@
 /* MAIL (RFC 5321 section 4.1.1.2) with SIZE (RFC 1870) and BODY (RFC 6152): opens a transaction. */
 #include "smtp/server_private.h"
 
+/* Who sends, where somebody must log in to send; code 0: he may. */
+static struct smtp_reply
+judge_sender(const struct smtp_server *server, const struct smtp_command *command)
+{
+	if (command->has_auth && !(server->settings->extensions & SMTP_EXTENSION_AUTH))
+		return SMTP_REPLY(555, 5, 5, 4, "a parameter is not known here");
+	if (!server->settings->needs_login || server->may_send)
+		return (struct smtp_reply){.code = 0};
+	if (server->login.len == 0)
+		return SMTP_REPLY(530, 5, 7, 0, "log in first");
+	/* Reports of what was read or delivered (RFC 8098) have no sender. */
+	if (command->mailbox.len > 0 &&
+		!server->ops->may_send_as(server->arg, server, command->mailbox))
+		return SMTP_REPLY(553, 5, 7, 1, "this sender is not yours");
+	return (struct smtp_reply){.code = 0};
+}
+
 void
 smtp_cmd_mail(struct smtp_server *server, const struct smtp_command *command)
 {
+	struct smtp_reply refusal = judge_sender(server, command);
+
+	if (refusal.code != 0) {
+		smtp_server_reply(server, &refusal);
+		return;
+	}
 	if (command->size > server->settings->max_message_bytes) {
 		smtp_server_reply(server,
 			&SMTP_REPLY(552, 5, 3, 4, "the message is larger than this server takes"));

@@ -18,6 +18,7 @@ forget_all(struct smtp_server *server)
 	memory_put(memory, (void *)(uintptr_t)server->helo.ptr);
 	server->helo = slice_of(NULL, 0);
 	server->is_esmtp = false;
+	server->login = slice_of(NULL, 0);
 }
 
 static void

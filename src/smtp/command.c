@@ -23,7 +23,7 @@ static const struct verb verbs[] = {
 	{SLICE_INIT("NOOP"), VERB_NOOP}, {SLICE_INIT("QUIT"), VERB_QUIT},
 	{SLICE_INIT("HELP"), VERB_HELP}, {SLICE_INIT("VRFY"), VERB_VRFY},
 	{SLICE_INIT("EXPN"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("BDAT"), VERB_NOT_IMPLEMENTED},
-	{SLICE_INIT("AUTH"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("STARTTLS"), VERB_STARTTLS},
+	{SLICE_INIT("AUTH"), VERB_AUTH}, {SLICE_INIT("STARTTLS"), VERB_STARTTLS},
 	{SLICE_INIT("BURL"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("ETRN"), VERB_NOT_IMPLEMENTED},
 	{SLICE_INIT("ATRN"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("TURN"), VERB_NOT_IMPLEMENTED},
 	{SLICE_INIT("SEND"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("SOML"), VERB_NOT_IMPLEMENTED},
@@ -203,6 +203,30 @@ parse_body(struct slice value, struct smtp_command *command)
 	return true;
 }
 
+/*
+ * auth-param = "AUTH=" xtext / "AUTH=<>" (RFC 4954 section 5)
+ * xtext      = *( xchar / hexchar ) ; hexchar = "+" 2(DIGIT / %x41-46)
+ */
+static bool
+parse_auth(struct slice value, struct smtp_command *command)
+{
+	for (size_t i = 0; i < value.len; i++) {
+		uint8_t octet = value.ptr[i];
+		if (octet < '!' || octet > '~' || octet == '=')
+			return false;
+		if (octet != '+')
+			continue;
+		struct slice hex = slice_sub(value, i + 1, 2);
+		for (size_t j = 0; j < hex.len; j++)
+			if (!ascii_is_digit(hex.ptr[j]) && (hex.ptr[j] < 'A' || hex.ptr[j] > 'F'))
+				return false;
+		if (hex.len < 2)
+			return false;
+	}
+	command->has_auth = true;
+	return value.len > 0;
+}
+
 struct parameter {
 	struct slice keyword;
 	enum smtp_verb verb;
@@ -212,6 +236,7 @@ struct parameter {
 
 static const struct parameter parameters[] = {
 	{SLICE_INIT("SIZE"), VERB_MAIL, parse_size, SLICE_INIT("SIZE= takes a number of octets")},
+	{SLICE_INIT("AUTH"), VERB_MAIL, parse_auth, SLICE_INIT("AUTH= takes an address")},
 	{SLICE_INIT("BODY"), VERB_MAIL, parse_body, SLICE_INIT("BODY= takes 7BIT or 8BITMIME")},
 };
 #define PARAMETER_COUNT (sizeof parameters / sizeof *parameters)
@@ -352,6 +377,11 @@ parse_argument(struct slice argument, struct smtp_command *command)
 	case VERB_STARTTLS:
 		if (argument.len > 0)
 			command->error = SMTP_REPLY(501, 5, 5, 4, "this command takes no argument");
+		return;
+	case VERB_AUTH:
+		if (argument.len == 0)
+			command->error =
+				SMTP_REPLY(501, 5, 5, 4, "AUTH must be followed by a mechanism");
 		return;
 	case VERB_VRFY:
 		if (argument.len == 0)

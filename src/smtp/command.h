@@ -23,6 +23,7 @@ enum smtp_verb {
 	VERB_VRFY,
 	VERB_QUIT,
 	VERB_STARTTLS,
+	VERB_AUTH,
 	VERB_NOT_IMPLEMENTED, /* a command of SMTP that this server does not offer */
 	VERB_HTTP,            /* somebody's browser, or an attack through one (ALPACA) */
 	VERB_COUNT
@@ -30,9 +31,9 @@ enum smtp_verb {
 
 /* Views into the line. */
 struct smtp_command {
-	enum smtp_verb verb; /* also when error says that the rest is malformed */
-	struct slice
-		argument; /* HELO, EHLO: the name; NOOP, HELP, VRFY: what stands behind the verb */
+	enum smtp_verb verb;   /* also when error says that the rest is malformed */
+	struct slice argument; /* HELO, EHLO: the name; NOOP, HELP, VRFY, AUTH: what stands behind
+				  the verb */
 	/* MAIL and RCPT */
 	struct slice
 		mailbox; /* without brackets and source route; empty: the null reverse path <> */
@@ -40,6 +41,7 @@ struct smtp_command {
 				   is no address */
 	uint64_t size;          /* SIZE=, UINT64_MAX if it does not fit; 0: not stated */
 	enum envelope_body body;
+	bool has_auth;           /* AUTH= of MAIL, well formed; whose word it is, nobody knows */
 	struct smtp_reply error; /* code 0: the line is well formed */
 	bool takes_odd_paths;    /* as given */
 };

@@ -11,6 +11,7 @@
  * recipients.
  */
 #include "smtp/server_private.h"
+#include "text/sasl.h"
 
 #define COMMANDS_A_TURN 32
 #define TRANSACTION_FIXED_BYTES \
@@ -52,6 +53,7 @@ static const struct command_row commands[VERB_COUNT] = {
 	[VERB_VRFY] = {smtp_cmd_vrfy, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_QUIT] = {smtp_cmd_quit, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_STARTTLS] = {smtp_cmd_starttls, STATE_NEW | STATE_READY, COMMAND_ENDS_GROUP},
+	[VERB_AUTH] = {smtp_cmd_auth, STATE_READY, COMMAND_ENDS_GROUP},
 	[VERB_NOT_IMPLEMENTED] = {handle_not_implemented, STATE_ANY, 0},
 	[VERB_HTTP] = {handle_http, STATE_ANY, 0},
 };
@@ -102,6 +104,8 @@ smtp_server_settings_init(struct smtp_server_settings *ret_settings, struct slic
 		.commit_timeout_us = 300 * US_PER_S,
 		.farewell_timeout_us = 10 * US_PER_S,
 		.handshake_timeout_us = 30 * US_PER_S,
+		.auth_timeout_us = 30 * US_PER_S,
+		.auth_wait_us = US_PER_S,
 		.early = SMTP_EARLY_REFUSE,
 	};
 }
@@ -254,7 +258,7 @@ order_reply(enum session_state state, enum smtp_verb verb)
 {
 	if (state == STATE_NEW)
 		return SMTP_REPLY(503, 5, 5, 1, "say EHLO first");
-	if (verb == VERB_MAIL || verb == VERB_STARTTLS)
+	if (verb == VERB_MAIL || verb == VERB_STARTTLS || verb == VERB_AUTH)
 		return SMTP_REPLY(503, 5, 5, 1, "a transaction is open already");
 	if (state == STATE_READY)
 		return SMTP_REPLY(503, 5, 5, 1, "say MAIL first");
@@ -301,6 +305,20 @@ note_refusal(struct smtp_server *server, enum smtp_verb verb)
 		server->excuses_followers = true;
 }
 
+/*
+ * Where people log in, a line may be half of an exchange, or a password that a program sends where
+ * no exchange is: only a command that is known, and not AUTH, may be repeated in a log.
+ */
+static struct slice
+loggable(const struct smtp_server *server, struct slice line, enum smtp_verb verb)
+{
+	if (verb == VERB_AUTH)
+		return SLICE("AUTH");
+	if ((server->settings->extensions & SMTP_EXTENSION_AUTH) && verb == VERB_UNKNOWN)
+		return slice_of(NULL, 0);
+	return line;
+}
+
 static void
 handle_command(struct smtp_server *server, struct slice text)
 {
@@ -308,6 +326,7 @@ handle_command(struct smtp_server *server, struct slice text)
 	enum session_state state = server_state(server);
 
 	smtp_command_parse(text, server->settings->takes_odd_paths, &command);
+	server->line = loggable(server, text, command.verb);
 	const struct command_row *row = &commands[command.verb];
 	if (!(row->states & state)) {
 		struct smtp_reply reply = order_reply(state, command.verb);
@@ -337,14 +356,37 @@ has_said_too_much(struct smtp_server *server)
 	return ++server->commands > (uint64_t)settings->commands_max + settings->max_recipients;
 }
 
+/* RFC 4954 section 4.3: what stands behind AUTH may be long. */
+static bool
+is_long_command(struct slice line)
+{
+	return slice_has_prefix_nocase(line, SLICE("AUTH "));
+}
+
+static bool
+is_over_limit(const struct smtp_server *server, struct slice line)
+{
+	return line.len > server->settings->command_line_max && !is_long_command(line);
+}
+
+static size_t
+line_max(const struct smtp_server *server)
+{
+	size_t max = server->settings->command_line_max;
+
+	if ((server->settings->extensions & SMTP_EXTENSION_AUTH) && max < SASL_LINE_MAX)
+		return SASL_LINE_MAX;
+	return max;
+}
+
 static void
 handle_line(struct smtp_server *server, const struct line *line)
 {
-	server->line = line->text;
+	server->line = loggable(server, line->text, VERB_UNKNOWN);
 	if (has_said_too_much(server))
 		smtp_server_leave(server, SMTP_END_COMMANDS,
 			&SMTP_REPLY(421, 4, 7, 0, "too many commands without a message, goodbye"));
-	else if (line->too_long)
+	else if (line->too_long || is_over_limit(server, line->text))
 		smtp_server_fault(server, &SMTP_REPLY(500, 5, 5, 2, "the line is too long"));
 	else if (line->ending != LINE_CRLF && !server->settings->normalises_newlines)
 		smtp_server_fault(server,
@@ -442,8 +484,7 @@ serve_command(struct smtp_server *server)
 			return;
 	}
 	mono_us deadline = smtp_server_deadline(server, server->settings->command_timeout_us);
-	enum error error =
-		line_read(server->reader, server->settings->command_line_max, deadline, &line);
+	enum error error = line_read(server->reader, line_max(server), deadline, &line);
 	if (error != OK)
 		smtp_server_break_off(server, error);
 	else

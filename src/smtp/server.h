@@ -11,6 +11,7 @@
 #define SMTP_SERVER_H
 
 #include "base/hash.h"
+#include "base/secret.h"
 #include "ipc/accept_store.h"
 #include "net/line_reader.h"
 #include "smtp/reply.h"
@@ -25,6 +26,7 @@ enum smtp_extension {
 	SMTP_EXTENSION_ENHANCEDSTATUSCODES = 1u << 3,
 	SMTP_EXTENSION_HELP = 1u << 4,
 	SMTP_EXTENSION_STARTTLS = 1u << 5, /* not by default: see start_tls */
+	SMTP_EXTENSION_AUTH = 1u << 6,     /* not by default: see authenticate */
 };
 
 /* What is done about a client that speaks before it is greeted. */
@@ -47,7 +49,7 @@ struct smtp_server_settings {
 	bool normalises_newlines;  /* CR and LF alone are line ends, in content and behind commands;
 				      else faults */
 	bool takes_odd_paths;      /* without brackets, and senders that are no addresses to us */
-	uint32_t command_line_max; /* octets without CRLF */
+	uint32_t command_line_max; /* octets without CRLF; AUTH has a limit of its own */
 	uint32_t hops_max;         /* Received fields that a message may bring */
 	uint32_t errors_max;       /* protocol errors since the last message accepted */
 	uint32_t refusals_max;     /* refused recipients likewise: a limit for trying out names */
@@ -64,6 +66,9 @@ struct smtp_server_settings {
 	int64_t handshake_timeout_us; /* of TLS */
 	int64_t farewell_timeout_us;  /* for the last reply: whoever gets it may have stopped
 					 reading */
+	int64_t auth_timeout_us;      /* for a password to be checked */
+	int64_t auth_wait_us;         /* before the first wrong one is answered; doubles */
+	bool needs_login; /* to send: RFC 6409 section 4.3; but see may_send of the server */
 	enum smtp_early early;
 	int64_t greeting_wait_us; /* for early talkers to show themselves; 0: no wait */
 };
@@ -153,6 +158,17 @@ struct smtp_server_ops {
 	void (*content_ends)(void *arg, const struct smtp_server *server,
 		const struct envelope *envelope, struct smtp_verdict *ret_verdict);
 	void (*content_over)(void *arg);
+
+	/*
+	 * Needed with SMTP_EXTENSION_AUTH alone. May wait: whether it is the password of this
+	 * login, a stranger's text. On success `login` of the server is set, to text that holds as
+	 * long as the session or until the next success. ERROR_DENIED: it is not. Any other error:
+	 * nobody can tell now.
+	 */
+	enum error (*authenticate)(void *arg, struct smtp_server *server, struct slice login,
+		struct secret password, mono_us deadline);
+	/* Whether the present login may send as this sender, who is not <>. May not wait. */
+	bool (*may_send_as)(void *arg, const struct smtp_server *server, struct slice sender);
 };
 
 struct smtp_transaction;
@@ -167,7 +183,9 @@ struct smtp_server {
 	void *arg;
 	struct slice client_address; /* textual */
 	uint16_t client_port;
-	struct slice tls; /* version and cipher; empty: in the clear */
+	struct slice tls;   /* version and cipher; empty: in the clear */
+	bool may_send;      /* without a login, where one is needed */
+	struct slice login; /* who has proved who he is; empty: nobody */
 
 	/* Set by the caller at any time: this server stops. A session that waits for content, or
 	 * for the store, ends with 421 after the reply to it; any other when its task is cancelled,
@@ -183,6 +201,7 @@ struct smtp_server {
 			      section 3.1) or a reply (RFC 2920 section 3.1) */
 	enum smtp_end end;
 	uint32_t errors;
+	uint32_t auth_failures;
 	uint32_t refusals;
 	uint32_t commands;
 	uint32_t excess_recipients; /* of them, put off for being too many: not counted above */

@@ -52,5 +52,6 @@ smtp_command_handler smtp_cmd_help;
 smtp_command_handler smtp_cmd_vrfy;
 smtp_command_handler smtp_cmd_quit;
 smtp_command_handler smtp_cmd_starttls;
+smtp_command_handler smtp_cmd_auth;
 
 #endif

@@ -18,6 +18,8 @@ static const struct slice protocol_names[] = {
 	[PROTOCOL_ESMTP] = SLICE_INIT("ESMTP"),
 	[PROTOCOL_LOCAL] = SLICE_INIT("local"),
 	[PROTOCOL_ESMTPS] = SLICE_INIT("ESMTPS"),
+	[PROTOCOL_ESMTPA] = SLICE_INIT("ESMTPA"),
+	[PROTOCOL_ESMTPSA] = SLICE_INIT("ESMTPSA"),
 };
 
 struct folder {
@@ -124,10 +126,12 @@ smtp_trace_append(struct buffer *buffer, const struct smtp_trace *trace)
 	bool has_recipient = trace->recipient.len > 0;
 
 	buffer_append(buffer, SLICE("Received:"));
-	append_word(&folder, SLICE("from"));
-	append_helo(&folder, trace->helo);
-	append_client(&folder, trace->client_address);
-	fold(&folder);
+	if (trace->helo.len > 0) {
+		append_word(&folder, SLICE("from"));
+		append_helo(&folder, trace->helo);
+		append_client(&folder, trace->client_address);
+		fold(&folder);
+	}
 	append_word(&folder, SLICE("by"));
 	append_word(&folder, trace->hostname);
 	append_word(&folder, SLICE("with"));

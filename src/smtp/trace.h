@@ -11,7 +11,7 @@
 #define SMTP_TRACE_MAX     2048 /* octets of the whole field */
 
 struct smtp_trace {
-	struct slice helo;
+	struct slice helo;           /* empty: nothing is said of the client */
 	struct slice client_address; /* textual; empty or no IP address: left out */
 	struct slice hostname;
 	enum envelope_protocol protocol;

@@ -1,0 +1,134 @@
+/*
+ * That somebody is who he says is `auth`'s word, and so is what he may send as. While `auth` is
+ * away, questions wait for the next one until their deadline.
+ */
+#include "session/session_login.h"
+#include "ipc/caller.h"
+
+#define CALLS_MAX 65536
+
+struct session_logins {
+	struct env *env;
+	void (*unable)(void *arg, enum error error);
+	void *arg;
+	struct caller caller;
+};
+
+static void
+auth_broken(void *arg, uint32_t instance, enum error error)
+{
+	struct session_logins *logins = arg;
+
+	(void)instance;
+	logins->unable(logins->arg, error);
+}
+
+static const struct caller_ops caller_ops = {auth_broken, NULL};
+
+struct session_logins *
+session_logins_new(struct env *env, void (*unable)(void *, enum error), void *arg)
+{
+	struct session_logins *logins = memory_get(env->memory, sizeof *logins);
+
+	*logins = (struct session_logins){.env = env, .unable = unable, .arg = arg};
+	caller_init(&logins->caller, env, ROLE_SESSION, ROLE_AUTH, CALLS_MAX, &caller_ops, logins);
+	return logins;
+}
+
+void
+session_logins_connect(struct session_logins *logins, int channel_fd, uint32_t instance)
+{
+	enum error error = caller_connect(&logins->caller, channel_fd, instance);
+
+	if (error != OK)
+		logins->unable(logins->arg, error);
+}
+
+static struct session_login *
+login_new(struct session_logins *logins, const struct ipc_auth_answer *answer)
+{
+	size_t len = answer->login.len + answer->senders.len;
+	struct session_login *login = memory_try(logins->env->memory, sizeof *login + len);
+
+	if (!login)
+		return NULL;
+	uint8_t *text = (uint8_t *)(login + 1);
+	memcpy(text, answer->login.ptr, answer->login.len);
+	if (answer->senders.len > 0)
+		memcpy(text + answer->login.len, answer->senders.ptr, answer->senders.len);
+	struct slice both = slice_of(text, len);
+	login->login = slice_sub(both, 0, answer->login.len);
+	login->senders = slice_from(both, answer->login.len);
+	return login;
+}
+
+enum error
+session_logins_ask(struct session_logins *logins, struct slice login, struct secret password,
+	struct slice client, mono_us deadline, struct session_login **ret_login)
+{
+	struct ipc_message question = {.kind = IPC_AUTH_ASK,
+		.auth_ask = {.login = login, .password = password, .client = client}};
+	struct call_answer answer;
+	enum error error = call_ask(&logins->caller, &question, IPC_AUTH_ANSWER, deadline, &answer);
+	const struct ipc_auth_answer *judged = &answer.message.auth_answer;
+
+	if (error == ERROR_DENIED) {
+		error = ERROR_UNKNOWN; /* it refused to judge, and has logged why */
+	} else if (error == OK && !judged->granted) {
+		error = ERROR_DENIED;
+	} else if (error == OK) {
+		*ret_login = login_new(logins, judged);
+		error = *ret_login ? OK : ERROR_NO_MEMORY;
+	}
+	call_answer_done(&answer, logins->env);
+	return error;
+}
+
+void
+session_login_free(struct session_logins *logins, struct session_login **login)
+{
+	memory_put(logins->env->memory, *login);
+	*login = NULL;
+}
+
+/* "*@domain" stands for every address of the domain. */
+static bool
+sender_covers(struct slice granted, struct slice sender)
+{
+	if (!slice_has_prefix(granted, SLICE("*@")))
+		return slice_equal_nocase(granted, sender);
+	struct slice ending = slice_from(granted, 1);
+	return sender.len > ending.len &&
+	       slice_equal_nocase(slice_from(sender, sender.len - ending.len), ending);
+}
+
+bool
+session_login_may_send_as(const struct session_login *login, struct slice sender)
+{
+	struct slice rest = login->senders;
+
+	if (slice_equal_nocase(login->login, sender))
+		return true;
+	while (rest.len > 0) {
+		ssize_t comma = slice_find(rest, 0, ',');
+		struct slice granted = comma < 0 ? rest : slice_sub(rest, 0, (size_t)comma);
+		if (sender_covers(granted, sender))
+			return true;
+		rest = comma < 0 ? slice_of(NULL, 0) : slice_from(rest, (size_t)comma + 1);
+	}
+	return false;
+}
+
+void
+session_logins_stop(struct session_logins *logins)
+{
+	caller_done(&logins->caller);
+}
+
+void
+session_logins_free(struct session_logins **logins)
+{
+	if (*logins)
+		memory_put((*logins)->env->memory, *logins);
+	*logins = NULL;
+}
