@@ -182,6 +182,46 @@ author_of_field(struct slice value, struct slice *ret_domain)
 	return AUTHOR_OK;
 }
 
+/* The address whose domain this is: one word, "@", domain, and nothing between. Empty: there is
+ * something. */
+static struct slice
+address_before(struct slice value, struct slice domain)
+{
+	size_t at = (size_t)(domain.ptr - value.ptr), start = at;
+
+	if (at == 0 || value.ptr[at - 1] != '@')
+		return slice_of(NULL, 0);
+	start--;
+	while (start > 0 && is_word_octet(value.ptr[start - 1]))
+		start--;
+	if (start + 1 == at)
+		return slice_of(NULL, 0);
+	return slice_sub(value, start, at - start + domain.len);
+}
+
+enum author_fault
+author_addresses_of_field(struct slice value, bool (*is_meant)(void *arg, struct slice address),
+	void *arg, bool *ret_is_other)
+{
+	struct cursor cursor = cursor_of(value);
+	bool is_other = false;
+
+	do {
+		struct slice domain = {0};
+		enum author_fault fault = take_mailbox(&cursor, &domain);
+		if (fault != AUTHOR_OK)
+			return fault;
+		struct slice address = address_before(value, domain);
+		if (address.len == 0)
+			return AUTHOR_MALFORMED;
+		is_other |= !is_meant(arg, address);
+	} while (cursor_accept(&cursor, ','));
+	if (cursor_left(&cursor) > 0)
+		return AUTHOR_MALFORMED;
+	*ret_is_other = is_other;
+	return AUTHOR_OK;
+}
+
 enum author_fault
 author_of_content(const struct content *content, struct slice *ret_domain)
 {

@@ -26,4 +26,12 @@ author_of_content(const struct content *content, struct slice *ret_domain);
 /* The same of a From field's value. */
 MUST_CHECK enum author_fault author_of_field(struct slice value, struct slice *ret_domain);
 
+/*
+ * Asks about each address of a From field, of whatever domain, as it stands there; the answer is
+ * whether one of them is not what is_meant means. An address in quotes, or with a comment inside,
+ * is malformed here.
+ */
+MUST_CHECK enum author_fault author_addresses_of_field(struct slice value,
+	bool (*is_meant)(void *arg, struct slice address), void *arg, bool *ret_is_other);
+
 #endif

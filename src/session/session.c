@@ -14,6 +14,7 @@
 #include "session/session_login.h"
 #include "session/session_sign.h"
 #include "session/session_tls.h"
+#include "session/submission.h"
 #include "smtp/server.h"
 
 #include <errno.h>
@@ -87,9 +88,10 @@ struct session {
 	struct session_login *login;   /* NULL: nobody has logged in */
 	struct line_reader reader;
 	struct smtp_server server;
-	bool is_trusted;             /* by its address: it may send to other servers */
-	struct judgement *judgement; /* of the content under way; NULL: none */
-	struct signing *signing;     /* likewise */
+	bool is_trusted;               /* by its address: it may send to other servers */
+	struct judgement *judgement;   /* of the content under way; NULL: none */
+	struct submission *submission; /* likewise, where somebody has logged in */
+	struct signing *signing;       /* likewise */
 	uint8_t ip[16];
 	uint8_t ip_len; /* 0: it came through a Unix socket */
 	uint16_t client_port;
@@ -228,23 +230,37 @@ session_is_judged(const struct session *session)
 	       !session->is_trusted && session->server.login.len == 0 && session->ip_len > 0;
 }
 
+static void
+session_content_over(void *arg)
+{
+	struct session *session = arg;
+
+	submission_free(&session->submission);
+	judgement_free(&session->judgement);
+	signing_free(&session->signing);
+}
+
 static bool
 session_content_begins(void *arg, const struct smtp_server *server)
 {
 	struct session *session = arg;
 	struct session_worker *worker = session->worker;
 
-	(void)server;
-	if (session_is_judged(session)) {
-		session->judgement = judgement_new(worker->auth);
-		return session->judgement != NULL;
-	}
-	if (session->is_trusted && worker->conf->dkim_count > 0) {
+	bool is_login = server->login.len > 0;
+	bool is_signed = (is_login || session->is_trusted) && worker->conf->dkim_count > 0;
+
+	if (is_login)
+		session->submission = submission_new(worker->env);
+	if (is_signed)
 		session->signing =
 			signing_new(worker->env, worker->conf, session_tls_keys(worker->tls));
-		return session->signing != NULL;
-	}
-	return true;
+	if (session_is_judged(session))
+		session->judgement = judgement_new(worker->auth);
+	if ((!is_login || session->submission) && (!is_signed || session->signing) &&
+		(!session_is_judged(session) || session->judgement))
+		return true;
+	session_content_over(session);
+	return false;
 }
 
 static void
@@ -252,6 +268,8 @@ session_content_piece(void *arg, struct slice octets)
 {
 	struct session *session = arg;
 
+	if (session->submission)
+		submission_feed(session->submission, octets);
 	if (session->judgement)
 		judgement_feed(session->judgement, octets);
 	if (session->signing)
@@ -267,7 +285,15 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 	struct policy_decision decision;
 
 	(void)server;
-	if (session->signing && signing_end(session->signing, &ret_verdict->fields) != OK)
+	if (session->submission)
+		ret_verdict->refusal =
+			submission_end(session->submission, session->login, &ret_verdict->added);
+	if (ret_verdict->refusal.code != 0)
+		return;
+	/* A signature says which fields a message does not have: one over it as it came would be
+	 * wrong with those that were added. */
+	if (session->signing && ret_verdict->added.len == 0 &&
+		signing_end(session->signing, &ret_verdict->fields) != OK)
 		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
 	if (!session->judgement)
 		return;
@@ -281,15 +307,6 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 		ret_verdict->refusal = (struct smtp_reply){decision.code,
 			{decision.status.class, decision.status.subject, decision.status.detail},
 			slice_text(decision.text)};
-}
-
-static void
-session_content_over(void *arg)
-{
-	struct session *session = arg;
-
-	judgement_free(&session->judgement);
-	signing_free(&session->signing);
 }
 
 static bool

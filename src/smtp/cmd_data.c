@@ -370,19 +370,24 @@ end_trace(struct envelope *envelope)
 	envelope->trace.len += 2;
 }
 
-/* Fields of a verdict, before our own. */
+/* Fields of a verdict, around our own. */
 static bool
-put_in_front(struct smtp_server *server, struct slice fields, struct envelope *envelope)
+put_around(
+	struct smtp_server *server, const struct smtp_verdict *verdict, struct envelope *envelope)
 {
-	struct slice trace = envelope->trace;
-	uint8_t *storage = arena_take(&server->arena, fields.len + trace.len + 2); /* end_trace */
+	struct slice fields = verdict->fields, trace = envelope->trace, added = verdict->added;
+	size_t len = fields.len + trace.len + added.len;
+	uint8_t *storage = arena_take(&server->arena, len + 2); /* end_trace */
 
 	if (!storage)
 		return false;
-	/* UNSAFE: both fit. */
-	memcpy(storage, fields.ptr, fields.len);
+	/* UNSAFE: all fit. */
+	if (fields.len > 0)
+		memcpy(storage, fields.ptr, fields.len);
 	memcpy(storage + fields.len, trace.ptr, trace.len);
-	envelope->trace = slice_of(storage, fields.len + trace.len);
+	if (added.len > 0)
+		memcpy(storage + fields.len + trace.len, added.ptr, added.len);
+	envelope->trace = slice_of(storage, len);
 	envelope->trace_id_at += fields.len;
 	return true;
 }
@@ -398,8 +403,8 @@ judge(struct smtp_server *server, struct envelope *envelope)
 		smtp_server_break_off(server, ERROR_CANCELLED);
 		return false;
 	}
-	if (verdict.refusal.code == 0 && verdict.fields.len > 0 &&
-		!put_in_front(server, verdict.fields, envelope))
+	if (verdict.refusal.code == 0 && verdict.fields.len + verdict.added.len > 0 &&
+		!put_around(server, &verdict, envelope))
 		verdict.refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
 	if (verdict.refusal.code != 0)
 		smtp_server_reply(server, &verdict.refusal);

@@ -100,6 +100,7 @@ struct smtp_server;
 struct smtp_verdict {
 	struct smtp_reply refusal; /* code 0: it is taken */
 	struct slice fields;       /* to stand in front of our trace field: whole lines */
+	struct slice added;        /* to stand behind it, likewise */
 	bool is_junk;
 };
 

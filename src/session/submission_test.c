@@ -1,0 +1,94 @@
+#include "session/submission.h"
+#include "unit.h"
+
+struct outcome {
+	struct smtp_reply reply;
+	char fields[1024];
+};
+
+/* In pieces of this size. */
+static void
+submit(const char *content, const char *senders, size_t piece, struct outcome *outcome)
+{
+	struct session_login login = {SLICE("alice@example.org"), slice_text(senders)};
+	struct env env;
+	struct slice text = slice_text(content), fields = {0};
+
+	env_init_linux(&env);
+	struct submission *submission = submission_new(&env);
+	ck_assert_ptr_nonnull(submission);
+	for (size_t at = 0; at < text.len; at += piece)
+		submission_feed(submission, slice_sub(text, at, piece));
+	outcome->reply = submission_end(submission, &login, &fields);
+	memcpy(outcome->fields, fields.len ? fields.ptr : (const uint8_t *)"", fields.len);
+	outcome->fields[fields.len] = 0;
+	submission_free(&submission);
+	env_done(&env);
+}
+
+#define COMPLETE "Date: x\r\nMessage-ID: <y@z>\r\n"
+
+START_TEST(from_must_be_his)
+{
+	static const struct {
+		const char *header;
+		unsigned code;
+	} cases[] = {
+		{"From: alice@example.org\r\n", 0},
+		{"From: \"Alice, of A.\" <Alice@Example.ORG> (home)\r\n", 0},
+		{"from:\r\n <alice@example.org>\r\n", 0},
+		{"From: bob@example.org\r\n", 550},
+		{"From: alice@example.org <bob@example.org>\r\n", 550},
+		{"From: \"alice@example.org\" <bob@example.org>\r\n", 550},
+		{"From: alice@example.org, bob@example.org\r\n", 550},
+		{"From: alice@example.org, sales@example.org\r\n", 0},
+		{"From: any@lists.test\r\n", 0},
+		{"From: alice@example.org\r\nFrom: bob@example.org\r\n", 550},
+		{"From: alice@example.org\r\nFrom: alice@example.org\r\n", 550},
+		{"From: bob@example.org, alice@example.org\r\n", 550},
+		{"From: group: alice@example.org;\r\n", 550},
+		{"From: nobody\r\n", 550},
+		{"From: \r\n", 550},
+		{"From: \"x\"@example.org\r\n", 550},
+		{"From: alice (x) @example.org\r\n", 550},
+		{"From: bob@example.org\r\nResent-From: alice@example.org\r\n", 0},
+		{"From: alice@example.org\r\nResent-From: bob@example.org\r\n", 550},
+		{"Resent-From: bob@example.org\r\nResent-From: alice@example.org\r\n", 550},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct outcome outcome;
+		char text[512];
+		snprintf(text, sizeof text, "%s" COMPLETE "\r\nFrom: in the body\r\n",
+			cases[i].header);
+		for (size_t piece = 1; piece < 40; piece += 13) {
+			submit(text, "sales@example.org,*@lists.test", piece, &outcome);
+			ck_assert_msg(outcome.reply.code == cases[i].code, "%s: %u %.*s",
+				cases[i].header, outcome.reply.code,
+				SLICE_ARGS(outcome.reply.text));
+		}
+	}
+}
+END_TEST
+
+START_TEST(what_is_missing_is_added)
+{
+	struct outcome outcome;
+
+	submit("From: alice@example.org\r\n" COMPLETE "\r\nx\r\n", "", 7, &outcome);
+	ck_assert_uint_eq(outcome.reply.code, 0);
+	ck_assert_str_eq(outcome.fields, "");
+	submit("Subject: x\r\n\r\n" COMPLETE, "", 7, &outcome);
+	ck_assert_uint_eq(outcome.reply.code, 0);
+	ck_assert_ptr_nonnull(strstr(outcome.fields, "From: <alice@example.org>\r\nDate: "));
+	ck_assert_ptr_nonnull(strstr(outcome.fields, " +0000\r\nMessage-ID: <"));
+	ck_assert_ptr_nonnull(strstr(outcome.fields, "@example.org>\r\n"));
+	struct outcome again;
+	submit("Subject: x\r\n\r\n" COMPLETE, "", 7, &again);
+	ck_assert_str_ne(strstr(again.fields, "Message-ID"), strstr(outcome.fields, "Message-ID"));
+	submit("From: alice@example.org\r\nDate: x\r\n\r\n", "", 7, &outcome);
+	ck_assert_msg(strncmp(outcome.fields, "Message-ID: <", 13) == 0, "%s", outcome.fields);
+}
+END_TEST
+
+UNIT_MAIN("session/submission", from_must_be_his, what_is_missing_is_added)
