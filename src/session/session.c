@@ -245,7 +245,6 @@ session_content_begins(void *arg, const struct smtp_server *server)
 {
 	struct session *session = arg;
 	struct session_worker *worker = session->worker;
-
 	bool is_login = server->login.len > 0;
 	bool is_signed = (is_login || session->is_trusted) && worker->conf->dkim_count > 0;
 
