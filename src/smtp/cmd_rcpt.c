@@ -8,6 +8,8 @@
  */
 #include "smtp/server_private.h"
 
+#define EXPANSION_BYTES_MAX (1u << 20) /* of one alias, while it is looked at */
+
 struct canonical {
 	struct buffer text;
 	uint8_t bytes[ADDRESS_MAX];
@@ -94,7 +96,8 @@ targets_fit(const struct smtp_server *server, const struct slice *targets, size_
 
 /* The recipient, or all that its alias leads to: all of them or none. */
 static struct smtp_reply
-add_expanded(struct smtp_server *server, struct slice mailbox, const struct address *address)
+add_expanded(struct smtp_server *server, struct slice mailbox, const struct address *address,
+	struct arena *arena)
 {
 	static const struct smtp_reply no_memory = {452, {4, 5, 3},
 		SLICE_INIT("no memory for more recipients, send the rest in another transaction")};
@@ -102,8 +105,8 @@ add_expanded(struct smtp_server *server, struct slice mailbox, const struct addr
 	size_t count;
 	bool added = true;
 
-	enum error error = server->ops->expand(
-		server->arg, address, mailbox, &server->arena, &targets, &count);
+	enum error error =
+		server->ops->expand(server->arg, address, mailbox, arena, &targets, &count);
 	if (error == ERROR_NO_MEMORY)
 		return no_memory;
 	if (error != OK)
@@ -128,6 +131,7 @@ refuse_recipient(struct smtp_server *server, const struct smtp_reply *reply)
 static void
 take_recipient(struct smtp_server *server, struct slice mailbox, const struct address *address)
 {
+	struct arena arena;
 	struct canonical canonical;
 
 	canonical_init(server, &canonical, address);
@@ -154,7 +158,10 @@ take_recipient(struct smtp_server *server, struct slice mailbox, const struct ad
 		refuse_recipient(server, &reply);
 		return;
 	}
-	reply = add_expanded(server, mailbox, address);
+	/* The transaction's own has room for the recipients once. */
+	arena_init(&arena, loop_env(server->stream->loop)->memory, EXPANSION_BYTES_MAX);
+	reply = add_expanded(server, mailbox, address, &arena);
+	arena_done(&arena);
 	smtp_server_reply(server, &reply);
 }
 
