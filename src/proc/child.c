@@ -241,17 +241,24 @@ work(struct child *child, int64_t *ret_grace_us)
 	}
 }
 
-static int
-child_live(struct child *child)
+/* START: what this process is. */
+static enum error
+await_start(struct child *child)
 {
 	struct ipc_message message;
-	int64_t grace_us = 0;
 	enum error error = channel_receive(&child->root, MONO_NEVER, &message);
 
 	if (error == OK && message.kind != IPC_START)
 		error = ERROR_FORMAT;
-	if (error == OK)
-		error = take_start(child, &message);
+	return error == OK ? take_start(child, &message) : error;
+}
+
+static int
+child_live(struct child *child)
+{
+	int64_t grace_us = 0;
+	enum error error = await_start(child);
+
 	if (error != OK) {
 		if (error != ERROR_CLOSED)
 			complain(child, "can't start", error);

@@ -187,7 +187,8 @@ allowance_take(struct queue_service *service)
 	return true;
 }
 
-/* From this machine, or from a client that may send anywhere: it answers for the sender. */
+/* From this machine, from a login, or from a client that may send anywhere: it answers for the
+ * sender. */
 static bool
 sender_is_trusted(const struct queue_service *service, const struct envelope *envelope)
 {
@@ -197,7 +198,8 @@ sender_is_trusted(const struct queue_service *service, const struct envelope *en
 	struct endpoint endpoint;
 	struct network network;
 
-	if (client.len == 0 || slice_equal(client, SLICE("unix")))
+	if (client.len == 0 || slice_equal(client, SLICE("unix")) ||
+		envelope->protocol == PROTOCOL_ESMTPA || envelope->protocol == PROTOCOL_ESMTPSA)
 		return true;
 	buffer_init_fixed(&text, storage, sizeof storage);
 	buffer_printf(

@@ -66,7 +66,8 @@ struct world {
 	bool silent;         /* they do not answer */
 	const char *sender;  /* of what is sent */
 	const char *client;  /* and its address; empty: this machine */
-	char report[32768];  /* the last content that came with an empty reverse path */
+	enum envelope_protocol protocol;
+	char report[32768]; /* the last content that came with an empty reverse path */
 	uint32_t report_count;
 	struct seen seen[SEEN_MAX];
 	uint32_t seen_count;
@@ -203,6 +204,7 @@ send_message(struct world *world, const char *const *to, uint32_t count)
 	struct envelope envelope = {.received_at = env_wall(world->env),
 		.reverse_path = slice_text(world->sender),
 		.client_address = slice_text(world->client),
+		.protocol = world->protocol,
 		.recipients = recipients,
 		.recipient_count = count,
 		.content_size = 3000,
