@@ -34,6 +34,7 @@ struct spool_work {
 	uint64_t sequence;  /* batches so far */
 	uint32_t first;     /* letter of the present batch */
 	bool results_wait;
+	bool unread[LETTERS_MAX]; /* the spool started without the segments that hold them */
 };
 
 static uint64_t
@@ -146,7 +147,8 @@ choose_settled(struct spool_work *work, struct letter *letter)
 		return (struct slice){0};
 	uint32_t chosen = (uint32_t)below(work, ledger->count);
 	struct letter *other = &ledger->letters[chosen];
-	if (other->state != LETTER_LIVE || other->asked.finished || other->settled == SETTLED_MAX)
+	if (other->state != LETTER_LIVE || work->unread[chosen] || other->asked.finished ||
+		other->settled == SETTLED_MAX)
 		return (struct slice){0};
 	uint32_t recipient = SETTLED_FIRST + other->settled;
 	letter->settles = chosen + 1;
@@ -342,6 +344,15 @@ take_over(struct spool_work *work, const struct spool_finding *finding)
 		letter->held_any = false;
 	}
 	work->results_wait = false;
+	memset(work->unread, 0, sizeof work->unread);
+}
+
+/* After a start that the disk disturbed: nobody knows of these until the next one. */
+static void
+note_unread(struct spool_work *work, const struct spool_finding *finding)
+{
+	for (uint32_t i = 0; i < work->ledger->count; i++)
+		work->unread[i] = !finding->found[i];
 }
 
 /* The process ends without a word and starts again. False: it can't be opened. */
@@ -378,8 +389,10 @@ restart(struct spool_work *work)
 			crash_answered(work->run, disk);
 			return true;
 		}
-		if (below(work, 2) == 0)
+		if (below(work, 2) == 0) {
+			note_unread(work, &finding);
 			return true;
+		}
 		spool_close(&work->spool);
 	}
 	return work->spool != NULL;
