@@ -67,6 +67,7 @@ class Peer:
             connection.recv(3)
             return None
         if self.fault == 'garbage':
+            connection.recv(65536)  # sent before, it might come together with the 220
             connection.sendall(b'250 what is this?\r\n' * 20)
             return None
         if self.fault == 'hang':
