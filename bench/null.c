@@ -4,9 +4,9 @@
  *	null [--record FILE] [ADDR:PORT]	(127.0.0.1:0)
  *
  * It bounds what any server can reach with the load generator on this machine: the same commands
- * and replies, the same bytes through the kernel, no parsing, no disk, no other process. One thread,
- * one epoll loop; what one read brought is answered with one write. It prints `listening smtp
- * ADDR:PORT` first and ends by SIGTERM.
+ * and replies, the same bytes through the kernel, no parsing, no disk, no other process. One
+ *thread, one epoll loop; what one read brought is answered with one write. It prints `listening
+ *smtp ADDR:PORT` first and ends by SIGTERM.
  *
  * With --record it is the far end of a relay: each message that it answered adds a line `TIME
  * MESSAGE-ID` to the file (seconds since 1970; `-` where no Message-ID stands in the first 2,048
@@ -51,7 +51,7 @@ struct connection {
 	unsigned matched; /* characters of content_end seen */
 	size_t replies_length;
 	char replies[REPLIES_SIZE];
-	FILE *record;  /* NULL: nothing is recorded */
+	FILE *record; /* NULL: nothing is recorded */
 	size_t header_length;
 	char header[HEADER_SIZE + 1];
 };
