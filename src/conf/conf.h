@@ -37,8 +37,9 @@ enum conf_reader {
 	CONF_READER_RESOLVER = 1u << 9,
 	CONF_READER_KEYS = 1u << 10,
 	CONF_READER_AUTH = 1u << 11,
+	CONF_READER_GUARD = 1u << 12,
 };
-#define CONF_READERS     12
+#define CONF_READERS     13
 #define CONF_READERS_ALL ((1u << CONF_READERS) - 1)
 
 /* In all enums of choices 0 stands for "not given": only views (conf_parse_view) hold it. */
@@ -155,6 +156,28 @@ struct conf_dns {
 	struct slice trust_anchor; /* empty: no DNSSEC */
 };
 
+/* What a stranger may use (`limits`); 0: as much as he likes. */
+enum conf_limit {
+	CONF_LIMIT_CONNECTIONS, /* at once */
+	CONF_LIMIT_CONTENTS,    /* on their way at once */
+	CONF_LIMIT_CONNECTS,    /* a minute */
+	CONF_LIMIT_MESSAGES,    /* a minute */
+	CONF_LIMIT_ERRORS,      /* in ten minutes, as are the following */
+	CONF_LIMIT_UNKNOWN,     /* recipients */
+	CONF_LIMIT_LOGINS,      /* that failed */
+	CONF_LIMITS
+};
+enum conf_loopback { CONF_LOOPBACK_EXEMPT = 1, CONF_LOOPBACK_LIMITED };
+
+struct conf_limits {
+	uint64_t address[CONF_LIMITS]; /* IPv4 addresses, IPv6 networks of 64 bits */
+	uint64_t network[CONF_LIMITS]; /* of 24 and of 48 bits */
+	enum conf_loopback loopback;
+	struct slice *exempt; /* networks */
+	size_t exempt_count;
+	int64_t scarce_timeout_us;
+};
+
 struct conf_retry {
 	int64_t first_us;
 	int64_t max_us;
@@ -198,6 +221,7 @@ struct conf {
 	uint64_t session_commands_limit;
 	uint64_t command_line_limit; /* octets */
 	uint64_t sessions_limit;
+	struct conf_limits limits;
 	int64_t timeout_command_us;
 	int64_t timeout_data_us;
 	int64_t timeout_begin_us;

@@ -7,7 +7,7 @@
 #include "conf/value.h"
 
 static const char *const reader_names[CONF_READERS] = {"root", "session", "queue", "deliver",
-	"lookup", "admin", "log", "the tools", "relay", "resolver", "keys"};
+	"lookup", "admin", "log", "the tools", "relay", "resolver", "keys", "auth", "guard"};
 
 /* Prose: backslashes, and dots and quotes at a line's start, mean something to troff; a plain
  * hyphen may become another sign. */

@@ -588,6 +588,20 @@ static const struct schema_key root_keys[] = {
 		.example = "sessions_limit 1000",
 	},
 	{
+		.word = "limits",
+		.type = SCHEMA_BLOCK,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, limits),
+		.block = &schema_limits,
+		.help = "What one client and one network may use of all session processes "
+			"together. Not meant are Unix sockets, clients of \"relay_from\" and of "
+			"\"exempt\", and the messages of those who have logged in. 0 is no limit. "
+			"Whoever is over a limit is told to come later (421, 450, 454), and the "
+			"log "
+			"says so once a minute.",
+		.example = "limits { connections 20  message_rate 100 }",
+	},
+	{
 		.word = "timeout_command",
 		.type = SCHEMA_DURATION,
 		.readers = ALWAYS | SESSION,

@@ -15,6 +15,7 @@
 #define RESOLVER CONF_READER_RESOLVER
 #define KEYS     CONF_READER_KEYS
 #define AUTH     CONF_READER_AUTH
+#define GUARD    CONF_READER_GUARD
 /* root parses the file for everybody, tools show it. */
 #define ALWAYS (CONF_READER_ROOT | CONF_READER_TOOL)
 
@@ -28,6 +29,9 @@
 
 /* schema_listen.c */
 extern const struct schema_block schema_listen, schema_certificate, schema_dkim;
+
+/* schema_limits.c */
+extern const struct schema_block schema_limits;
 
 /* schema_route.c */
 extern const struct schema_block schema_route;

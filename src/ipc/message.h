@@ -193,6 +193,15 @@
 	F(m, u32, request, UINT32_MAX) \
 	F(m, u32, granted, 1) F(m, slice, login, 254) F(m, slice, senders, 1024)
 
+/*
+ * What a worker has counted of strangers and not yet reported: records of ipc/tally.h, the first of
+ * its life with is_first; and: what all others have of the same keys.
+ */
+#define IPC_FIELDS_guard_report(F, m)  \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, u32, is_first, 1) F(m, slice, records, 61440)
+#define IPC_FIELDS_guard_word(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, records, 61440)
+
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */
 #define IPC_FDS_OPTIONAL 0x80u
@@ -218,7 +227,8 @@
 	M(NEED_DELIVER, need_deliver, ROLE_BIT(ROLE_QUEUE), ROLE_BIT(ROLE_ROOT), 0)               \
 	M(BROKEN, broken,                                                                         \
 		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_LOOKUP) | ROLE_BIT(ROLE_RESOLVER) |          \
-			ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH),         \
+			ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH) |        \
+			ROLE_BIT(ROLE_GUARD),                                                     \
 		ROLE_BIT(ROLE_ROOT), 0)                                                           \
 	M(NO_DELIVER, no_deliver, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_QUEUE), 0)                   \
 	M(SNAPSHOT, snapshot, ROLE_BIT(ROLE_LOOKUP), ROLE_BIT(ROLE_SESSION), 1)                   \
@@ -232,7 +242,7 @@
 	M(QUEUE_END, queue_end, IPC_ANSWERERS, IPC_ASKERS, 0)                                     \
 	M(REFUSED, refused,                                                                       \
 		IPC_ANSWERERS | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_KEYS) |                   \
-			ROLE_BIT(ROLE_AUTH),                                                      \
+			ROLE_BIT(ROLE_AUTH) | ROLE_BIT(ROLE_GUARD),                               \
 		IPC_ASKERS | ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION), 0)                    \
 	M(DNS_ASK, dns_ask, IPC_DNS_ASKERS, ROLE_BIT(ROLE_RESOLVER), 0)                           \
 	M(DNS_ANSWER, dns_answer, ROLE_BIT(ROLE_RESOLVER), IPC_DNS_ASKERS, 0)                     \
@@ -246,6 +256,8 @@
 	M(DKIM_SIGNATURE, dkim_signature, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)         \
 	M(AUTH_ASK, auth_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)                     \
 	M(AUTH_ANSWER, auth_answer, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
+	M(GUARD_REPORT, guard_report, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)            \
+	M(GUARD_WORD, guard_word, ROLE_BIT(ROLE_GUARD), ROLE_BIT(ROLE_SESSION), 0)                \
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
 

@@ -18,6 +18,7 @@
 	R(RESOLVER, resolver) \
 	R(KEYS, keys)         \
 	R(AUTH, auth)         \
+	R(GUARD, guard)       \
 	R(TOOL, tool) /* a person's command on the control socket: no process of the server */
 
 #define ROLE_VALUE(ROLE, name) ROLE_##ROLE,

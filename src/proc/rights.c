@@ -7,8 +7,6 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -177,8 +175,6 @@ static const struct system_call relay_calls[] = {
 	CALL_IF("socket", "IPv4, stream", SOCKET_OF(AF_INET, SOCK_STREAM)),
 	CALL_IF("socket", "IPv6, stream", SOCKET_OF(AF_INET6, SOCK_STREAM)),
 	CALL_IF("socket", "Unix, stream", SOCKET_OF(AF_UNIX, SOCK_STREAM)),
-	CALL_IF("setsockopt", "TCP_NODELAY", ARGUMENT_IS(1, IPPROTO_TCP),
-		ARGUMENT_IS(2, TCP_NODELAY)),
 	CALL("connect"),
 	CALL_IF("getsockopt", "SO_ERROR", ARGUMENT_IS(1, SOL_SOCKET), ARGUMENT_IS(2, SO_ERROR)),
 	CALL("getsockname"),
@@ -203,6 +199,10 @@ static const struct system_call auth_calls[] = {
 	CALL("eventfd2"),
 	CALL_IF("clone", "threads", ARGUMENT_WITH(0, CLONE_THREAD)),
 	{.name = "clone3", .only = "answered ENOSYS", .answer = CALL_UNKNOWN},
+	{0},
+};
+
+static const struct system_call guard_calls[] = {
 	{0},
 };
 
@@ -417,6 +417,20 @@ static const struct process_rights table[] = {
 		.may_not = "open a file, touch the network, the spool or a mailbox",
 	},
 	{
+		.role = ROLE_GUARD,
+		.program = PROGRAM_CORE,
+		.run_as = RUN_AS_USER,
+		.how_many = ONE,
+		.chroot = true,
+		.stage = STAGE_SERVE,
+		.reads = CONF_READER_GUARD,
+		.ends = ROLE_BIT(ROLE_SESSION),
+		.system_calls = guard_calls,
+		.filtered = true,
+		.does = "adds up what strangers use of all sessions",
+		.may_not = "open a file, touch the network, the spool or a mailbox, read mail",
+	},
+	{
 		.role = ROLE_ADMIN,
 		.program = PROGRAM_CORE,
 		.run_as = RUN_AS_USER,
@@ -440,7 +454,8 @@ static const struct process_rights table[] = {
 		.grace_us = SESSION_GRACE_US,
 		.reads = CONF_READER_SESSION,
 		.links = {{ROLE_QUEUE, LINK_RING}, {ROLE_KEYS, LINK_CALL},
-			{ROLE_RESOLVER, LINK_CALL}, {ROLE_AUTH, LINK_CALL}},
+			{ROLE_RESOLVER, LINK_CALL}, {ROLE_AUTH, LINK_CALL},
+			{ROLE_GUARD, LINK_CALL}},
 		.system_calls = session_calls,
 		.filtered = true,
 		.does = "speaks SMTP with strangers",

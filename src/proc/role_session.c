@@ -48,6 +48,8 @@ session_message(void *state, struct ipc_message *message)
 				worker, message->fds[0], message->peer.instance);
 		else if (message->peer.role == ROLE_AUTH)
 			session_worker_set_auth(worker, message->fds[0], message->peer.instance);
+		else if (message->peer.role == ROLE_GUARD)
+			session_worker_set_guard(worker, message->fds[0], message->peer.instance);
 		else
 			session_worker_set_lookup(worker, message->fds[0]);
 		return;

@@ -4,25 +4,16 @@
  * of spinning on a listener that stays readable. Each session is one allocation: stream, line
  * reader and SMTP server together.
  */
-#include "session/session.h"
+#include "session/session_private.h"
 #include "base/log_record.h"
-#include "ipc/channel.h"
 #include "net/endpoint.h"
-#include "session/directory.h"
-#include "session/ring_store.h"
-#include "session/session_auth.h"
-#include "session/session_login.h"
-#include "session/session_sign.h"
-#include "session/session_tls.h"
-#include "session/submission.h"
-#include "smtp/server.h"
 
 #include <errno.h>
 
-#define ACCEPTS_A_TURN     8
-#define ACCEPT_REST_US     (100 * US_PER_MS)
-#define TABLES_WAIT_US     (5 * US_PER_S)
-#define ADDRESS_TEXT_BYTES 64
+#define ACCEPTS_A_TURN 8
+#define ACCEPT_REST_US (100 * US_PER_MS)
+#define TABLES_WAIT_US (5 * US_PER_S)
+#define HURRY_EVERY_US US_PER_S
 
 /*
  * What a worker holds beside its listeners and a descriptor a session: standard descriptors,
@@ -30,370 +21,6 @@
  * brings. A message that does not fit would be lost, and with it a table or a ring.
  */
 #define DESCRIPTORS_RESERVED 32
-
-struct session_listener {
-	struct list link;
-	struct session_worker *worker;
-	struct watch watch;
-	int fd;
-	struct slice name;
-	const struct conf_listener *conf;
-	struct smtp_server_settings settings;
-	bool exhausted; /* descriptors ran out; said once until an accept succeeds */
-};
-
-struct session_worker {
-	struct env *env;
-	const struct conf *conf;
-	const struct session_root_ops *root;
-	void *root_arg;
-	uint32_t number;
-	uint64_t descriptors_max;
-	uint64_t sessions_max;
-	bool unable; /* root was asked to end this worker */
-	struct directory *directory;
-	struct ring_store *store;
-	struct line_pool *lines;
-	struct session_tls *tls;
-	struct session_auth *auth;
-	struct session_logins *logins;
-	struct list listeners;
-	struct task_group acceptors;
-	struct task_group peers;
-	struct task_group sessions;
-	struct list open; /* the sessions */
-	struct task_event session_ended;
-	uint64_t session_count;
-	uint64_t next_session;
-	struct session_peer *queue; /* the present one; NULL while there is none */
-	struct task_event table_came;
-	mono_us tables_by; /* until then a missing table is on its way; afterwards it is unreadable
-			    */
-};
-
-/* A channel with the task that reads it and ends it. */
-struct session_peer {
-	struct session_worker *worker;
-	struct channel channel;
-};
-
-struct session {
-	struct list link;
-	struct session_worker *worker;
-	struct task *task; /* NULL until it runs */
-	uint64_t number;
-	const struct session_listener *listener;
-	struct socket_stream socket;
-	struct session_crypto *crypto; /* NULL: in the clear */
-	struct session_login *login;   /* NULL: nobody has logged in */
-	struct line_reader reader;
-	struct smtp_server server;
-	bool is_trusted;               /* by its address: it may send to other servers */
-	struct judgement *judgement;   /* of the content under way; NULL: none */
-	struct submission *submission; /* likewise, where somebody has logged in */
-	struct signing *signing;       /* likewise */
-	uint8_t ip[16];
-	uint8_t ip_len; /* 0: it came through a Unix socket */
-	uint16_t client_port;
-	uint8_t client_len;
-	char client[ADDRESS_TEXT_BYTES];
-};
-
-/* "2-17": the seventeenth session of worker 2, for the log. */
-static struct log_field
-session_field(const struct session *session, char storage[32])
-{
-	struct buffer text;
-
-	buffer_init_fixed(&text, storage, 32);
-	buffer_append_number(&text, session->worker->number);
-	buffer_append_octet(&text, '-');
-	buffer_append_number(&text, session->number);
-	return LOG_SLICE("session", buffer_slice(&text));
-}
-
-static struct smtp_reply
-session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address,
-	mono_us deadline)
-{
-	const struct session *session = arg;
-	struct session_worker *worker = session->worker;
-	enum directory_answer answer;
-	bool is_trusted = session->is_trusted || server->login.len > 0;
-
-	if (deadline > worker->tables_by)
-		deadline = worker->tables_by;
-	while ((answer = directory_ask(worker->directory, address, is_trusted)) ==
-		DIRECTORY_UNAVAILABLE)
-		if (task_event_wait(worker->env->loop, &worker->table_came, deadline) != OK)
-			break;
-	switch (answer) {
-	case DIRECTORY_KNOWN:
-		return SMTP_REPLY(250, 2, 1, 5, "recipient ok");
-	case DIRECTORY_UNKNOWN_USER:
-		return SMTP_REPLY(550, 5, 1, 1, "no such mailbox here");
-	case DIRECTORY_REJECTED:
-		return SMTP_REPLY(550, 5, 7, 1, "mail for this domain is refused");
-	case DIRECTORY_FOREIGN:
-		return SMTP_REPLY(550, 5, 7, 1, "relaying denied: not a domain of this server");
-	default:
-		return SMTP_REPLY(451, 4, 3, 0, "the table of recipients is not available now");
-	}
-}
-
-static enum error
-session_expand(void *arg, const struct address *address, struct slice mailbox, struct arena *arena,
-	struct slice **ret_targets, size_t *ret_count)
-{
-	const struct session *session = arg;
-	enum error error = directory_expand(
-		session->worker->directory, address, mailbox, arena, ret_targets, ret_count);
-
-	if (error != OK)
-		log_event(session->worker->env, LOG_WARNING, "alias_unusable",
-			LOG_SLICE("address", mailbox), LOG_STRING("error", error_text(error)));
-	return error;
-}
-
-static bool
-session_is_account(void *arg, const struct address *address)
-{
-	return directory_is_account(((struct session *)arg)->worker->directory, address);
-}
-
-static void
-session_connected(void *arg, const struct smtp_server *server)
-{
-	struct session *session = arg;
-	char id[32];
-
-	log_event(session->worker->env, LOG_INFO, "connected", session_field(session, id),
-		LOG_SLICE("listener", server->settings->listener),
-		LOG_SLICE("client", server->client_address),
-		LOG_NUMBER("port", server->client_port));
-}
-
-static void
-session_refused(void *arg, const struct smtp_server *server, struct slice line,
-	const struct smtp_reply *reply)
-{
-	struct session *session = arg;
-	struct slice summary = judgement_summary(session->judgement);
-	char id[32];
-
-	if (summary.len > 0)
-		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
-			LOG_SLICE("client", server->client_address),
-			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
-			LOG_SLICE("command", line), LOG_SLICE("authentication", summary));
-	else
-		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
-			LOG_SLICE("client", server->client_address),
-			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
-			LOG_SLICE("command", line));
-}
-
-static void
-session_talked_early(void *arg, const struct smtp_server *server)
-{
-	struct session *session = arg;
-	char id[32];
-
-	log_event(session->worker->env, LOG_INFO, "talked_early", session_field(session, id),
-		LOG_SLICE("client", server->client_address),
-		LOG_STRING("before", server->commands > 0 ? "a reply" : "the greeting"));
-}
-
-static void
-session_received(void *arg, const struct smtp_server *server, const struct envelope *envelope)
-{
-	struct session *session = arg;
-	struct slice summary = judgement_summary(session->judgement);
-	char session_id[32], queue_id[QUEUE_ID_DIGITS + 1];
-
-	queue_id_print(envelope->id, queue_id);
-	log_event(session->worker->env, LOG_INFO, "received", LOG_STRING("id", queue_id),
-		session_field(session, session_id), LOG_SLICE("client", server->client_address),
-		LOG_SLICE("from", envelope->reverse_path),
-		LOG_NUMBER("recipients", envelope->recipient_count),
-		LOG_NUMBER("size", envelope->content_size),
-		LOG_SLICE("tls", server->tls.len > 0 ? server->tls : SLICE("none")),
-		LOG_SLICE("authentication", summary.len > 0 ? summary : SLICE("none")),
-		LOG_SLICE("login", server->login.len > 0 ? server->login : SLICE("none")));
-}
-
-/* Trusted clients are ours: nothing that they send claims more than that. */
-static bool
-session_is_judged(const struct session *session)
-{
-	return session->worker->conf->authentication == CONF_AUTHENTICATION_ON &&
-	       !session->is_trusted && session->server.login.len == 0 && session->ip_len > 0;
-}
-
-static void
-session_content_over(void *arg)
-{
-	struct session *session = arg;
-
-	submission_free(&session->submission);
-	judgement_free(&session->judgement);
-	signing_free(&session->signing);
-}
-
-static bool
-session_content_begins(void *arg, const struct smtp_server *server)
-{
-	struct session *session = arg;
-	struct session_worker *worker = session->worker;
-	bool is_login = server->login.len > 0;
-	bool is_signed = (is_login || session->is_trusted) && worker->conf->dkim_count > 0;
-
-	if (is_login)
-		session->submission = submission_new(worker->env);
-	if (is_signed)
-		session->signing =
-			signing_new(worker->env, worker->conf, session_tls_keys(worker->tls));
-	if (session_is_judged(session))
-		session->judgement = judgement_new(worker->auth);
-	if ((!is_login || session->submission) && (!is_signed || session->signing) &&
-		(!session_is_judged(session) || session->judgement))
-		return true;
-	session_content_over(session);
-	return false;
-}
-
-static void
-session_content_piece(void *arg, struct slice octets)
-{
-	struct session *session = arg;
-
-	if (session->submission)
-		submission_feed(session->submission, octets);
-	if (session->judgement)
-		judgement_feed(session->judgement, octets);
-	if (session->signing)
-		signing_feed(session->signing, octets);
-}
-
-/* May wait. */
-static void
-session_content_ends(void *arg, const struct smtp_server *server, const struct envelope *envelope,
-	struct smtp_verdict *ret_verdict)
-{
-	struct session *session = arg;
-	struct policy_decision decision;
-
-	(void)server;
-	if (session->submission)
-		ret_verdict->refusal =
-			submission_end(session->submission, session->login, &ret_verdict->added);
-	if (ret_verdict->refusal.code != 0)
-		return;
-	/* A signature says which fields a message does not have: one over it as it came would be
-	 * wrong with those that were added. */
-	if (session->signing && ret_verdict->added.len == 0 &&
-		signing_end(session->signing, &ret_verdict->fields) != OK)
-		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
-	if (!session->judgement)
-		return;
-	if (judgement_end(session->judgement, slice_of(session->ip, session->ip_len), envelope,
-		    &decision, &ret_verdict->fields) != OK) {
-		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
-		return;
-	}
-	ret_verdict->is_junk = decision.action == POLICY_JUNK;
-	if (decision.action == POLICY_REFUSE)
-		ret_verdict->refusal = (struct smtp_reply){decision.code,
-			{decision.status.class, decision.status.subject, decision.status.detail},
-			slice_text(decision.text)};
-}
-
-static bool
-session_can_start_tls(void *arg)
-{
-	return session_tls_is_ready(((struct session *)arg)->worker->tls);
-}
-
-/* May wait. */
-static enum error
-session_start_tls(void *arg, struct smtp_server *server, mono_us deadline)
-{
-	struct session *session = arg;
-	struct session_worker *worker = session->worker;
-	char id[32], why[TLS_PROBLEM_BYTES];
-	enum error error = session_tls_start(worker->tls, session->listener->conf,
-		&session->socket.stream, deadline, &session->crypto, why);
-
-	if (error != OK) {
-		log_event(worker->env, LOG_INFO, "tls_failed", session_field(session, id),
-			LOG_SLICE("listener", session->listener->name),
-			LOG_SLICE("client", server->client_address), LOG_STRING("reason", why));
-		return error;
-	}
-	server->tls = slice_of(session->crypto->text, session->crypto->text_len);
-	server->stream = &session->crypto->stream.stream;
-	line_reader_init(&session->reader, worker->lines, server->stream);
-	log_event(worker->env, LOG_INFO, "tls_started", session_field(session, id),
-		LOG_SLICE("client", server->client_address), LOG_SLICE("tls", server->tls));
-	return OK;
-}
-
-static void
-session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
-{
-	struct session *session = arg;
-	char id[32];
-
-	log_event(session->worker->env, LOG_INFO, "closed", session_field(session, id),
-		LOG_STRING("end", smtp_end_text(end)), LOG_NUMBER("messages", server->messages));
-}
-
-/* May wait. */
-static enum error
-session_authenticate(void *arg, struct smtp_server *server, struct slice login,
-	struct secret password, mono_us deadline)
-{
-	struct session *session = arg;
-	struct session_logins *logins = session->worker->logins;
-	struct session_login *known;
-	enum error error = session_logins_ask(
-		logins, login, password, server->client_address, deadline, &known);
-
-	if (error != OK)
-		return error;
-	session_login_free(logins, &session->login);
-	session->login = known;
-	server->login = known->login;
-	return OK;
-}
-
-static bool
-session_may_send_as(void *arg, const struct smtp_server *server, struct slice sender)
-{
-	const struct session *session = arg;
-
-	(void)server;
-	return session_login_may_send_as(session->login, sender);
-}
-
-static const struct smtp_server_ops session_ops = {
-	.check_recipient = session_check_recipient,
-	.expand = session_expand,
-	.is_account = session_is_account,
-	.content_begins = session_content_begins,
-	.content_piece = session_content_piece,
-	.content_ends = session_content_ends,
-	.content_over = session_content_over,
-	.can_start_tls = session_can_start_tls,
-	.start_tls = session_start_tls,
-	.authenticate = session_authenticate,
-	.may_send_as = session_may_send_as,
-	.connected = session_connected,
-	.refused = session_refused,
-	.talked_early = session_talked_early,
-	.received = session_received,
-	.closed = session_closed,
-};
 
 /* May wait. A client that has not shown that it can TLS is told nothing. */
 static bool
@@ -423,23 +50,21 @@ session_run(void *arg)
 	session_login_free(worker->logins, &session->login);
 	line_reader_done(&session->reader);
 	list_remove(&session->link);
+	session_guest_leave(worker->limits, &session->guest);
 	memory_put(worker->env->memory, session);
 	worker->session_count--;
 	task_event_signal(&worker->session_ended);
 }
 
 static void
-session_set_client(struct session *session, const struct sockaddr_storage *peer)
+session_set_client(struct session *session, const struct endpoint *endpoint)
 {
-	struct endpoint endpoint = {.address = *peer, .len = sizeof *peer};
 	struct buffer text;
 
 	buffer_init_fixed(&text, session->client, sizeof session->client);
-	endpoint_append_address(&text, &endpoint);
+	endpoint_append_address(&text, endpoint);
 	session->client_len = (uint8_t)text.len;
-	session->client_port = endpoint_port(&endpoint);
-	session->ip_len = (uint8_t)endpoint_ip(&endpoint, session->ip);
-	session->is_trusted = directory_trusts(session->worker->directory, &endpoint);
+	session->client_port = endpoint_port(endpoint);
 }
 
 /* A client for whom there is no session learns that it may come again, if the socket takes it. */
@@ -458,25 +83,59 @@ turn_away(struct session_listener *listener, int fd, enum error error)
 		LOG_NUMBER("sessions", worker->session_count));
 }
 
+/* A client over a limit is told so, where it can read it, and costs nothing more. */
+static void
+refuse_guest(struct session_listener *listener, int fd, const struct smtp_reply *reply)
+{
+	struct env *env = listener->worker->env;
+	char storage[256];
+	struct buffer line;
+
+	buffer_init_fixed(&line, storage, sizeof storage);
+	smtp_reply_append(&line, reply);
+	if (listener->conf->tls != CONF_TLS_IMPLICIT)
+		env->net->send(env->world, fd, line.ptr, line.len);
+	env->net->close(env->world, fd);
+}
+
+static bool
+places_are_scarce(const struct session_worker *worker)
+{
+	return worker->session_count * 4 > worker->sessions_max * 3;
+}
+
 static void
 session_start(struct session_listener *listener, int fd, const struct sockaddr_storage *peer)
 {
 	struct session_worker *worker = listener->worker;
 	struct env *env = worker->env;
-	struct session *session = memory_try(env->memory, sizeof *session);
+	struct endpoint endpoint = {.address = *peer, .len = sizeof *peer};
+	bool is_trusted = directory_trusts(worker->directory, &endpoint);
+	struct session_guest guest = session_guest_of(worker->limits, &endpoint, is_trusted);
+	struct smtp_reply refusal = session_guest_enter(
+		worker->limits, &guest, worker->sessions_max - worker->session_count);
 
+	if (refusal.code != 0) {
+		refuse_guest(listener, fd, &refusal);
+		return;
+	}
+	struct session *session = memory_try(env->memory, sizeof *session);
 	if (!session) {
 		turn_away(listener, fd, ERROR_NO_MEMORY);
 		env->net->close(env->world, fd);
+		session_guest_leave(worker->limits, &guest);
 		return;
 	}
 	session->worker = worker;
 	session->number = ++worker->next_session;
 	session->listener = listener;
-	session_set_client(session, peer);
+	session->guest = guest;
+	session->is_trusted = is_trusted;
+	session_set_client(session, &endpoint);
 	enum error error = socket_stream_open(&session->socket, env->loop, fd);
 	if (error != OK) {
 		turn_away(listener, -1, error); /* it is closed already */
+		session_guest_leave(worker->limits, &guest);
 		memory_put(env->memory, session);
 		return;
 	}
@@ -496,11 +155,50 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	if (error != OK) {
 		turn_away(listener, fd, error);
 		stream_close(&session->socket.stream);
+		session_guest_leave(worker->limits, &guest);
 		memory_put(env->memory, session);
 		return;
 	}
 	list_append(&worker->open, &session->link);
 	worker->session_count++;
+	if (places_are_scarce(worker))
+		task_event_signal(&worker->places_scarce);
+}
+
+/* Who says nothing, is nobody that we know, and has a place that others wait for. */
+static bool
+is_to_be_hurried(const struct session *session, mono_us now)
+{
+	const struct smtp_server *server = &session->server;
+
+	int64_t timeout_us = session->worker->conf->limits.scarce_timeout_us;
+
+	return timeout_us > 0 && session->task && !session->is_trusted && server->login.len == 0 &&
+	       server->waits_since > 0 && now - server->waits_since > timeout_us;
+}
+
+/* While most places are taken, strangers who say nothing keep theirs for a shorter time. */
+static void
+hurry_run(void *arg)
+{
+	struct session_worker *worker = arg;
+	struct loop *loop = worker->env->loop;
+	enum error error = OK;
+
+	while (error == OK) {
+		if (!places_are_scarce(worker)) {
+			error = task_event_wait(loop, &worker->places_scarce, MONO_NEVER);
+			continue;
+		}
+		list_for_each (link, &worker->open) {
+			struct session *session = list_entry(link, struct session, link);
+			if (!is_to_be_hurried(session, loop_now(loop)))
+				continue;
+			session->server.is_hurried = true;
+			task_cancel(session->task);
+		}
+		error = task_sleep(loop, loop_deadline(loop, HURRY_EVERY_US));
+	}
 }
 
 /* May wait: off the poller, since a listener that nobody accepts from stays readable and would spin
@@ -692,6 +390,12 @@ auth_unable(void *arg, enum error error)
 	worker_unable(arg, "the channel to auth", error);
 }
 
+static void
+guard_unable(void *arg, enum error error)
+{
+	worker_unable(arg, "the channel to guard", error);
+}
+
 struct session_worker *
 session_worker_new(struct env *env, const struct conf *conf, uint32_t number, int wake_fd,
 	const struct session_root_ops *root, void *root_arg)
@@ -711,12 +415,14 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	worker->tls = session_tls_new(env, conf, tls_unable, worker);
 	worker->auth = session_auth_new(env, conf, resolver_unable, worker);
 	worker->logins = session_logins_new(env, auth_unable, worker);
+	worker->limits = session_limits_new(env, conf, guard_unable, worker);
 	list_init(&worker->listeners);
 	list_init(&worker->open);
 	task_group_init(&worker->acceptors, env->loop);
 	task_group_init(&worker->peers, env->loop);
 	task_group_init(&worker->sessions, env->loop);
 	task_event_init(&worker->session_ended);
+	task_event_init(&worker->places_scarce);
 	task_event_init(&worker->table_came);
 	worker->tables_by = loop_deadline(env->loop, TABLES_WAIT_US);
 	return worker;
@@ -826,6 +532,12 @@ session_worker_set_auth(struct session_worker *worker, int channel_fd, uint32_t 
 }
 
 void
+session_worker_set_guard(struct session_worker *worker, int channel_fd, uint32_t instance)
+{
+	session_limits_connect(worker->limits, channel_fd, instance);
+}
+
+void
 session_worker_set_lookup(struct session_worker *worker, int channel_fd)
 {
 	peer_start(worker, ROLE_LOOKUP, channel_fd, "lookup", lookup_run);
@@ -863,6 +575,11 @@ session_worker_go(struct session_worker *worker, uint32_t workers)
 	enum error tls_error = session_tls_go(worker->tls);
 	if (tls_error != OK)
 		return tls_error;
+	enum error limits_error = session_limits_go(worker->limits);
+	if (limits_error == OK)
+		limits_error = task_start(&worker->acceptors, "hurry", hurry_run, worker);
+	if (limits_error != OK)
+		return limits_error;
 	list_for_each (link, &worker->listeners) {
 		struct session_listener *listener = list_entry(link, struct session_listener, link);
 		enum error error = watch_open(
@@ -905,6 +622,7 @@ session_worker_stop(struct session_worker *worker, int64_t grace_us)
 	session_tls_stop(worker->tls);
 	session_auth_stop(worker->auth);
 	session_logins_stop(worker->logins);
+	session_limits_stop(worker->limits);
 	task_group_cancel(&worker->peers);
 	task_group_wait(&worker->peers);
 }
@@ -930,6 +648,7 @@ session_worker_free(struct session_worker **worker_pointer)
 	session_tls_free(&worker->tls);
 	session_auth_free(&worker->auth);
 	session_logins_free(&worker->logins);
+	session_limits_free(&worker->limits);
 	memory_put(env->memory, worker);
 	*worker_pointer = NULL;
 }

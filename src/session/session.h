@@ -44,6 +44,9 @@ void session_worker_set_resolver(struct session_worker *worker, int channel_fd, 
 /* The channel for questions to auth; owned from here on. */
 void session_worker_set_auth(struct session_worker *worker, int channel_fd, uint32_t instance);
 
+/* The channel to guard. */
+void session_worker_set_guard(struct session_worker *worker, int channel_fd, uint32_t instance);
+
 /* The channel that snapshots come through; owned from here on. */
 void session_worker_set_lookup(struct session_worker *worker, int channel_fd);
 

@@ -103,6 +103,11 @@ judge(struct smtp_server *server, struct slice login, struct slice password)
 		deny(server);
 	else if (error == ERROR_CANCELLED)
 		smtp_server_break_off(server, error);
+	else if (error == ERROR_LIMIT)
+		smtp_server_reply(server,
+			&SMTP_REPLY(454, 4, 7, 0,
+				"too many failed logins from your address or network, come back "
+				"later"));
 	else
 		smtp_server_reply(server,
 			&SMTP_REPLY(454, 4, 7, 0, "passwords can't be checked now, try later"));

@@ -549,6 +549,14 @@ smtp_cmd_data(struct smtp_server *server, const struct smtp_command *command)
 	struct transfer transfer = {.size = 0};
 
 	(void)command;
+	if (server->ops->may_bring) {
+		struct smtp_reply refusal = server->ops->may_bring(server->arg, server);
+		if (refusal.code != 0) {
+			smtp_server_reply(server, &refusal);
+			smtp_server_end_transaction(server);
+			return;
+		}
+	}
 	if (!build_envelope(server, &envelope)) {
 		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "out of memory, try later"));
 		return;

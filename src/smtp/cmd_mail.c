@@ -27,6 +27,12 @@ smtp_cmd_mail(struct smtp_server *server, const struct smtp_command *command)
 		smtp_server_reply(server, &refusal);
 		return;
 	}
+	if (server->ops->may_begin)
+		refusal = server->ops->may_begin(server->arg, server);
+	if (refusal.code != 0) {
+		smtp_server_reply(server, &refusal);
+		return;
+	}
 	if (command->size > server->settings->max_message_bytes) {
 		smtp_server_reply(server,
 			&SMTP_REPLY(552, 5, 3, 4, "the message is larger than this server takes"));

@@ -164,6 +164,8 @@ void
 smtp_server_fault(struct smtp_server *server, const struct smtp_reply *reply)
 {
 	smtp_server_reply(server, reply);
+	if (server->ops->faulted)
+		server->ops->faulted(server->arg, server);
 	if (++server->errors >= server->settings->errors_max)
 		smtp_server_leave(server, SMTP_END_ERRORS,
 			&SMTP_REPLY(421, 4, 7, 0, "too many errors, goodbye"));
@@ -178,6 +180,12 @@ smtp_server_break_off(struct smtp_server *server, enum error error)
 			&SMTP_REPLY(421, 4, 4, 2, "nothing came for too long, goodbye"));
 		return;
 	case ERROR_CANCELLED:
+		if (server->is_hurried) {
+			smtp_server_leave(server, SMTP_END_TIMEOUT,
+				&SMTP_REPLY(421, 4, 4, 2,
+					"nothing came, and others wait for this place, goodbye"));
+			return;
+		}
 		smtp_server_leave(server, SMTP_END_CANCELLED,
 			&SMTP_REPLY(421, 4, 3, 2, "shutting down, come back later"));
 		return;
@@ -484,7 +492,9 @@ serve_command(struct smtp_server *server)
 			return;
 	}
 	mono_us deadline = smtp_server_deadline(server, server->settings->command_timeout_us);
+	server->waits_since = loop_now(server->stream->loop);
 	enum error error = line_read(server->reader, line_max(server), deadline, &line);
+	server->waits_since = 0;
 	if (error != OK)
 		smtp_server_break_off(server, error);
 	else

@@ -163,13 +163,22 @@ struct smtp_server_ops {
 	/*
 	 * Needed with SMTP_EXTENSION_AUTH alone. May wait: whether it is the password of this
 	 * login, a stranger's text. On success `login` of the server is set, to text that holds as
-	 * long as the session or until the next success. ERROR_DENIED: it is not. Any other error:
-	 * nobody can tell now.
+	 * long as the session or until the next success. ERROR_DENIED: it is not. ERROR_LIMIT: this
+	 * client has tried too often. Any other error: nobody can tell now.
 	 */
 	enum error (*authenticate)(void *arg, struct smtp_server *server, struct slice login,
 		struct secret password, mono_us deadline);
 	/* Whether the present login may send as this sender, who is not <>. May not wait. */
 	bool (*may_send_as)(void *arg, const struct smtp_server *server, struct slice sender);
+
+	/*
+	 * Limits of the client, NULL where there are none: why it may not open a transaction (450
+	 * 4.7.1), or send content, now; code 0: it may. And that it broke the protocol. May not
+	 * wait.
+	 */
+	struct smtp_reply (*may_begin)(void *arg, const struct smtp_server *server);
+	struct smtp_reply (*may_bring)(void *arg, const struct smtp_server *server);
+	void (*faulted)(void *arg, const struct smtp_server *server);
 };
 
 struct smtp_transaction;
@@ -192,6 +201,10 @@ struct smtp_server {
 	 * for the store, ends with 421 after the reply to it; any other when its task is cancelled,
 	 * which is the caller's to do (`in_content` tells which is which). */
 	bool stopping;
+	/* Likewise: its task is cancelled only since it said nothing for long and others need the
+	 * place. */
+	bool is_hurried;
+	mono_us waits_since; /* for a command; 0: it does not. To be read only. */
 
 	/* The session's own, zero at the start; callbacks may read it. */
 	bool in_content; /* from DATA to the reply after the content */

@@ -1,0 +1,367 @@
+/*
+ * A session by its steps: what the SMTP server asks of the worker (who is this recipient, is this
+ * the password, may it go on) and what it tells it, which goes to the log and to the counts of the
+ * client.
+ */
+#include "session/session_private.h"
+#include "base/log_record.h"
+
+#define SLOW_US US_PER_S /* before the next name that is tried out is answered */
+
+/* "2-17": the seventeenth session of worker 2, for the log. */
+static struct log_field
+session_field(const struct session *session, char storage[32])
+{
+	struct buffer text;
+
+	buffer_init_fixed(&text, storage, 32);
+	buffer_append_number(&text, session->worker->number);
+	buffer_append_octet(&text, '-');
+	buffer_append_number(&text, session->number);
+	return LOG_SLICE("session", buffer_slice(&text));
+}
+
+/* May wait: whoever tries out names is slowed before he is refused. */
+static void
+note_unknown(const struct session *session)
+{
+	struct session_worker *worker = session->worker;
+	struct loop *loop = worker->env->loop;
+
+	if (session->server.login.len > 0)
+		return;
+	session_guest_did(worker->limits, &session->guest, CONF_LIMIT_UNKNOWN);
+	if (session_guest_is_slowed(worker->limits, &session->guest, CONF_LIMIT_UNKNOWN) &&
+		task_sleep(loop, loop_deadline(loop, SLOW_US)) != OK)
+		return; /* told to end: the next wait says so too */
+}
+
+static struct smtp_reply
+session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address,
+	mono_us deadline)
+{
+	const struct session *session = arg;
+	struct session_worker *worker = session->worker;
+	enum directory_answer answer;
+	bool is_trusted = session->is_trusted || server->login.len > 0;
+
+	if (server->login.len == 0) {
+		struct smtp_reply refusal =
+			session_guest_may(worker->limits, &session->guest, CONF_LIMIT_UNKNOWN);
+		if (refusal.code != 0)
+			return refusal;
+	}
+	if (deadline > worker->tables_by)
+		deadline = worker->tables_by;
+	while ((answer = directory_ask(worker->directory, address, is_trusted)) ==
+		DIRECTORY_UNAVAILABLE)
+		if (task_event_wait(worker->env->loop, &worker->table_came, deadline) != OK)
+			break;
+	switch (answer) {
+	case DIRECTORY_KNOWN:
+		return SMTP_REPLY(250, 2, 1, 5, "recipient ok");
+	case DIRECTORY_UNKNOWN_USER:
+		note_unknown(session);
+		return SMTP_REPLY(550, 5, 1, 1, "no such mailbox here");
+	case DIRECTORY_REJECTED:
+		return SMTP_REPLY(550, 5, 7, 1, "mail for this domain is refused");
+	case DIRECTORY_FOREIGN:
+		return SMTP_REPLY(550, 5, 7, 1, "relaying denied: not a domain of this server");
+	default:
+		return SMTP_REPLY(451, 4, 3, 0, "the table of recipients is not available now");
+	}
+}
+
+static enum error
+session_expand(void *arg, const struct address *address, struct slice mailbox, struct arena *arena,
+	struct slice **ret_targets, size_t *ret_count)
+{
+	const struct session *session = arg;
+	enum error error = directory_expand(
+		session->worker->directory, address, mailbox, arena, ret_targets, ret_count);
+
+	if (error != OK)
+		log_event(session->worker->env, LOG_WARNING, "alias_unusable",
+			LOG_SLICE("address", mailbox), LOG_STRING("error", error_text(error)));
+	return error;
+}
+
+static bool
+session_is_account(void *arg, const struct address *address)
+{
+	return directory_is_account(((struct session *)arg)->worker->directory, address);
+}
+
+static void
+session_connected(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_INFO, "connected", session_field(session, id),
+		LOG_SLICE("listener", server->settings->listener),
+		LOG_SLICE("client", server->client_address),
+		LOG_NUMBER("port", server->client_port));
+}
+
+static void
+session_refused(void *arg, const struct smtp_server *server, struct slice line,
+	const struct smtp_reply *reply)
+{
+	struct session *session = arg;
+	struct slice summary = judgement_summary(session->judgement);
+	char id[32];
+
+	if (summary.len > 0)
+		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
+			LOG_SLICE("client", server->client_address),
+			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
+			LOG_SLICE("command", line), LOG_SLICE("authentication", summary));
+	else
+		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
+			LOG_SLICE("client", server->client_address),
+			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
+			LOG_SLICE("command", line));
+}
+
+static void
+session_talked_early(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_INFO, "talked_early", session_field(session, id),
+		LOG_SLICE("client", server->client_address),
+		LOG_STRING("before", server->commands > 0 ? "a reply" : "the greeting"));
+}
+
+static void
+session_received(void *arg, const struct smtp_server *server, const struct envelope *envelope)
+{
+	struct session *session = arg;
+	struct slice summary = judgement_summary(session->judgement);
+	char session_id[32], queue_id[QUEUE_ID_DIGITS + 1];
+
+	if (server->login.len == 0)
+		session_guest_did(session->worker->limits, &session->guest, CONF_LIMIT_MESSAGES);
+	queue_id_print(envelope->id, queue_id);
+	log_event(session->worker->env, LOG_INFO, "received", LOG_STRING("id", queue_id),
+		session_field(session, session_id), LOG_SLICE("client", server->client_address),
+		LOG_SLICE("from", envelope->reverse_path),
+		LOG_NUMBER("recipients", envelope->recipient_count),
+		LOG_NUMBER("size", envelope->content_size),
+		LOG_SLICE("tls", server->tls.len > 0 ? server->tls : SLICE("none")),
+		LOG_SLICE("authentication", summary.len > 0 ? summary : SLICE("none")),
+		LOG_SLICE("login", server->login.len > 0 ? server->login : SLICE("none")));
+}
+
+/* Trusted clients are ours: nothing that they send claims more than that. */
+static bool
+session_is_judged(const struct session *session)
+{
+	return session->worker->conf->authentication == CONF_AUTHENTICATION_ON &&
+	       !session->is_trusted && session->server.login.len == 0 && session->guest.ip_len > 0;
+}
+
+static void
+session_content_over(void *arg)
+{
+	struct session *session = arg;
+
+	session_guest_content_over(session->worker->limits, &session->guest);
+	submission_free(&session->submission);
+	judgement_free(&session->judgement);
+	signing_free(&session->signing);
+}
+
+static bool
+session_content_begins(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+	struct session_worker *worker = session->worker;
+	bool is_login = server->login.len > 0;
+	bool is_signed = (is_login || session->is_trusted) && worker->conf->dkim_count > 0;
+
+	session_guest_content(worker->limits, &session->guest);
+	if (is_login)
+		session->submission = submission_new(worker->env);
+	if (is_signed)
+		session->signing =
+			signing_new(worker->env, worker->conf, session_tls_keys(worker->tls));
+	if (session_is_judged(session))
+		session->judgement = judgement_new(worker->auth);
+	if ((!is_login || session->submission) && (!is_signed || session->signing) &&
+		(!session_is_judged(session) || session->judgement))
+		return true;
+	session_content_over(session);
+	return false;
+}
+
+static void
+session_content_piece(void *arg, struct slice octets)
+{
+	struct session *session = arg;
+
+	if (session->submission)
+		submission_feed(session->submission, octets);
+	if (session->judgement)
+		judgement_feed(session->judgement, octets);
+	if (session->signing)
+		signing_feed(session->signing, octets);
+}
+
+/* May wait. */
+static void
+session_content_ends(void *arg, const struct smtp_server *server, const struct envelope *envelope,
+	struct smtp_verdict *ret_verdict)
+{
+	struct session *session = arg;
+	struct policy_decision decision;
+
+	(void)server;
+	if (session->submission)
+		ret_verdict->refusal =
+			submission_end(session->submission, session->login, &ret_verdict->added);
+	if (ret_verdict->refusal.code != 0)
+		return;
+	/* A signature says which fields a message does not have: one over it as it came would be
+	 * wrong with those that were added. */
+	if (session->signing && ret_verdict->added.len == 0 &&
+		signing_end(session->signing, &ret_verdict->fields) != OK)
+		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+	if (!session->judgement)
+		return;
+	if (judgement_end(session->judgement, slice_of(session->guest.ip, session->guest.ip_len),
+		    envelope, &decision, &ret_verdict->fields) != OK) {
+		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+		return;
+	}
+	ret_verdict->is_junk = decision.action == POLICY_JUNK;
+	if (decision.action == POLICY_REFUSE)
+		ret_verdict->refusal = (struct smtp_reply){decision.code,
+			{decision.status.class, decision.status.subject, decision.status.detail},
+			slice_text(decision.text)};
+}
+
+static bool
+session_can_start_tls(void *arg)
+{
+	return session_tls_is_ready(((struct session *)arg)->worker->tls);
+}
+
+enum error
+session_start_tls(void *arg, struct smtp_server *server, mono_us deadline)
+{
+	struct session *session = arg;
+	struct session_worker *worker = session->worker;
+	char id[32], why[TLS_PROBLEM_BYTES];
+	enum error error = session_tls_start(worker->tls, session->listener->conf,
+		&session->socket.stream, deadline, &session->crypto, why);
+
+	if (error != OK) {
+		log_event(worker->env, LOG_INFO, "tls_failed", session_field(session, id),
+			LOG_SLICE("listener", session->listener->name),
+			LOG_SLICE("client", server->client_address), LOG_STRING("reason", why));
+		return error;
+	}
+	server->tls = slice_of(session->crypto->text, session->crypto->text_len);
+	server->stream = &session->crypto->stream.stream;
+	line_reader_init(&session->reader, worker->lines, server->stream);
+	log_event(worker->env, LOG_INFO, "tls_started", session_field(session, id),
+		LOG_SLICE("client", server->client_address), LOG_SLICE("tls", server->tls));
+	return OK;
+}
+
+static void
+session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
+{
+	struct session *session = arg;
+	char id[32];
+
+	log_event(session->worker->env, LOG_INFO, "closed", session_field(session, id),
+		LOG_STRING("end", smtp_end_text(end)), LOG_NUMBER("messages", server->messages));
+}
+
+/* May wait. */
+static enum error
+session_authenticate(void *arg, struct smtp_server *server, struct slice login,
+	struct secret password, mono_us deadline)
+{
+	struct session *session = arg;
+	struct session_logins *logins = session->worker->logins;
+	struct session_limits *limits = session->worker->limits;
+	struct session_login *known;
+
+	if (session_guest_may(limits, &session->guest, CONF_LIMIT_LOGINS).code != 0)
+		return ERROR_LIMIT;
+	enum error error = session_logins_ask(
+		logins, login, password, server->client_address, deadline, &known);
+	if (error == ERROR_DENIED)
+		session_guest_did(limits, &session->guest, CONF_LIMIT_LOGINS);
+	if (error != OK)
+		return error;
+	session_login_free(logins, &session->login);
+	session->login = known;
+	server->login = known->login;
+	return OK;
+}
+
+static bool
+session_may_send_as(void *arg, const struct smtp_server *server, struct slice sender)
+{
+	const struct session *session = arg;
+
+	(void)server;
+	return session_login_may_send_as(session->login, sender);
+}
+
+static struct smtp_reply
+session_may_begin(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+
+	if (server->login.len > 0)
+		return (struct smtp_reply){.code = 0};
+	return session_guest_may(session->worker->limits, &session->guest, CONF_LIMIT_MESSAGES);
+}
+
+static struct smtp_reply
+session_may_bring(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+
+	if (server->login.len > 0)
+		return (struct smtp_reply){.code = 0};
+	return session_guest_may(session->worker->limits, &session->guest, CONF_LIMIT_CONTENTS);
+}
+
+static void
+session_faulted(void *arg, const struct smtp_server *server)
+{
+	struct session *session = arg;
+
+	(void)server;
+	session_guest_did(session->worker->limits, &session->guest, CONF_LIMIT_ERRORS);
+}
+
+const struct smtp_server_ops session_ops = {
+	.may_begin = session_may_begin,
+	.may_bring = session_may_bring,
+	.faulted = session_faulted,
+	.check_recipient = session_check_recipient,
+	.expand = session_expand,
+	.is_account = session_is_account,
+	.content_begins = session_content_begins,
+	.content_piece = session_content_piece,
+	.content_ends = session_content_ends,
+	.content_over = session_content_over,
+	.can_start_tls = session_can_start_tls,
+	.start_tls = session_start_tls,
+	.authenticate = session_authenticate,
+	.may_send_as = session_may_send_as,
+	.connected = session_connected,
+	.refused = session_refused,
+	.talked_early = session_talked_early,
+	.received = session_received,
+	.closed = session_closed,
+};
