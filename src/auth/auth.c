@@ -7,6 +7,7 @@
 #include "auth/auth.h"
 #include "auth/password_hash.h"
 #include "auth/passwords.h"
+#include "auth/scram_login.h"
 #include "base/hash.h"
 #include "base/log_record.h"
 #include "ipc/answerer.h"
@@ -24,6 +25,7 @@ struct auth_service {
 	bool is_loaded;
 	struct siphash_key key;             /* which setting an unknown login gets */
 	char stand_in[PASSWORD_HASH_BYTES]; /* where there is no other */
+	struct scram_keys scram;
 };
 
 /* The thread's, and what the answer needs: the table may be another one after the wait. */
@@ -71,6 +73,8 @@ take_text(struct auth_service *service, struct slice path, struct slice text)
 
 	arena_init(&arena, service->env->memory, 4 * PASSWORDS_FILE_MAX);
 	enum error error = passwords_parse(text, &arena, &passwords, &fault);
+	if (error == OK)
+		error = scram_keys_take(&service->scram, &passwords);
 	if (error != OK) {
 		unusable(service, path, fault.line, fault.why ? fault.why : error_text(error));
 		arena_done(&arena);
@@ -151,34 +155,52 @@ set_check(const struct auth_service *service, const struct ipc_auth_ask *ask, st
 	check->senders_len = entry->senders.len;
 }
 
+/* What became of a question, in one line of the log and in the answer. */
+struct verdict {
+	const char *mechanism;
+	const char *why_not; /* NULL: it is he */
+	struct slice client, login, senders;
+	struct slice signature; /* of SCRAM */
+};
+
 static void
-tell(struct auth_service *service, struct question *question, const struct check *check)
+tell(struct auth_service *service, struct question *question, const struct verdict *verdict)
+{
+	const char *why = verdict->why_not;
+	struct ipc_message answer = {.kind = IPC_AUTH_ANSWER, .auth_answer = {.granted = !why}};
+
+	if (why) {
+		log_event(service->env, LOG_WARNING, "login_failed",
+			LOG_SLICE("client", verdict->client), LOG_SLICE("login", verdict->login),
+			LOG_STRING("reason", why), LOG_STRING("mechanism", verdict->mechanism));
+	} else {
+		log_event(service->env, LOG_INFO, "login", LOG_SLICE("client", verdict->client),
+			LOG_SLICE("login", verdict->login),
+			LOG_STRING("mechanism", verdict->mechanism));
+		answer.auth_answer.login = verdict->login;
+		answer.auth_answer.senders = verdict->senders;
+		answer.auth_answer.signature = verdict->signature;
+	}
+	question_answer(question, &answer);
+}
+
+static void
+tell_check(struct auth_service *service, struct question *question, const struct check *check)
 {
 	const char *why = check->why_not     ? check->why_not
 			  : !check->is_right ? "wrong password"
 					     : NULL;
-	struct slice login = slice_of(check->login, check->login_len);
-	struct slice client = question_message(question)->auth_ask.client;
-	struct ipc_message answer = {.kind = IPC_AUTH_ANSWER, .auth_answer = {.granted = !why}};
 
-	if (why)
-		log_event(service->env, LOG_WARNING, "login_failed", LOG_SLICE("client", client),
-			LOG_SLICE("login", login), LOG_STRING("reason", why));
-	else
-		log_event(service->env, LOG_INFO, "login", LOG_SLICE("client", client),
-			LOG_SLICE("login", login));
-	if (!why)
-		answer.auth_answer.login = login;
-	if (!why)
-		answer.auth_answer.senders = slice_of(check->senders, check->senders_len);
-	question_answer(question, &answer);
+	tell(service, question,
+		&(struct verdict){"password", why, question_message(question)->auth_ask.client,
+			slice_of(check->login, check->login_len),
+			slice_of(check->senders, check->senders_len), slice_of(NULL, 0)});
 }
 
 static void
 fail(struct auth_service *service, struct question *question, enum error error)
 {
 	log_event(service->env, LOG_ERROR, "login_not_checked",
-		LOG_SLICE("client", question_message(question)->auth_ask.client),
 		LOG_STRING("error", error_text(error)));
 	question_refuse(question, slice_text(error_text(error)));
 }
@@ -194,13 +216,12 @@ fits(const struct ipc_auth_ask *ask)
 
 /* May wait: for a thread to have computed the hash. */
 static void
-answer(void *arg, struct question *question)
+answer_password(struct auth_service *service, struct question *question)
 {
-	struct auth_service *service = arg;
 	const struct ipc_auth_ask *ask = &question_message(question)->auth_ask;
 
-	if (!service->is_loaded || !fits(ask)) {
-		fail(service, question, service->is_loaded ? ERROR_FORMAT : ERROR_NOT_FOUND);
+	if (!fits(ask)) {
+		fail(service, question, ERROR_FORMAT);
 		return;
 	}
 	struct offload *job = offload_new(service->env, check_run, sizeof(struct check));
@@ -210,10 +231,80 @@ answer(void *arg, struct question *question)
 	if (error == OK)
 		error = check->error;
 	if (error == OK)
-		tell(service, question, check);
+		tell_check(service, question, check);
 	else
 		fail(service, question, error);
 	offload_free(&job);
+}
+
+/* SCRAM is offered where it lets everybody in who may come in: programs take the best that is
+ * offered, and ask nobody when it fails. */
+static void
+answer_offers(struct auth_service *service, struct question *question)
+{
+	const struct passwords *passwords = &service->passwords;
+	bool offers = passwords->count > 0 && passwords->without_scram == 0;
+
+	question_answer(question,
+		&(struct ipc_message){.kind = IPC_AUTH_OFFERS, .auth_offers = {.scram = offers}});
+}
+
+static void
+answer_challenge(struct auth_service *service, struct question *question)
+{
+	uint8_t storage[512];
+	struct buffer text;
+
+	buffer_init_fixed(&text, storage, sizeof storage);
+	enum error error = scram_login_challenge(service->env, &service->scram, &service->passwords,
+		&question_message(question)->scram_ask, &text);
+	if (error == OK)
+		question_answer(
+			question, &(struct ipc_message){.kind = IPC_SCRAM_CHALLENGE,
+					  .scram_challenge = {.text = buffer_slice(&text)}});
+	else
+		fail(service, question, error);
+}
+
+static void
+answer_proof(struct auth_service *service, struct question *question)
+{
+	const struct ipc_scram_prove *prove = &question_message(question)->scram_prove;
+	uint8_t name[SASL_LOGIN_MAX], signature[SCRAM_DIGEST_BYTES];
+	struct slice login = passwords_lower(prove->login, name);
+	const struct password_entry *entry = passwords_find(&service->passwords, login);
+	const char *why_not =
+		scram_login_prove(service->env, &service->scram, entry, prove, signature);
+
+	tell(service, question,
+		&(struct verdict){"SCRAM-SHA-256", why_not, prove->client, login,
+			entry ? entry->senders : slice_of(NULL, 0),
+			slice_of(signature, sizeof signature)});
+}
+
+/* May wait. */
+static void
+answer(void *arg, struct question *question)
+{
+	struct auth_service *service = arg;
+
+	if (!service->is_loaded) {
+		fail(service, question, ERROR_NOT_FOUND);
+		return;
+	}
+	switch (question_message(question)->kind) {
+	case IPC_AUTH_OFFERS_ASK:
+		answer_offers(service, question);
+		return;
+	case IPC_SCRAM_ASK:
+		answer_challenge(service, question);
+		return;
+	case IPC_SCRAM_PROVE:
+		answer_proof(service, question);
+		return;
+	default:
+		answer_password(service, question);
+	}
 }
 
 static void
@@ -237,6 +328,7 @@ auth_service_new(struct env *env, const struct auth_root_ops *root, void *root_a
 	*service = (struct auth_service){.env = env, .root = root, .root_arg = root_arg};
 	arena_init(&service->arena, env->memory, PASSWORDS_FILE_MAX);
 	env_random(env, &service->key, sizeof service->key);
+	scram_keys_init(env, &service->scram);
 	if (password_hash_setting(env, service->stand_in) != OK)
 		log_event(env, LOG_ERROR, "no_yescrypt",
 			LOG_STRING("effect", "this libcrypt makes no hashes"));

@@ -1,5 +1,6 @@
 /* Each line is read once into the arena; a sort by login finds doubles and serves the search. */
 #include "auth/passwords.h"
+#include "auth/scram.h"
 
 #include "text/address.h"
 
@@ -68,12 +69,32 @@ take_field(struct slice *rest)
 	return field;
 }
 
+/* hash [SP verifier] */
+static void
+split_secrets(struct slice secrets, struct password_entry *entry)
+{
+	ssize_t space = slice_find(secrets, 0, ' ');
+
+	entry->hash = space < 0 ? secrets : slice_sub(secrets, 0, (size_t)space);
+	entry->scram = space < 0 ? slice_of(NULL, 0) : slice_from(secrets, (size_t)space + 1);
+}
+
+static bool
+verifier_is_valid(struct slice text)
+{
+	struct scram_verifier verifier;
+	bool is_valid = text.ptr == NULL || scram_verifier_parse(text, &verifier) == OK;
+
+	memory_wipe(&verifier, sizeof verifier);
+	return is_valid;
+}
+
 /* What is wrong with a line, or NULL. */
 static const char *
 parse_line(struct slice line, struct password_entry *entry)
 {
 	entry->login = take_field(&line);
-	entry->hash = take_field(&line);
+	split_secrets(take_field(&line), entry);
 	entry->senders = take_field(&line);
 	entry->is_disabled = slice_has_prefix(entry->hash, SLICE("!"));
 	if (entry->is_disabled)
@@ -82,6 +103,8 @@ parse_line(struct slice line, struct password_entry *entry)
 		return "the login is no address";
 	if (!hash_is_valid(entry->hash))
 		return "the hash is malformed";
+	if (!verifier_is_valid(entry->scram))
+		return "what follows the hash is no verifier of SCRAM";
 	if (!passwords_senders_are_valid(entry->senders))
 		return "the senders are no addresses";
 	return line.len > 0 ? "there are too many fields" : NULL;
@@ -131,7 +154,18 @@ keep(struct arena *arena, struct password_entry *entry)
 		return false;
 	entry->login = passwords_lower(entry->login, login);
 	return arena_copy(arena, entry->hash, &entry->hash) &&
+	       arena_copy(arena, entry->scram, &entry->scram) &&
 	       arena_copy(arena, entry->senders, &entry->senders);
+}
+
+static size_t
+count_without_scram(const struct password_entry *entries, size_t count)
+{
+	size_t without = 0;
+
+	for (size_t i = 0; i < count; i++)
+		without += !entries[i].is_disabled && entries[i].scram.len == 0;
+	return without;
 }
 
 static bool
@@ -169,7 +203,7 @@ passwords_parse(struct slice text, struct arena *arena, struct passwords *ret_pa
 		*ret_fault = (struct passwords_fault){0, "a login stands twice"};
 		return ERROR_FORMAT;
 	}
-	*ret_passwords = (struct passwords){entries, count};
+	*ret_passwords = (struct passwords){entries, count, count_without_scram(entries, count)};
 	return OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The file of passwords: a line for each login. Pure; text in, a sorted table out.
  *
- *   line    = login ":" ["!"] hash [":" senders]
+ *   line    = login ":" ["!"] hash [SP verifier] [":" senders]
  *   login   = local-part "@" domain        ; in any case
  *   senders = sender *( "," sender )       ; further addresses it may send as
  *   sender  = address / "*@" domain
@@ -22,6 +22,7 @@
 struct password_entry {
 	struct slice login; /* lower case */
 	struct slice hash;  /* without "!" */
+	struct slice scram; /* the verifier of auth/scram.h; empty: none */
 	struct slice senders;
 	bool is_disabled;
 };
@@ -29,6 +30,7 @@ struct password_entry {
 struct passwords {
 	const struct password_entry *entries; /* by login */
 	size_t count;
+	size_t without_scram; /* logins that may be used and have no verifier */
 };
 
 /* What is wrong, for people; the text of the line is kept out of it. */

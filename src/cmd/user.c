@@ -7,6 +7,7 @@
  */
 #include "auth/password_hash.h"
 #include "auth/passwords.h"
+#include "auth/scram.h"
 #include "base/file_replace.h"
 #include "base/log_record.h"
 #include "cmd/command.h"
@@ -78,6 +79,7 @@ struct edit {
 	struct passwords passwords;
 	const struct password_entry *entry; /* NULL: the login is not there */
 	char hash[PASSWORD_HASH_BYTES];
+	char scram[SCRAM_VERIFIER_BYTES]; /* "": none */
 };
 
 /* -- the password */
@@ -136,6 +138,23 @@ ask_password(char *password, size_t room)
 	return is_same ? EX_OK : tool_fail(NAME, EX_DATAERR, "these are two passwords");
 }
 
+/* Without a verifier the login is left to PLAIN and LOGIN, and so are all others. */
+static enum error
+make_verifier(struct edit *edit, const char *password)
+{
+	enum error error = scram_prepare();
+
+	if (error == OK)
+		error = scram_verifier_make(&edit->env, password, edit->scram);
+	if (error != ERROR_UNSUPPORTED)
+		return error;
+	edit->scram[0] = 0;
+	fprintf(stderr, "veredus " NAME
+			": the password is not of printable ASCII alone, so there is no SCRAM for "
+			"this login, and none is offered to anybody\n");
+	return OK;
+}
+
 static int
 make_hash(struct edit *edit)
 {
@@ -145,6 +164,8 @@ make_hash(struct edit *edit)
 
 	if (code == EX_OK)
 		error = password_hash_make(&edit->env, password, edit->hash);
+	if (code == EX_OK && error == OK)
+		error = make_verifier(edit, password);
 	memory_wipe(password, sizeof password);
 	return error == OK ? code : tool_fail(NAME, EX_SOFTWARE, "no hash: %s", error_text(error));
 }
@@ -214,6 +235,9 @@ append_entry(struct buffer *text, const struct password_entry *entry)
 	buffer_append(text, entry->login);
 	buffer_append_text(text, entry->is_disabled ? ":!" : ":");
 	buffer_append(text, entry->hash);
+	if (entry->scram.len > 0)
+		buffer_append_octet(text, ' ');
+	buffer_append(text, entry->scram);
 	if (entry->senders.len > 0)
 		buffer_append_octet(text, ':');
 	buffer_append(text, entry->senders);
@@ -294,6 +318,8 @@ change(struct edit *edit)
 		entry = *edit->entry;
 	if (has_new_hash)
 		entry.hash = slice_text(edit->hash);
+	if (has_new_hash)
+		entry.scram = slice_text(edit->scram);
 	else
 		entry.is_disabled = edit->action == ACTION_DISABLE;
 	return write_file(edit, &entry);
@@ -322,8 +348,9 @@ append_json(struct buffer *line, const struct password_entry *entry)
 
 	buffer_append_text(line, "{\"login\":");
 	json_append_string(line, entry->login);
-	buffer_printf(line, ",\"disabled\":%s,\"hash\":\"%s\",\"senders\":[",
-		entry->is_disabled ? "true" : "false", method_of(entry->hash));
+	buffer_printf(line, ",\"disabled\":%s,\"hash\":\"%s\",\"scram\":%s,\"senders\":[",
+		entry->is_disabled ? "true" : "false", method_of(entry->hash),
+		entry->scram.len > 0 ? "true" : "false");
 	while (rest.len > 0) {
 		ssize_t comma = slice_find(rest, 0, ',');
 		json_append_string(line, comma < 0 ? rest : slice_sub(rest, 0, (size_t)comma));
@@ -345,9 +372,9 @@ list(struct edit *edit)
 		if (edit->is_json)
 			append_json(&line, entry);
 		else
-			buffer_printf(&line, "%.*s  %s  %s  %.*s", SLICE_ARGS(entry->login),
+			buffer_printf(&line, "%.*s  %s  %s%s  %.*s", SLICE_ARGS(entry->login),
 				entry->is_disabled ? "disabled" : "active", method_of(entry->hash),
-				SLICE_ARGS(entry->senders));
+				entry->scram.len > 0 ? "+scram" : "", SLICE_ARGS(entry->senders));
 		struct slice text = buffer_slice(&line);
 		while (text.len > 0 && text.ptr[text.len - 1] == ' ')
 			text.len--;

@@ -191,7 +191,19 @@
 	F(m, slice, login, 254) F(m, secret, password, 511) F(m, slice, client, 64)
 #define IPC_FIELDS_auth_answer(F, m)   \
 	F(m, u32, request, UINT32_MAX) \
-	F(m, u32, granted, 1) F(m, slice, login, 254) F(m, slice, senders, 1024)
+	F(m, u32, granted, 1)          \
+	F(m, slice, login, 254) F(m, slice, senders, 1024) F(m, slice, signature, 32)
+/* SCRAM: which mechanisms have a verifier for each login; then an exchange of two questions. */
+#define IPC_FIELDS_auth_offers_ask(F, m) F(m, u32, request, UINT32_MAX)
+#define IPC_FIELDS_auth_offers(F, m)     F(m, u32, request, UINT32_MAX) F(m, u32, scram, 1)
+#define IPC_FIELDS_scram_ask(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, slice, login, 254) F(m, slice, nonce, 128)
+#define IPC_FIELDS_scram_challenge(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, text, 512)
+#define IPC_FIELDS_scram_prove(F, m)   \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, slice, login, 254)        \
+	F(m, slice, nonce, 256)        \
+	F(m, slice, message, 2816) F(m, secret, proof, 32) F(m, slice, client, 64)
 
 /*
  * What a worker has counted of strangers and not yet reported: records of ipc/tally.h, the first of
@@ -258,6 +270,11 @@
 	M(AUTH_ANSWER, auth_answer, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
 	M(GUARD_REPORT, guard_report, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)            \
 	M(GUARD_WORD, guard_word, ROLE_BIT(ROLE_GUARD), ROLE_BIT(ROLE_SESSION), 0)                \
+	M(AUTH_OFFERS_ASK, auth_offers_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)       \
+	M(AUTH_OFFERS, auth_offers, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
+	M(SCRAM_ASK, scram_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)                   \
+	M(SCRAM_CHALLENGE, scram_challenge, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)       \
+	M(SCRAM_PROVE, scram_prove, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)               \
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
 

@@ -5,7 +5,7 @@
  */
 #include "mailauth/arc.h"
 #include "mailauth/auth_results.h"
-#include "mailauth/base64.h"
+#include "text/base64.h"
 #include "mailauth/dkim_sign.h"
 
 #define FIELD_MAX      (64u << 10)

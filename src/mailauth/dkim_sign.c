@@ -3,7 +3,7 @@
  * and hashed by the same code as a verifier's, so that one canonical form is all there is.
  */
 #include "mailauth/dkim_sign.h"
-#include "mailauth/base64.h"
+#include "text/base64.h"
 
 #define FIELD_MAX  (64u << 10)
 #define LINE_MAX_H 72 /* octets of a line of h= or b= */

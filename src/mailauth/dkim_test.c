@@ -1,6 +1,6 @@
 /* What tests/mailauth/test_dkim cannot see: pieces cut anywhere, memory and DNS that fail, the
  * small parsers below. */
-#include "mailauth/base64.h"
+#include "text/base64.h"
 #include "mailauth/dkim.h"
 #include "mailauth/key_record.h"
 #include "dns/table_test.h"

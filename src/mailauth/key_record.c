@@ -3,7 +3,7 @@
  * it stands. What cannot be used is told apart, since a domain's owner wants to know.
  */
 #include "mailauth/key_record.h"
-#include "mailauth/base64.h"
+#include "text/base64.h"
 
 const char *
 key_fault_text(enum key_fault fault)

@@ -4,7 +4,7 @@
  * could take in two ways (a tag twice, a NUL, a dot too many in a name) is no signature.
  */
 #include "mailauth/signature.h"
-#include "mailauth/base64.h"
+#include "text/base64.h"
 #include "mailauth/key_record.h"
 #include "text/address.h"
 

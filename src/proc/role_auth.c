@@ -1,5 +1,6 @@
 /* auth: the file of passwords, which root opens, and channels of those who ask. */
 #include "auth/auth.h"
+#include "auth/scram.h"
 #include "base/log_record.h"
 #include "proc/child.h"
 
@@ -52,7 +53,7 @@ auth_prepare(void *state, struct role_context *context)
 {
 	(void)state;
 	(void)context;
-	return OK;
+	return scram_prepare();
 }
 
 static enum error

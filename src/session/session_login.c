@@ -62,6 +62,23 @@ login_new(struct session_logins *logins, const struct ipc_auth_answer *answer)
 	return login;
 }
 
+/* What auth said of a question; the answer is the caller's to give back. */
+static enum error
+take_verdict(struct session_logins *logins, enum error error, const struct call_answer *answer,
+	struct session_login **ret_login)
+{
+	const struct ipc_auth_answer *judged = &answer->message.auth_answer;
+
+	if (error == ERROR_DENIED)
+		return ERROR_UNKNOWN; /* it refused to judge, and has logged why */
+	if (error != OK)
+		return error;
+	if (!judged->granted)
+		return ERROR_DENIED;
+	*ret_login = login_new(logins, judged);
+	return *ret_login ? OK : ERROR_NO_MEMORY;
+}
+
 enum error
 session_logins_ask(struct session_logins *logins, struct slice login, struct secret password,
 	struct slice client, mono_us deadline, struct session_login **ret_login)
@@ -70,15 +87,63 @@ session_logins_ask(struct session_logins *logins, struct slice login, struct sec
 		.auth_ask = {.login = login, .password = password, .client = client}};
 	struct call_answer answer;
 	enum error error = call_ask(&logins->caller, &question, IPC_AUTH_ANSWER, deadline, &answer);
-	const struct ipc_auth_answer *judged = &answer.message.auth_answer;
 
-	if (error == ERROR_DENIED) {
-		error = ERROR_UNKNOWN; /* it refused to judge, and has logged why */
-	} else if (error == OK && !judged->granted) {
-		error = ERROR_DENIED;
+	error = take_verdict(logins, error, &answer, ret_login);
+	call_answer_done(&answer, logins->env);
+	return error;
+}
+
+bool
+session_logins_offer_scram(struct session_logins *logins, mono_us deadline)
+{
+	struct ipc_message question = {.kind = IPC_AUTH_OFFERS_ASK};
+	struct call_answer answer;
+	enum error error = call_ask(&logins->caller, &question, IPC_AUTH_OFFERS, deadline, &answer);
+	bool offers = error == OK && answer.message.auth_offers.scram;
+
+	call_answer_done(&answer, logins->env);
+	return offers;
+}
+
+enum error
+session_logins_challenge(struct session_logins *logins, struct slice login, struct slice nonce,
+	mono_us deadline, struct buffer *ret_text)
+{
+	struct ipc_message question = {
+		.kind = IPC_SCRAM_ASK, .scram_ask = {.login = login, .nonce = nonce}};
+	struct call_answer answer;
+	enum error error =
+		call_ask(&logins->caller, &question, IPC_SCRAM_CHALLENGE, deadline, &answer);
+
+	if (error == OK)
+		buffer_append(ret_text, answer.message.scram_challenge.text);
+	call_answer_done(&answer, logins->env);
+	if (error == ERROR_DENIED)
+		return ERROR_UNKNOWN; /* it refused, and has logged why */
+	return error == OK ? buffer_error(ret_text) : error;
+}
+
+enum error
+session_logins_prove(struct session_logins *logins, const struct smtp_scram_proof *proof,
+	struct slice client, mono_us deadline, uint8_t ret_signature[SMTP_SCRAM_SIGNATURE],
+	struct session_login **ret_login)
+{
+	struct ipc_message question = {.kind = IPC_SCRAM_PROVE,
+		.scram_prove = {.login = proof->login,
+			.nonce = proof->nonce,
+			.message = proof->message,
+			.proof = proof->proof,
+			.client = client}};
+	struct call_answer answer;
+	enum error error = call_ask(&logins->caller, &question, IPC_AUTH_ANSWER, deadline, &answer);
+	struct slice signature = answer.message.auth_answer.signature;
+
+	error = take_verdict(logins, error, &answer, ret_login);
+	if (error == OK && signature.len == SMTP_SCRAM_SIGNATURE) {
+		memcpy(ret_signature, signature.ptr, signature.len);
 	} else if (error == OK) {
-		*ret_login = login_new(logins, judged);
-		error = *ret_login ? OK : ERROR_NO_MEMORY;
+		session_login_free(logins, ret_login);
+		error = ERROR_FORMAT;
 	}
 	call_answer_done(&answer, logins->env);
 	return error;

@@ -4,6 +4,7 @@
 
 #include "base/env.h"
 #include "base/secret.h"
+#include "smtp/server.h"
 
 struct session_logins;
 
@@ -27,6 +28,18 @@ struct session_login {
 MUST_CHECK enum error
 session_logins_ask(struct session_logins *logins, struct slice login, struct secret password,
 	struct slice client, mono_us deadline, struct session_login **ret_login);
+
+/* May wait. Whether each login can come in by SCRAM; no, if nobody can tell by then. */
+bool session_logins_offer_scram(struct session_logins *logins, mono_us deadline);
+
+/* May wait. The challenge for this login. */
+MUST_CHECK enum error session_logins_challenge(struct session_logins *logins, struct slice login,
+	struct slice nonce, mono_us deadline, struct buffer *ret_text);
+
+/* May wait. As session_logins_ask, for who has proved that he knows the password. */
+MUST_CHECK enum error session_logins_prove(struct session_logins *logins,
+	const struct smtp_scram_proof *proof, struct slice client, mono_us deadline,
+	uint8_t ret_signature[SMTP_SCRAM_SIGNATURE], struct session_login **ret_login);
 
 /* Takes NULL. */
 void session_login_free(struct session_logins *logins, struct session_login **login);

@@ -282,28 +282,76 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 		LOG_STRING("end", smtp_end_text(end)), LOG_NUMBER("messages", server->messages));
 }
 
+static void
+set_login(struct session *session, struct smtp_server *server, struct session_login *known)
+{
+	session_login_free(session->worker->logins, &session->login);
+	session->login = known;
+	server->login = known->login;
+}
+
 /* May wait. */
 static enum error
 session_authenticate(void *arg, struct smtp_server *server, struct slice login,
 	struct secret password, mono_us deadline)
 {
 	struct session *session = arg;
-	struct session_logins *logins = session->worker->logins;
-	struct session_limits *limits = session->worker->limits;
 	struct session_login *known;
-
-	if (session_guest_may(limits, &session->guest, CONF_LIMIT_LOGINS).code != 0)
-		return ERROR_LIMIT;
 	enum error error = session_logins_ask(
-		logins, login, password, server->client_address, deadline, &known);
-	if (error == ERROR_DENIED)
-		session_guest_did(limits, &session->guest, CONF_LIMIT_LOGINS);
-	if (error != OK)
-		return error;
-	session_login_free(logins, &session->login);
-	session->login = known;
-	server->login = known->login;
-	return OK;
+		session->worker->logins, login, password, server->client_address, deadline, &known);
+
+	if (error == OK)
+		set_login(session, server, known);
+	return error;
+}
+
+/* May wait. */
+static bool
+session_offers_scram(void *arg, mono_us deadline)
+{
+	const struct session *session = arg;
+
+	return session_logins_offer_scram(session->worker->logins, deadline);
+}
+
+/* May wait. */
+static enum error
+session_scram_challenge(void *arg, struct slice login, struct slice nonce, mono_us deadline,
+	struct buffer *ret_text)
+{
+	const struct session *session = arg;
+
+	return session_logins_challenge(session->worker->logins, login, nonce, deadline, ret_text);
+}
+
+/* May wait. */
+static enum error
+session_scram_prove(void *arg, struct smtp_server *server, const struct smtp_scram_proof *proof,
+	mono_us deadline, uint8_t ret_signature[SMTP_SCRAM_SIGNATURE])
+{
+	struct session *session = arg;
+	struct session_login *known;
+	enum error error = session_logins_prove(session->worker->logins, proof,
+		server->client_address, deadline, ret_signature, &known);
+
+	if (error == OK)
+		set_login(session, server, known);
+	return error;
+}
+
+static enum error
+session_channel_binding(void *arg, struct slice name, struct buffer *ret_octets)
+{
+	const struct session *session = arg;
+	uint8_t octets[TLS_BINDING_BYTES_MAX];
+	size_t len;
+
+	if (!session->crypto)
+		return ERROR_UNSUPPORTED;
+	enum error error = tls_stream_binding(&session->crypto->stream, name, octets, &len);
+	if (error == OK)
+		buffer_append(ret_octets, slice_of(octets, len));
+	return error;
 }
 
 static bool
@@ -358,6 +406,10 @@ const struct smtp_server_ops session_ops = {
 	.can_start_tls = session_can_start_tls,
 	.start_tls = session_start_tls,
 	.authenticate = session_authenticate,
+	.offers_scram = session_offers_scram,
+	.scram_challenge = session_scram_challenge,
+	.scram_prove = session_scram_prove,
+	.channel_binding = session_channel_binding,
 	.may_send_as = session_may_send_as,
 	.connected = session_connected,
 	.refused = session_refused,

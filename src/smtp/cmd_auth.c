@@ -1,45 +1,38 @@
 /*
- * AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN, which old programs of people know alone.
+ * AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN, which old programs of people know alone; SCRAM
+ * is cmd_scram.c's.
  *
- *   auth-command  = "AUTH" SP auth-type [SP initial-response] *(CRLF [base64]) [CRLF
- * cancel-response] initial-response = base64 / "=" cancel-response  = "*"
+ *   auth-command     = "AUTH" SP auth-type [SP initial-response] *(CRLF [base64])
+ *                      [CRLF cancel-response]
+ *   initial-response = base64 / "="
+ *   cancel-response  = "*"
  *
  * A password lies in one place, the line that it came in: decoded there, asked about, and wiped
  * before anything else is read. No line of an exchange is logged. Each failure costs the client a
  * wait that doubles, so that guessing on one connection is slow.
  */
-#include "smtp/server_private.h"
-#include "text/sasl.h"
+#include "smtp/auth_private.h"
 
 #define FAILURES_MAX 3 /* then the connection ends */
 
-/* Where a line lies, in the reader's buffer, which nobody else uses until the next line. */
-static uint8_t *
-octets_of(struct slice line)
-{
-	return (uint8_t *)(uintptr_t)line.ptr;
-}
-
-static void
-malformed(struct smtp_server *server)
+void
+smtp_auth_malformed(struct smtp_server *server)
 {
 	smtp_server_fault(server, &SMTP_REPLY(501, 5, 5, 2, "that is no response to AUTH"));
 }
 
-/* Decoded in place; false with the reply given. */
-static bool
-decode(struct smtp_server *server, struct slice line, struct slice *ret_response)
+bool
+smtp_auth_decode(struct smtp_server *server, struct slice line, struct slice *ret_response)
 {
-	if (sasl_decode(octets_of(line), line.len, ret_response) == OK)
+	if (sasl_decode(smtp_auth_octets(line), line.len, ret_response) == OK)
 		return true;
-	memory_wipe(octets_of(line), line.len);
-	malformed(server);
+	memory_wipe(smtp_auth_octets(line), line.len);
+	smtp_auth_malformed(server);
 	return false;
 }
 
-/* May wait: challenge and response; false with the reply given. `challenge` is base64. */
-static bool
-ask(struct smtp_server *server, struct slice challenge, struct slice *ret_response)
+bool
+smtp_auth_ask(struct smtp_server *server, struct slice challenge, struct slice *ret_response)
 {
 	struct line line;
 
@@ -55,12 +48,12 @@ ask(struct smtp_server *server, struct slice challenge, struct slice *ret_respon
 	}
 	bool is_ended = line.ending == LINE_CRLF || server->settings->normalises_newlines;
 	if (!line.too_long && is_ended && !slice_equal(line.text, SLICE("*")))
-		return decode(server, line.text, ret_response);
-	memory_wipe(octets_of(line.text), line.text.len);
+		return smtp_auth_decode(server, line.text, ret_response);
+	memory_wipe(smtp_auth_octets(line.text), line.text.len);
 	if (line.too_long)
 		smtp_server_fault(server, &SMTP_REPLY(500, 5, 5, 6, "the line is too long"));
 	else if (!is_ended)
-		malformed(server);
+		smtp_auth_malformed(server);
 	else
 		smtp_server_reply(server, &SMTP_REPLY(501, 5, 7, 0, "AUTH cancelled"));
 	return false;
@@ -88,15 +81,9 @@ deny(struct smtp_server *server)
 		smtp_server_leave(server, SMTP_END_ERRORS, &reply);
 }
 
-/* May wait: for somebody who knows. */
-static void
-judge(struct smtp_server *server, struct slice login, struct slice password)
+void
+smtp_auth_conclude(struct smtp_server *server, enum error error)
 {
-	enum error error =
-		server->ops->authenticate(server->arg, server, login, secret_of(password),
-			smtp_server_deadline(server, server->settings->auth_timeout_us));
-
-	memory_wipe(octets_of(password), password.len);
 	if (error == OK)
 		smtp_server_reply(server, &SMTP_REPLY(235, 2, 7, 0, "you are known"));
 	else if (error == ERROR_DENIED)
@@ -113,6 +100,17 @@ judge(struct smtp_server *server, struct slice login, struct slice password)
 			&SMTP_REPLY(454, 4, 7, 0, "passwords can't be checked now, try later"));
 }
 
+/* May wait: for somebody who knows. */
+static void
+judge(struct smtp_server *server, struct slice login, struct slice password)
+{
+	enum error error = server->ops->authenticate(
+		server->arg, server, login, secret_of(password), smtp_auth_deadline(server));
+
+	memory_wipe(smtp_auth_octets(password), password.len);
+	smtp_auth_conclude(server, error);
+}
+
 /* May wait. Nobody acts for another here. */
 static void
 plain(struct smtp_server *server, struct slice initial, bool has_initial)
@@ -120,17 +118,18 @@ plain(struct smtp_server *server, struct slice initial, bool has_initial)
 	struct slice message;
 	struct sasl_plain parts;
 
-	if (!(has_initial ? decode(server, initial, &message) : ask(server, SLICE(""), &message)))
+	if (!(has_initial ? smtp_auth_decode(server, initial, &message)
+			  : smtp_auth_ask(server, SLICE(""), &message)))
 		return;
 	if (sasl_plain_parse(message, &parts) != OK)
-		malformed(server);
+		smtp_auth_malformed(server);
 	else if (parts.authorization.len > 0 &&
 		 !slice_equal_nocase(parts.authorization, parts.login))
 		smtp_server_reply(server,
 			&SMTP_REPLY(535, 5, 7, 8, "nobody may log in on behalf of another"));
 	else
 		judge(server, parts.login, secret_reveal(parts.password));
-	memory_wipe(octets_of(message), message.len);
+	memory_wipe(smtp_auth_octets(message), message.len);
 }
 
 /* May wait: "Username:" and "Password:", as draft-murchison-sasl-login has them. */
@@ -140,21 +139,21 @@ login(struct smtp_server *server, struct slice initial, bool has_initial)
 	uint8_t name[SASL_LOGIN_MAX];
 	struct slice response;
 
-	if (!(has_initial ? decode(server, initial, &response)
-			  : ask(server, SLICE("VXNlcm5hbWU6"), &response)))
+	if (!(has_initial ? smtp_auth_decode(server, initial, &response)
+			  : smtp_auth_ask(server, SLICE("VXNlcm5hbWU6"), &response)))
 		return;
 	if (response.len == 0 || response.len > sizeof name) {
-		malformed(server);
+		smtp_auth_malformed(server);
 		return;
 	}
 	size_t len = response.len;
 	memcpy(name, response.ptr, len);
-	if (!ask(server, SLICE("UGFzc3dvcmQ6"), &response))
+	if (!smtp_auth_ask(server, SLICE("UGFzc3dvcmQ6"), &response))
 		return;
 	if (response.len == 0 || response.len > SASL_PASSWORD_MAX ||
 		slice_find(response, 0, 0) >= 0) {
-		memory_wipe(octets_of(response), response.len);
-		malformed(server);
+		memory_wipe(smtp_auth_octets(response), response.len);
+		smtp_auth_malformed(server);
 		return;
 	}
 	judge(server, slice_of(name, len), response);
@@ -179,7 +178,9 @@ smtp_cmd_auth(struct smtp_server *server, const struct smtp_command *command)
 	static const struct {
 		struct slice name;
 		void (*run)(struct smtp_server *server, struct slice initial, bool has_initial);
-	} mechanisms[] = {{SLICE_INIT("PLAIN"), plain}, {SLICE_INIT("LOGIN"), login}};
+	} mechanisms[] = {{SLICE_INIT("PLAIN"), plain}, {SLICE_INIT("LOGIN"), login},
+		{SLICE_INIT("SCRAM-SHA-256"), smtp_auth_scram},
+		{SLICE_INIT("SCRAM-SHA-256-PLUS"), smtp_auth_scram_plus}};
 	struct smtp_reply reply = refusal(server);
 	ssize_t space = slice_find(command->argument, 0, ' ');
 	struct slice name =
@@ -188,7 +189,7 @@ smtp_cmd_auth(struct smtp_server *server, const struct smtp_command *command)
 		space < 0 ? SLICE("") : slice_from(command->argument, (size_t)space + 1);
 
 	if (reply.code != 0) {
-		memory_wipe(octets_of(initial), initial.len);
+		memory_wipe(smtp_auth_octets(initial), initial.len);
 		smtp_server_fault(server, &reply);
 		return;
 	}
@@ -199,6 +200,6 @@ smtp_cmd_auth(struct smtp_server *server, const struct smtp_command *command)
 			mechanisms[i].run(server, is_empty ? SLICE("") : initial, space >= 0);
 			return;
 		}
-	memory_wipe(octets_of(initial), initial.len);
+	memory_wipe(smtp_auth_octets(initial), initial.len);
 	smtp_server_fault(server, &SMTP_REPLY(504, 5, 5, 4, "this mechanism is not known here"));
 }

@@ -11,6 +11,8 @@
 #include "smtp/server_private.h"
 
 /* A client that is offered what then fails may not send at all. */
+#define OFFERS_US (2 * US_PER_S) /* without an answer the old ways are offered alone */
+
 static bool
 can_start_tls(const struct smtp_server *server)
 {
@@ -18,6 +20,19 @@ can_start_tls(const struct smtp_server *server)
 	       server->ops->can_start_tls(server->arg);
 }
 
+/* May wait. The strongest first: some programs take the first that they know. */
+static void
+append_mechanisms(struct buffer *text, const struct smtp_server *server)
+{
+	const struct smtp_server_ops *ops = server->ops;
+
+	if (ops->offers_scram &&
+		ops->offers_scram(server->arg, smtp_server_deadline(server, OFFERS_US)))
+		buffer_append_text(text, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 ");
+	buffer_append_text(text, "PLAIN LOGIN");
+}
+
+/* May wait. */
 static void
 append_extensions(struct buffer *text, const struct smtp_server *server)
 {
@@ -30,7 +45,7 @@ append_extensions(struct buffer *text, const struct smtp_server *server)
 		{SMTP_EXTENSION_8BITMIME, SLICE_INIT("\n8BITMIME")},
 		{SMTP_EXTENSION_ENHANCEDSTATUSCODES, SLICE_INIT("\nENHANCEDSTATUSCODES")},
 		{SMTP_EXTENSION_STARTTLS, SLICE_INIT("\nSTARTTLS")},
-		{SMTP_EXTENSION_AUTH, SLICE_INIT("\nAUTH PLAIN LOGIN")},
+		{SMTP_EXTENSION_AUTH, SLICE_INIT("\nAUTH ")},
 		{SMTP_EXTENSION_HELP, SLICE_INIT("\nHELP")},
 	};
 
@@ -49,6 +64,8 @@ append_extensions(struct buffer *text, const struct smtp_server *server)
 		buffer_append(text, lines[i].line);
 		if (lines[i].extension == SMTP_EXTENSION_SIZE)
 			buffer_append_number(text, settings->max_message_bytes);
+		if (lines[i].extension == SMTP_EXTENSION_AUTH)
+			append_mechanisms(text, server);
 	}
 }
 

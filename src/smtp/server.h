@@ -104,6 +104,16 @@ struct smtp_verdict {
 	bool is_junk;
 };
 
+#define SMTP_SCRAM_SIGNATURE 32
+
+/* The end of an exchange of SCRAM. */
+struct smtp_scram_proof {
+	struct slice login;
+	struct slice nonce;   /* both parts */
+	struct slice message; /* AuthMessage of RFC 5802 */
+	struct secret proof;
+};
+
 struct smtp_server_ops {
 	/*
 	 * May wait. Whether mail for this address is taken: a positive reply (250 2.1.5) or a
@@ -168,6 +178,21 @@ struct smtp_server_ops {
 	 */
 	enum error (*authenticate)(void *arg, struct smtp_server *server, struct slice login,
 		struct secret password, mono_us deadline);
+	/*
+	 * SCRAM-SHA-256 (RFC 7677); all of these or none. Which of them are offered is asked for
+	 * each EHLO. They may wait.
+	 */
+	bool (*offers_scram)(void *arg, mono_us deadline);
+	/* server-first-message for this login, a stranger's text; also for one that is none. */
+	enum error (*scram_challenge)(void *arg, struct slice login, struct slice nonce,
+		mono_us deadline, struct buffer *ret_text);
+	/* As authenticate. */
+	enum error (*scram_prove)(void *arg, struct smtp_server *server,
+		const struct smtp_scram_proof *proof, mono_us deadline,
+		uint8_t ret_signature[SMTP_SCRAM_SIGNATURE]);
+	/* Appends the octets that a channel binding of this name has here. ERROR_UNSUPPORTED:
+	 * none. May not wait. */
+	enum error (*channel_binding)(void *arg, struct slice name, struct buffer *ret_octets);
 	/* Whether the present login may send as this sender, who is not <>. May not wait. */
 	bool (*may_send_as)(void *arg, const struct smtp_server *server, struct slice sender);
 

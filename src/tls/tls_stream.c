@@ -292,3 +292,46 @@ tls_stream_is_resumed(const struct tls_stream *tls)
 {
 	return SSL_session_reused(tls->ssl) == 1;
 }
+
+static enum error
+binding_exporter(const struct tls_stream *tls, uint8_t *octets, size_t *ret_len)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	*ret_len = 32;
+	return SSL_version(tls->ssl) >= TLS1_3_VERSION &&
+			       SSL_export_keying_material(tls->ssl, octets, *ret_len, label,
+				       sizeof label - 1, NULL, 0, 1) == 1
+		       ? OK
+		       : ERROR_UNSUPPORTED;
+}
+
+/* The certificate under the hash of its signature, but SHA-256 for the broken ones. */
+static enum error
+binding_end_point(const struct tls_stream *tls, uint8_t *octets, size_t *ret_len)
+{
+	X509 *certificate = SSL_get_certificate(tls->ssl);
+	int hash;
+	unsigned len;
+
+	if (!certificate || !X509_get_signature_info(certificate, &hash, NULL, NULL, NULL))
+		return ERROR_UNSUPPORTED;
+	const EVP_MD *digest =
+		hash == NID_md5 || hash == NID_sha1 ? EVP_sha256() : EVP_get_digestbynid(hash);
+	if (!digest || EVP_MD_get_size(digest) > TLS_BINDING_BYTES_MAX ||
+		!X509_digest(certificate, digest, octets, &len))
+		return ERROR_UNSUPPORTED;
+	*ret_len = len;
+	return OK;
+}
+
+enum error
+tls_stream_binding(const struct tls_stream *tls, struct slice name,
+	uint8_t ret_octets[TLS_BINDING_BYTES_MAX], size_t *ret_len)
+{
+	if (slice_equal(name, SLICE("tls-exporter")))
+		return binding_exporter(tls, ret_octets, ret_len);
+	if (slice_equal(name, SLICE("tls-server-end-point")))
+		return binding_end_point(tls, ret_octets, ret_len);
+	return ERROR_UNSUPPORTED;
+}

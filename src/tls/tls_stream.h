@@ -54,6 +54,16 @@ const char *tls_stream_cipher(const struct tls_stream *tls);
  * that was expected; else why not, for people (also where `verify` did not ask). */
 bool tls_stream_is_verified(const struct tls_stream *tls, const char **ret_why);
 
+#define TLS_BINDING_BYTES_MAX 64
+
+/*
+ * What ties an authentication to this connection, so that nobody in the middle can pass it on: by
+ * its registered name, "tls-exporter" (RFC 9266; TLS 1.3 only) or "tls-server-end-point" (RFC 5929;
+ * of a server). ERROR_UNSUPPORTED: there is none of this name here.
+ */
+MUST_CHECK enum error tls_stream_binding(const struct tls_stream *tls, struct slice name,
+	uint8_t ret_octets[TLS_BINDING_BYTES_MAX], size_t *ret_len);
+
 /* Whether the handshake went on from an earlier connection's. */
 bool tls_stream_is_resumed(const struct tls_stream *tls);
 

@@ -1,5 +1,5 @@
 /* Base64 with white space. Bits left over at the end must be zero, so that octets have one form. */
-#include "mailauth/base64.h"
+#include "text/base64.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

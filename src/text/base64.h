@@ -1,6 +1,6 @@
 /* Base64 (RFC 4648 section 4) as signatures and keys have it: white space anywhere is nothing. */
-#ifndef MAILAUTH_BASE64_H
-#define MAILAUTH_BASE64_H
+#ifndef TEXT_BASE64_H
+#define TEXT_BASE64_H
 
 #include "base/arena.h"
 #include "base/buffer.h"

@@ -1,0 +1,51 @@
+/* Messages of any octets: the parts lie in the message, in order, and no name keeps a NUL. */
+#include "text/scram.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+require(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void
+check_first(struct slice message)
+{
+	struct scram_first first;
+	struct buffer name;
+	uint8_t storage[SCRAM_MESSAGE_MAX];
+
+	if (scram_first_parse(message, &first) != OK)
+		return;
+	require(first.gs2.ptr == message.ptr);
+	require(first.gs2.len + first.bare.len == message.len);
+	require(first.login.len > 0 && first.nonce.len > 0);
+	require((first.binding == SCRAM_BINDING_USED) == (first.binding_name.len > 0));
+	buffer_init_fixed(&name, storage, sizeof storage);
+	if (scram_name_decode(first.login, &name) == OK)
+		require(name.len > 0 && slice_find(buffer_slice(&name), 0, 0) < 0);
+}
+
+static void
+check_final(struct slice message)
+{
+	struct scram_final final;
+
+	if (scram_final_parse(message, &final) != OK)
+		return;
+	require(final.without_proof.ptr == message.ptr);
+	require(final.without_proof.len + 3 + final.proof.len == message.len);
+	require(final.binding.len > 0 && final.nonce.len > 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	check_first(slice_of(data, size));
+	check_final(slice_of(data, size));
+	return 0;
+}
