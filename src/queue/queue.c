@@ -18,6 +18,7 @@
 #define OPEN_RETRY_MAX_US (30 * US_PER_S)
 #define JOURNAL_BYTES     (16u << 20)
 #define FILL_BYTES_PER_S  (100u << 20)
+#define SPARSE_SEGMENTS   4 /* with one that is filled, one kept ready and one that is emptied: 8 */
 
 /* "HOST PORT HOST PORT", or the path of a socket: the name of the lane. */
 static struct slice
@@ -267,6 +268,18 @@ queue_service_set_admin(struct queue_service *service, uint32_t instance, int ch
 	service->root->broken(service->root_arg, instance);
 }
 
+/* It lies elsewhere now; what is under way has the descriptor of its old place. */
+static void
+take_move(struct queue_service *service, const struct committed_message *moved)
+{
+	struct queued *queued = table_find(service, moved->message.queue_id);
+
+	if (!queued)
+		return; /* it has ended since */
+	queued->message = moved->message;
+	queued->content = moved->content;
+}
+
 static enum error
 intake_message(struct queue_service *service, const struct committed_message *committed)
 {
@@ -277,6 +290,10 @@ intake_message(struct queue_service *service, const struct committed_message *co
 			      .is_new = true},
 		      *added;
 
+	if (committed->has_moved) {
+		take_move(service, committed);
+		return OK;
+	}
 	if (committed->envelope_bytes > 0 && service->fresh_count < QUEUE_FRESH_MAX)
 		queued.envelope = memory_try(memory, committed->envelope_bytes);
 	if (queued.envelope) {
@@ -486,6 +503,7 @@ open_spool(struct queue_service *service)
 		.journal_bytes = JOURNAL_BYTES,
 		.fill_bytes_per_s = FILL_BYTES_PER_S,
 		.spare_segments = 1,
+		.sparse_segments = SPARSE_SEGMENTS,
 	};
 	struct spool_visitor visitor = {recovered_message, recovered_damage, service};
 	mono_us started = env_monotonic(env);

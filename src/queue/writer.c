@@ -524,6 +524,7 @@ hand_to_schedule(struct writer *writer, const struct gathered *message)
 {
 	struct committed_message *slot = handoff_slot(&writer->committed); /* gather() left room */
 
+	slot->has_moved = false;
 	slot->message = message->message;
 	slot->content = message->content;
 	slot->envelope_bytes =
@@ -605,11 +606,87 @@ writer_commit(struct writer *writer)
 	return commit.messages;
 }
 
+/* Whether a segment may go with the next commit, now that the schedule knows of all moves. */
+static bool
+learn_moves(struct writer *writer)
+{
+	if (!writer->moves_wait || !handoff_was_taken(&writer->committed, writer->moves_last))
+		return false;
+	writer->moves_wait = false;
+	return spool_moves_are_known(writer->spool);
+}
+
+/*
+ * Copies of what is left in old segments, into the batch that is written next. Not before the
+ * schedule has heard of the last ones: only then the old places go. Whether there is more to do.
+ */
+static bool
+forward(struct writer *writer, bool is_idle, uint32_t *ret_copies)
+{
+	uint32_t room = handoff_room(&writer->committed);
+	bool more = false;
+
+	*ret_copies = 0;
+	if (writer->moves_wait || room <= writer->turn->count)
+		return writer->moves_wait;
+	*ret_copies =
+		spool_forward(writer->spool, room - (uint32_t)writer->turn->count, is_idle, &more);
+	return more;
+}
+
+/* The schedule reads where the messages are now; it may have them in its line still. */
+static void
+hand_moves(struct writer *writer)
+{
+	const struct spool_move *move;
+
+	for (uint32_t i = 0; (move = spool_moved(writer->spool, i)) != NULL; i++) {
+		struct committed_message *slot = handoff_slot(&writer->committed);
+		slot->has_moved = true;
+		slot->message = move->message;
+		slot->content = move->content;
+		slot->envelope_bytes = 0;
+		handoff_put(&writer->committed);
+		writer->moves_wait = true;
+	}
+	writer->moves_last = handoff_put_count(&writer->committed);
+	handoff_wake(&writer->committed, &writer->env);
+}
+
+/* Nothing else waits. Whether there is more to do. */
+static bool
+forward_idle(struct writer *writer)
+{
+	uint32_t copies;
+
+	if (learn_moves(writer))
+		writer_commit(writer);
+	writer->turn->count = 0;
+	bool more = forward(writer, true, &copies);
+	if (copies > 0) {
+		writer_commit(writer);
+		hand_moves(writer);
+	}
+	return more;
+}
+
 static bool
 results_are_overdue(const struct writer *writer)
 {
 	return writer->turn->results_unsettled &&
 	       env_monotonic(&writer->env) >= writer->turn->retry_at;
+}
+
+static void
+take_turn(struct writer *writer)
+{
+	uint32_t copies;
+
+	learn_moves(writer); /* what goes goes with this commit */
+	forward(writer, false, &copies);
+	answer(writer, writer_commit(writer));
+	if (copies > 0)
+		hand_moves(writer);
 }
 
 /* Messages first, and their answers: nobody waits for a result. Whether there was anything to do.
@@ -621,7 +698,7 @@ writer_turn(struct writer *writer)
 	space_look(writer);
 	gather(writer);
 	if (writer->turn->count > 0)
-		answer(writer, writer_commit(writer));
+		take_turn(writer);
 	rings_close_broken(writer);
 	size_t results = gather_results(writer);
 	if (results > 0 || results_are_overdue(writer))
@@ -668,7 +745,8 @@ writer_rest(struct writer *writer)
 	if (writer->space.dir_fd >= 0 && (timeout_us < 0 || timeout_us > look_us))
 		timeout_us = look_us;
 
-	if (spool_prepare(writer->spool))
+	bool more = spool_prepare(writer->spool);
+	if (forward_idle(writer) || more)
 		timeout_us = PREPARE_EVERY_US;
 	if (writer_is_blocked(writer)) /* nobody signals that this is over, and looking all the time
 					  would take the core that ends it */

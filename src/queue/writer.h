@@ -16,8 +16,9 @@
 #define WRITER_ENVELOPE_BYTES \
 	2048 /* of an encoded envelope that travel with the message; a longer one is read back */
 
-/* A message that has just become durable. */
+/* A message that has just become durable; or, without an envelope, one that has moved. */
 struct committed_message {
+	bool has_moved;
 	struct spool_reference message;
 	struct spool_reference content;
 	uint32_t envelope_bytes; /* 0: read it from the spool */
@@ -80,7 +81,9 @@ struct writer {
 	struct writer_rings *rings;
 	struct writer_turn *turn;
 	struct writer_space space;
-	int wake_fd; /* the thread's: sessions and the schedule signal it */
+	bool moves_wait;     /* until the schedule has taken them from the line */
+	uint32_t moves_last; /* where in the line they end */
+	int wake_fd;         /* the thread's: sessions and the schedule signal it */
 	pthread_t thread;
 	bool running;
 	_Atomic bool stopping;

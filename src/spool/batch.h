@@ -24,12 +24,14 @@ enum record_type {
 	RECORD_CONTENT = 1,
 	RECORD_MESSAGE = 2,
 	RECORD_SETTLING = 3, /* a message whose adding settles others */
+	RECORD_COPY = 4,     /* a message copied forward; it counts once the journal says so */
 	RECORD_RESULT = 16,
 	RECORD_SEGMENT_OPEN = 17,
 	RECORD_SEGMENT_FREE = 18,
 	RECORD_STATE = 19,
 	RECORD_STATE_END = 20,
 	RECORD_SEGMENT_SEALED = 21,
+	RECORD_MOVED = 22,
 };
 
 struct record {
@@ -44,7 +46,8 @@ struct record {
 static inline bool
 record_is_message(const struct record *record)
 {
-	return record->type == RECORD_MESSAGE || record->type == RECORD_SETTLING;
+	return record->type == RECORD_MESSAGE || record->type == RECORD_SETTLING ||
+	       record->type == RECORD_COPY;
 }
 
 /* Writes RECORD_HEAD_BYTES for a record whose head lies at this offset of the file. */

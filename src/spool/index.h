@@ -25,6 +25,7 @@ enum entry_flags {
 	ENTRY_SETTLED = 256,  /* recovery: a stub that only a settling message speaks of */
 	ENTRY_FAILED = 1024,  /* a recipient failed: whoever ends the message has to know */
 	ENTRY_DELAY_TOLD = 2048,
+	ENTRY_MOVING = 4096, /* a copy of it is in the present batch */
 	ENTRY_RECOVERY = ENTRY_WALKED | ENTRY_HAD_STUB | ENTRY_SETTLED,
 };
 

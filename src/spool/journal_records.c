@@ -116,6 +116,35 @@ journal_decode_result(uint64_t queue_id, struct slice payload, struct spool_resu
 	return OK;
 }
 
+#define MOVED_PAYLOAD_BYTES 48
+
+enum error
+journal_add_moved(struct spool *spool, const struct spool_move *move)
+{
+	uint8_t storage[MOVED_PAYLOAD_BYTES];
+	struct buffer bytes;
+
+	buffer_init_fixed(&bytes, storage, sizeof storage);
+	append_place(&bytes, &move->message);
+	append_place(&bytes, &move->content);
+	return batch_image_add(&spool->pending, RECORD_MOVED, move->message.queue_id,
+		buffer_slice(&bytes), (struct slice){0});
+}
+
+enum error
+journal_decode_moved(uint64_t queue_id, struct slice payload, struct spool_move *ret_move)
+{
+	struct cursor cursor = cursor_of(payload);
+	struct spool_move move;
+
+	move.message = take_place(&cursor, queue_id);
+	move.content = take_place(&cursor, queue_id);
+	if (cursor_end(&cursor) != OK)
+		return ERROR_DAMAGED;
+	*ret_move = move;
+	return OK;
+}
+
 enum error
 entry_apply(struct index *index, struct index_entry *entry, const struct spool_result *result)
 {

@@ -339,7 +339,9 @@ stub_may_stay(const struct segment *segment)
 
 /*
  * Live messages stay in the index, and each segment learns how many it has. So do results for a
- * segment that could not be read: without them its mail would be sent again when it can.
+ * segment that could not be read: without them its mail would be sent again when it can. Where the
+ * original of a message that was copied forward lies is not known, so that it is done is kept while
+ * any segment is unread.
  */
 static void
 settle_messages(struct recovery *recovery)
@@ -355,7 +357,8 @@ settle_messages(struct recovery *recovery)
 			segment_count_entry(spool, entry, true);
 			continue;
 		}
-		if (entry->flags & ENTRY_STUB && stub_may_stay(segment))
+		if (entry->flags & ENTRY_STUB &&
+			(stub_may_stay(segment) || (entry->flags & ENTRY_DONE && recovery->unread)))
 			continue;
 		if (!(entry->flags & (ENTRY_DONE | ENTRY_SETTLED)) &&
 			!(segment && segment->flags & SEGMENT_KEEP))
@@ -397,6 +400,7 @@ recover_all(struct recovery *recovery)
 		return error;
 	settle_messages(recovery);
 	settle_segments(recovery);
+	recovery->spool->unread_floor = recovery->unread ? recovery->spool->last_id : 0;
 	remove_unused(recovery);
 	recover_journal_spare(recovery);
 	error = journal_start(recovery->spool);

@@ -123,28 +123,54 @@ apply_state(struct replay *replay, uint64_t queue_id, struct slice payload)
 	return error;
 }
 
-/* The message of a result may stand in a segment that is read later: a stub keeps the place. */
+/* The message may stand in a segment that is read later: a stub keeps the place. */
+static enum error
+find_or_stub(
+	struct index *index, const struct spool_reference *message, struct index_entry **ret_entry)
+{
+	*ret_entry = index_find(index, message->queue_id);
+	if (*ret_entry)
+		return OK;
+	enum error error = index_add(index, message->queue_id, ret_entry);
+	if (error != OK)
+		return error == ERROR_LIMIT ? ERROR_DAMAGED : error;
+	(*ret_entry)->flags = ENTRY_STUB;
+	entry_set_message(*ret_entry, message);
+	return OK;
+}
+
 static enum error
 apply_result(struct replay *replay, uint64_t queue_id, struct slice payload)
 {
 	struct index *index = &replay->recovery->spool->index;
 	struct spool_result result;
+	struct index_entry *entry;
 
 	enum error error = journal_decode_result(queue_id, payload, &result);
+	if (error == OK)
+		error = find_or_stub(index, &result.message, &entry);
 	if (error != OK)
 		return error;
-	struct index_entry *entry = index_find(index, queue_id);
-	if (!entry) {
-		error = index_add(index, queue_id, &entry);
-		if (error != OK)
-			return error == ERROR_LIMIT ? ERROR_DAMAGED : error;
-		entry->flags = ENTRY_STUB;
-		entry_set_message(entry, &result.message);
-	}
 	if (result.kind == SPOOL_DONE)
 		entry->flags |= ENTRY_DONE;
 	error = entry_apply(index, entry, &result);
 	return error == ERROR_LIMIT ? ERROR_DAMAGED : error;
+}
+
+static enum error
+apply_moved(struct replay *replay, uint64_t queue_id, struct slice payload)
+{
+	struct spool_move move;
+	struct index_entry *entry;
+
+	enum error error = journal_decode_moved(queue_id, payload, &move);
+	if (error == OK)
+		error = find_or_stub(&replay->recovery->spool->index, &move.message, &entry);
+	if (error != OK)
+		return error;
+	entry_set_message(entry, &move.message);
+	entry_set_content(entry, &move.content);
+	return OK;
 }
 
 static enum error
@@ -183,6 +209,8 @@ apply_record(struct replay *replay, const struct found_record *found)
 		return replay->apply ? apply_state(replay, queue_id, payload) : OK;
 	case RECORD_RESULT:
 		return replay->apply ? apply_result(replay, queue_id, payload) : OK;
+	case RECORD_MOVED:
+		return replay->apply ? apply_moved(replay, queue_id, payload) : OK;
 	case RECORD_STATE_END:
 		return apply_end(replay, payload);
 	default:

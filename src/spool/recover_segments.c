@@ -117,7 +117,11 @@ message_prefix_at(
 	return message_prefix_decode(bytes, found->record.queue_id, ret_prefix) == OK;
 }
 
-/* A message that the journal's state does not know; of two copies the first one counts (I4). */
+/*
+ * A message that the journal's state does not know. A copy counts only where the journal says that
+ * it is the message's place now: until that was durable the original stayed, and it may be where
+ * nothing can be read at this start (I4). One that is done stays a stub, for its original's sake.
+ */
 static enum error
 take_message(
 	struct walk *walk, const struct found_record *found, const struct message_prefix *prefix)
@@ -128,6 +132,9 @@ take_message(
 		found->payload, found->record.size, found->record.queue_id};
 
 	if (entry && !(entry->flags & ENTRY_STUB))
+		return OK;
+	if (found->record.type == RECORD_COPY &&
+		(!entry || entry->flags & ENTRY_DONE || !entry_is_message(entry, &message)))
 		return OK;
 	if (!entry) {
 		enum error error = index_add(index, found->record.queue_id, &entry);

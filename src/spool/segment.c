@@ -237,14 +237,18 @@ void
 segment_count_entry(struct spool *spool, struct index_entry *entry, bool alive)
 {
 	const uint32_t numbers[] = {entry->message_segment, entry->content_segment};
+	const uint64_t bytes[] = {
+		record_bytes(entry->message_size), record_bytes(entry->content_size)};
 
 	if (alive == ((entry->flags & ENTRY_COUNTED) != 0))
 		return;
 	entry->flags ^= ENTRY_COUNTED;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
 		struct segment *segment = segment_find(spool, numbers[i]);
-		if (segment)
-			segment->live += alive ? 1 : UINT32_MAX;
+		if (!segment)
+			continue;
+		segment->live += alive ? 1 : UINT32_MAX;
+		segment->live_bytes += alive ? bytes[i] : 0 - bytes[i];
 	}
 }
 
@@ -253,7 +257,7 @@ segment_collect(struct spool *spool)
 {
 	for (size_t i = 0; i < spool->segment_count; i++) {
 		struct segment *segment = &spool->segments[i];
-		if (segment->live > 0 || segment->flags != SEGMENT_SEALED)
+		if (segment->live > 0 || segment->is_left || segment->flags != SEGMENT_SEALED)
 			continue;
 		/* Without memory for the record it is tried again at the next commit. */
 		if (journal_add_segment(spool, RECORD_SEGMENT_FREE, segment) == OK)

@@ -127,8 +127,7 @@ settles_prepare(struct spool *spool, struct slice settles)
 		if (error != OK)
 			return error;
 		struct index_entry *entry = index_find(&spool->index, settle.message.queue_id);
-		if (!entry || (entry->flags & ENTRY_PENDING) ||
-			!entry_is_message(entry, &settle.message))
+		if (!entry || entry->flags & (ENTRY_PENDING | ENTRY_STUB))
 			return ERROR_NOT_FOUND;
 		if (settle.ranges.len > 0)
 			error = entry_reserve_done(&spool->index, entry, settle_last(&settle));
@@ -145,8 +144,11 @@ settle_result(struct spool *spool, const struct spool_result *result)
 	struct index_entry *entry = index_find(&spool->index, result->message.queue_id);
 
 	/* settles_prepare has found the entry and made room in it. */
+	struct spool_result known = *result;
+	if (entry)
+		known.message = entry_message(entry);
 	if (!entry || entry_apply(&spool->index, entry, result) != OK ||
-		journal_add_result(spool, result) != OK)
+		journal_add_result(spool, &known) != OK)
 		spool->journal.broken = true;
 	else
 		spool->pending_results++;

@@ -109,6 +109,7 @@ spool_open(struct env *env, int dir_fd, const struct spool_options *options,
 		.next_sequence = 1,
 		.active.fd = NO_FD,
 		.journal_spare.fd = NO_FD,
+		.forward.fd = NO_FD,
 		.journal.fd = NO_FD};
 	spool->block = logfile_block(env, dir_fd);
 	index_init(&spool->index, env->memory);
@@ -147,6 +148,7 @@ spool_close(struct spool **spool)
 	for (uint32_t i = 0; i < closing->spare_count; i++)
 		close_fd(closing, &closing->spares[i].fd);
 	close_fd(closing, &closing->journal_spare.fd);
+	forward_done(closing);
 	journal_close(closing);
 	close_fd(closing, &closing->lock_fd);
 	batch_done(&closing->batch);
@@ -171,17 +173,11 @@ spool_next_id(struct spool *spool)
 	return id;
 }
 
-static uint64_t
-message_bytes(uint64_t content_bytes, uint64_t payload_bytes)
-{
-	return record_bytes(content_bytes) + record_bytes(MESSAGE_PREFIX_BYTES + payload_bytes);
-}
-
 uint64_t
 spool_message_max(const struct spool *spool)
 {
 	/* Two records; each may be padded. */
-	uint64_t overhead = message_bytes(0, 0) + 2 * RECORD_ALIGN;
+	uint64_t overhead = spool_message_bytes(0, 0) + 2 * RECORD_ALIGN;
 
 	return spool->options.segment_bytes - spool->block - BATCH_HEAD_BYTES - overhead;
 }
@@ -196,14 +192,14 @@ spool_has_room(const struct spool *spool, uint64_t content_bytes, uint64_t paylo
 		return false;
 	if (spool->batch.count == 0)
 		return true;
-	return spool->added_count < SPOOL_BATCH_MESSAGES &&
-	       logfile_round_up(spool->batch.bytes + message_bytes(content_bytes, payload_bytes),
+	return spool->added_count + spool->forward.count < SPOOL_BATCH_MESSAGES &&
+	       logfile_round_up(
+		       spool->batch.bytes + spool_message_bytes(content_bytes, payload_bytes),
 		       active->header.block) <= active->header.size - active->end;
 }
 
-/* The first message decides where the batch will stand; nothing is written yet. */
-static enum error
-begin_batch(struct spool *spool, uint64_t bytes)
+enum error
+spool_begin_batch(struct spool *spool, uint64_t bytes)
 {
 	if (spool->batch.count > 0)
 		return OK;
@@ -234,22 +230,15 @@ add_content(struct spool *spool, uint64_t queue_id, uint32_t flags, const struct
 	return OK;
 }
 
-/* What one message is made of; its octets are the caller's. */
-struct addition {
-	const struct iovec *content;
-	int content_pieces;
-	uint32_t content_flags;
-	struct slice payload;
-	struct slice settles;
-};
-
 static enum error
 add_message(struct spool *spool, const struct message_prefix *prefix, const struct addition *adding,
 	struct spool_reference *ret_message)
 {
 	uint64_t queue_id = prefix->content.queue_id, offset;
 	bool is_settling = adding->settles.len > 0;
-	struct record like = {.type = is_settling ? RECORD_SETTLING : RECORD_MESSAGE,
+	struct record like = {.type = adding->is_copy ? RECORD_COPY
+				      : is_settling   ? RECORD_SETTLING
+						      : RECORD_MESSAGE,
 			      .queue_id = queue_id},
 		      record;
 	uint8_t bytes[MESSAGE_PREFIX_BYTES + SETTLES_HEAD_BYTES];
@@ -280,28 +269,39 @@ pieces_bytes(const struct iovec *pieces, int count)
 	return bytes;
 }
 
-/* The entry is there already; what is in the batch of it goes again on an error. */
-static enum error
-add_records(struct spool *spool, const struct addition *adding, struct index_entry *entry,
+enum error
+spool_add_records(struct spool *spool, const struct addition *adding, uint64_t queue_id,
 	struct spool_reference *ret_message, struct spool_reference *ret_content)
 {
 	struct batch_mark mark = batch_mark(&spool->batch);
 	struct message_prefix prefix;
-	enum error error = add_content(spool, entry->queue_id, adding->content_flags,
-		adding->content, adding->content_pieces, &prefix);
+	enum error error = add_content(spool, queue_id, adding->content_flags, adding->content,
+		adding->content_pieces, &prefix);
 
 	if (error == OK)
 		error = add_message(spool, &prefix, adding, ret_message);
-	if (error != OK) {
+	if (error != OK)
 		batch_rewind(&spool->batch, mark);
+	else
+		*ret_content = prefix.content;
+	return error;
+}
+
+/* The entry is there already. */
+static enum error
+add_entry(struct spool *spool, const struct addition *adding, struct index_entry *entry,
+	struct spool_reference *ret_message, struct spool_reference *ret_content)
+{
+	enum error error =
+		spool_add_records(spool, adding, entry->queue_id, ret_message, ret_content);
+
+	if (error != OK)
 		return error;
-	}
 	entry->flags = ENTRY_PENDING;
 	entry_set_message(entry, ret_message);
-	entry_set_content(entry, &prefix.content);
+	entry_set_content(entry, ret_content);
 	spool->added_settles[spool->added_count] = adding->settles;
 	spool->added[spool->added_count++] = entry;
-	*ret_content = prefix.content;
 	return OK;
 }
 
@@ -310,7 +310,7 @@ spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *c
 	int content_pieces, uint32_t content_flags, struct slice payload, struct slice settles,
 	struct spool_reference *ret_message, struct spool_reference *ret_content)
 {
-	struct addition adding = {content, content_pieces, content_flags, payload, settles};
+	struct addition adding = {content, content_pieces, content_flags, payload, settles, false};
 	uint64_t content_bytes = pieces_bytes(content, content_pieces);
 	uint64_t own_bytes = payload.len + SPOOL_SETTLES_BYTES(settles.len);
 	struct index_entry *entry;
@@ -320,12 +320,12 @@ spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *c
 		return ERROR_LIMIT;
 	enum error error = settles_prepare(spool, settles);
 	if (error == OK)
-		error = begin_batch(spool, message_bytes(content_bytes, own_bytes));
+		error = spool_begin_batch(spool, spool_message_bytes(content_bytes, own_bytes));
 	if (error == OK)
 		error = index_add(&spool->index, queue_id, &entry);
 	if (error != OK)
 		return error;
-	error = add_records(spool, &adding, entry, ret_message, ret_content);
+	error = add_entry(spool, &adding, entry, ret_message, ret_content);
 	if (error != OK)
 		index_remove(&spool->index, entry);
 	else
@@ -342,17 +342,29 @@ spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *co
 		(struct slice){0}, ret_message, ret_content);
 }
 
+/* A message that was there at the start may have been copied forward, and its original may lie
+ * where nothing can be read now: that it is done has to be known when it can. */
+static void
+end_entry(struct spool *spool, struct index_entry *entry)
+{
+	segment_count_entry(spool, entry, false);
+	if (entry->queue_id <= spool->unread_floor)
+		entry->flags |= ENTRY_STUB | ENTRY_DONE;
+	else
+		index_remove(&spool->index, entry);
+}
+
 enum error
 spool_add_result(struct spool *spool, const struct spool_result *result)
 {
 	struct index_entry *entry = index_find(&spool->index, result->message.queue_id);
 
-	if (!entry || (entry->flags & ENTRY_PENDING))
-		return ERROR_NOT_FOUND;
-	if (!entry_is_message(entry, &result->message))
+	if (!entry || entry->flags & (ENTRY_PENDING | ENTRY_STUB))
 		return ERROR_NOT_FOUND;
 	if (result->recipient >= SPOOL_RECIPIENTS_MAX)
 		return ERROR_LIMIT;
+	struct spool_result known = *result;
+	known.message = entry_message(entry);
 	bool is_mark = spool_kind_is_recipients(result->kind);
 	/*
 	 * The index knows it at once, so that a new journal's state covers it whenever that is
@@ -361,13 +373,12 @@ spool_add_result(struct spool *spool, const struct spool_result *result)
 	 */
 	enum error error = is_mark ? entry_apply(&spool->index, entry, result) : OK;
 	if (error == OK)
-		error = journal_add_result(spool, result);
+		error = journal_add_result(spool, &known);
 	if (error != OK)
 		return error;
 	spool->pending_results++;
 	if (result->kind == SPOOL_DONE) {
-		segment_count_entry(spool, entry, false);
-		index_remove(&spool->index, entry);
+		end_entry(spool, entry);
 		return OK;
 	}
 	return is_mark ? OK : entry_apply(&spool->index, entry, result);
@@ -393,6 +404,7 @@ settle_added(struct spool *spool, bool durable)
 		if (durable)
 			settles_apply(spool, spool->added_settles[i]);
 	}
+	forward_settle(spool, durable);
 	spool->added_count = 0;
 	spool->batch.count = 0;
 }
@@ -430,6 +442,7 @@ commit_messages(struct spool *spool, bool *ret_must_say)
 		return error;
 	}
 	active->end += batch_disk_bytes(&spool->batch);
+	forward_earn(spool, batch_disk_bytes(&spool->batch));
 	spool->next_sequence++;
 	settle_added(spool, true);
 	return OK;
@@ -439,7 +452,7 @@ struct spool_commit
 spool_commit(struct spool *spool)
 {
 	struct spool_commit answer = {OK, OK, 0};
-	bool must_say = false, has_messages = spool->added_count > 0;
+	bool must_say = false, has_messages = spool->batch.count > 0;
 	enum error error = OK;
 
 	spool->flushes = 0;
@@ -564,113 +577,4 @@ spool_prepare(struct spool *spool)
 	spare_give_up(spool, kind, spare);
 	spool->retry_fill_at = now + FILL_RETRY_US;
 	return false;
-}
-
-enum error
-spool_open_segment(struct env *env, int dir_fd, uint32_t segment, int *ret_fd)
-{
-	return logfile_open(env, dir_fd, LOGFILE_SEGMENT, segment, ret_fd);
-}
-
-/* The record's head: keyed, at its place, and the one that the reference names (I3). */
-static enum error
-read_record_head(
-	struct env *env, int fd, const struct spool_reference *reference, struct record *ret_record)
-{
-	struct logfile_header header;
-	uint8_t head[RECORD_HEAD_BYTES];
-	uint64_t offset = reference->offset - RECORD_HEAD_BYTES;
-	struct record record;
-
-	enum error error = logfile_read_header(env, fd, LOGFILE_SEGMENT, &header);
-	if (error != OK)
-		return error == ERROR_NOT_FOUND ? ERROR_DAMAGED : error;
-	if (header.number != reference->segment || header.generation != reference->generation ||
-		reference->offset < header.block)
-		return ERROR_DAMAGED;
-	error = logfile_read(env, fd, head, sizeof head, offset);
-	if (error == OK)
-		error = record_head_decode(
-			slice_of(head, sizeof head), &header.key, offset, &record);
-	if (error != OK)
-		return error;
-	if (record.queue_id != reference->queue_id || record.size != reference->size ||
-		(record.type != RECORD_CONTENT && !record_is_message(&record)) ||
-		(record_is_message(&record) && record.size < MESSAGE_PREFIX_BYTES))
-		return ERROR_DAMAGED;
-	*ret_record = record;
-	return OK;
-}
-
-/* How much of a record stands before the caller's part; not checked but for its end. */
-static enum error
-own_bytes(struct env *env, int fd, const struct record *record, uint64_t offset, uint64_t *ret_own)
-{
-	uint8_t head[SETTLES_HEAD_BYTES];
-	struct cursor cursor = cursor_of(slice_of(head, sizeof head));
-
-	*ret_own = record->type == RECORD_CONTENT ? 0 : MESSAGE_PREFIX_BYTES;
-	if (record->type != RECORD_SETTLING)
-		return OK;
-	*ret_own += SETTLES_HEAD_BYTES;
-	if (record->size < *ret_own)
-		return ERROR_DAMAGED;
-	enum error error = logfile_read(env, fd, head, sizeof head, offset + MESSAGE_PREFIX_BYTES);
-	*ret_own += cursor_take_u32(&cursor);
-	return error == OK && *ret_own > record->size ? ERROR_DAMAGED : error;
-}
-
-static enum error
-sum_bytes(struct env *env, int fd, uint64_t offset, uint64_t count, uint32_t *sum)
-{
-	uint8_t piece[512];
-	enum error error = OK;
-
-	for (uint64_t at = 0; at < count && error == OK;) {
-		size_t len = count - at < sizeof piece ? (size_t)(count - at) : sizeof piece;
-		error = logfile_read(env, fd, piece, len, offset + at);
-		*sum = crc32c(*sum, slice_of(piece, len));
-		at += len;
-	}
-	return error;
-}
-
-enum error
-spool_read_record(struct env *env, int segment_fd, const struct spool_reference *reference,
-	struct buffer *ret_payload)
-{
-	size_t before = ret_payload->len;
-	struct record record;
-	uint32_t crc = 0;
-	uint64_t own;
-
-	enum error error = read_record_head(env, segment_fd, reference, &record);
-	if (error == OK)
-		error = own_bytes(env, segment_fd, &record, reference->offset, &own);
-	if (error == OK)
-		error = sum_bytes(env, segment_fd, reference->offset, own, &crc);
-	if (error != OK)
-		return error;
-	size_t rest = (size_t)(record.size - own);
-	uint8_t *bytes = rest > 0 ? buffer_reserve(ret_payload, rest) : NULL;
-	if (rest > 0 && !bytes)
-		return buffer_error(ret_payload);
-	error = logfile_read(env, segment_fd, bytes, rest, reference->offset + own);
-	if (error == OK && crc32c(crc, slice_of(bytes, rest)) != record.crc)
-		error = ERROR_DAMAGED;
-	if (error != OK)
-		ret_payload->len = before;
-	return error;
-}
-
-enum error
-spool_record_sum(
-	struct env *env, int segment_fd, const struct spool_reference *reference, uint32_t *ret_sum)
-{
-	struct record record;
-	enum error error = read_record_head(env, segment_fd, reference, &record);
-
-	if (error == OK)
-		*ret_sum = record.crc;
-	return error;
 }

@@ -35,6 +35,7 @@ struct spool_options {
 	uint64_t fill_bytes_per_s; /* how fast the next segment is zero-filled in the background; 0:
 				      as fast as it goes */
 	uint32_t spare_segments;   /* pre-written segments kept ready: 1 or 2 */
+	uint32_t sparse_segments; /* that may be nearly empty before their mail is copied forward */
 };
 
 /* How a recipient ended, or a message as a whole stands. */
@@ -144,8 +145,9 @@ spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *c
 	struct spool_reference *ret_message, struct spool_reference *ret_content);
 
 /*
- * ERROR_NOT_FOUND: no live message has this reference (it is done, or its batch is not committed).
- * ERROR_LIMIT: the batch is full, commit first; or a recipient's number is 1,048,576 or more.
+ * The message is named by its queue id alone: its place may have become another. ERROR_NOT_FOUND:
+ * none is live (it is done, or its batch is not committed). ERROR_LIMIT: the batch is full, commit
+ * first; or a recipient's number is 1,048,576 or more.
  */
 MUST_CHECK enum error spool_add_result(struct spool *spool, const struct spool_result *result);
 
@@ -166,6 +168,28 @@ struct spool_commit {
 	uint32_t flushes;
 };
 struct spool_commit spool_commit(struct spool *spool);
+
+/*
+ * Copying forward (I4): while old segments hold little that lives, adds copies of at most so many
+ * of their messages to the present batch, the octets bounded. `is_idle`: no new mail waits for this
+ * commit, so what may be copied does not hang on how much was written. `ret_more`: there is more to
+ * do.
+ */
+#define SPOOL_MOVES_MAX 128
+uint32_t spool_forward(struct spool *spool, uint32_t messages_max, bool is_idle, bool *ret_more);
+
+/* Where a message lies from now on. */
+struct spool_move {
+	struct spool_reference message;
+	struct spool_reference content;
+};
+
+/* The n-th that the last commit moved; NULL: there are no more. Until the next spool_forward. */
+const struct spool_move *spool_moved(const struct spool *spool, uint32_t n);
+
+/* All who have references know of all moves so far, or have a descriptor: the old places may go
+ * with the next commit. True: there is something to go. */
+bool spool_moves_are_known(struct spool *spool);
 
 /* Octets that new mail may still take of segments that are there already. */
 uint64_t spool_room_bytes(const struct spool *spool);

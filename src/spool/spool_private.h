@@ -26,7 +26,10 @@ struct segment {
 	uint32_t number;
 	uint32_t generation;
 	uint32_t flags;
-	uint32_t live;                /* references of live messages to it */
+	uint32_t live;       /* references of live messages to it */
+	uint64_t live_bytes; /* of the records that they name */
+	bool is_left;        /* messages were copied out of it, which not all readers know */
+	bool stays;          /* not all of it can be copied */
 	struct logfile_header header; /* as in the file; block 0: not known */
 	/* Recovery: what the journal says of it. */
 	uint64_t walk_offset;    /* messages before it are in the journal's state */
@@ -70,6 +73,25 @@ struct journal {
 	bool broken; /* a write or flush failed: what lies on the disk is unknown (W5) */
 };
 
+/* A message whose copy is in the present batch, or was in the last. */
+struct moving {
+	struct spool_move to;
+	uint8_t *bytes; /* of the copy, until it is written */
+};
+
+/* Copying forward: what is left of a segment of which little lives (forward.c). */
+struct forward {
+	int fd; /* of the segment that is emptied; NO_FD: none is */
+	uint32_t segment;
+	uint32_t next_entry; /* of the index, to look at */
+	uint64_t credit;     /* octets that may be copied beside new mail */
+	mono_us look_at;
+	mono_us retry_at; /* after a failure */
+	struct moving moving[SPOOL_MOVES_MAX];
+	uint32_t count; /* in the present batch */
+	uint32_t moved; /* by the last one */
+};
+
 struct spool {
 	struct env *env;
 	int dir_fd;
@@ -84,6 +106,8 @@ struct spool {
 	uint32_t next_journal;
 	uint64_t next_sequence; /* of batches in segments */
 	uint64_t last_id;
+	uint64_t unread_floor; /* ids up to it may turn up once more, where recovery could not read;
+				  0: nothing is unread */
 	struct active active;
 	struct spare spares[SPOOL_SPARES_MAX]; /* ascending numbers */
 	uint32_t spare_count;
@@ -95,11 +119,47 @@ struct spool {
 	struct index_entry **added;  /* entries of the present batch */
 	struct slice *added_settles; /* what each of them settles; empty: nothing */
 	uint32_t added_count;
+	struct forward forward;
 	struct journal journal;
 	struct batch_image pending; /* records for the journal's next batch */
 	uint32_t pending_results;
 	uint32_t flushes; /* of the present commit */
 };
+
+/* What one message is made of; its octets are the caller's. */
+struct addition {
+	const struct iovec *content;
+	int content_pieces;
+	uint32_t content_flags;
+	struct slice payload;
+	struct slice settles;
+	bool is_copy; /* of one that was stored before */
+};
+
+/* spool.c */
+/* The first message decides where the batch will stand; nothing is written yet. */
+MUST_CHECK enum error spool_begin_batch(struct spool *spool, uint64_t bytes);
+/* On an error nothing of it is in the batch. */
+MUST_CHECK enum error
+spool_add_records(struct spool *spool, const struct addition *adding, uint64_t queue_id,
+	struct spool_reference *ret_message, struct spool_reference *ret_content);
+
+static inline uint64_t
+spool_message_bytes(uint64_t content_bytes, uint64_t payload_bytes)
+{
+	return record_bytes(content_bytes) + record_bytes(MESSAGE_PREFIX_BYTES + payload_bytes);
+}
+
+/* record.c: the record's head: keyed, at its place, and the one that the reference names (I3). */
+MUST_CHECK enum error record_read_head(struct env *env, int fd,
+	const struct spool_reference *reference, struct record *ret_record);
+
+/* forward.c */
+/* What became of the copies of the batch. */
+void forward_settle(struct spool *spool, bool durable);
+/* So much new mail was written. */
+void forward_earn(struct spool *spool, uint64_t bytes);
+void forward_done(struct spool *spool);
 
 /* files.c: flushes and pre-written files */
 MUST_CHECK enum error spool_flush(struct spool *spool, int fd);
@@ -131,6 +191,7 @@ void segment_count_entry(struct spool *spool, struct index_entry *entry, bool al
 MUST_CHECK enum error journal_add_result(struct spool *spool, const struct spool_result *result);
 MUST_CHECK enum error
 journal_add_segment(struct spool *spool, uint32_t type, const struct segment *segment);
+MUST_CHECK enum error journal_add_moved(struct spool *spool, const struct spool_move *move);
 /* Writes and flushes what is pending; a new journal when the present one is full or broken. */
 MUST_CHECK enum error journal_flush(struct spool *spool);
 /* A new journal with the whole state: nothing is pending afterwards. */
@@ -172,6 +233,8 @@ journal_decode_result(uint64_t queue_id, struct slice payload, struct spool_resu
 /* Fills an entry that is new but for its id. */
 MUST_CHECK enum error
 journal_decode_state(struct index *index, struct slice payload, struct index_entry *entry);
+MUST_CHECK enum error
+journal_decode_moved(uint64_t queue_id, struct slice payload, struct spool_move *ret_move);
 MUST_CHECK enum error journal_decode_end(struct slice payload, struct journal_end *ret_end);
 
 /* How a result changes what is known of its message; DONE is the caller's. */

@@ -165,7 +165,7 @@ START_TEST(only_what_lives_is_settled)
 	struct slice dead = settles_of(storage, SPOOL_RECIPIENT_ENDED, &a.message, recipients, 1);
 	ck_assert_int_eq(try_settle(&f, 3, 10, dead, &none), ERROR_NOT_FOUND);
 	struct spool_reference wrong = b.message;
-	wrong.offset += 8;
+	wrong.queue_id = 1000;
 	struct slice elsewhere = settles_of(storage, SPOOL_RECIPIENT_ENDED, &wrong, recipients, 1);
 	ck_assert_int_eq(try_settle(&f, 3, 10, elsewhere, &none), ERROR_NOT_FOUND);
 	struct slice cut = slice_sub(elsewhere, 0, elsewhere.len - 1);

@@ -256,7 +256,7 @@ START_TEST(results_must_name_a_live_message)
 	ck_assert_ok(spool_add_result(f.spool, &result));
 	ck_assert_int_eq(spool_add_result(f.spool, &result), ERROR_NOT_FOUND);
 	result.message = a.message;
-	result.message.offset += 8;
+	result.message.queue_id = 1000;
 	ck_assert_int_eq(spool_add_result(f.spool, &result), ERROR_NOT_FOUND);
 	result.message = a.message;
 	result.kind = SPOOL_RECIPIENT_FAILED;

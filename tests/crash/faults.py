@@ -10,6 +10,9 @@ SEGMENT = 'src/spool/segment.c'
 JOURNAL = 'src/spool/journal.c'
 RECORDS = 'src/spool/journal_records.c'
 FILES = 'src/spool/files.c'
+FORWARD = 'src/spool/forward.c'
+RECOVER = 'src/spool/recover.c'
+RECOVER_SEGMENTS = 'src/spool/recover_segments.c'
 MAILDIR = 'src/mailbox/maildir.c'
 MAILDIR_FLUSH = 'src/mailbox/maildir_flush.c'
 MAILDIR_FOLDER = 'src/mailbox/maildir_folder.c'
@@ -141,6 +144,32 @@ FAULTS = [
 """, """	if (error == ERROR_COUNT)
 		reader->error = error;
 """)], ('--seed', '5')),
+    Fault('straggler freed before its copy is flushed', 'spool', [(SPOOL, """	if (error == OK)
+		error = spool_flush(spool, active->fd);
+	if (error != OK) {
+		give_segment_up""", """	if (error == OK && spool->added_count > 0)
+		error = spool_flush(spool, active->fd);
+	if (error != OK) {
+		give_segment_up""")]),
+    Fault('straggler freed before MOVED is durable', 'spool', [(SPOOL, """	segment_collect(spool);
+	error = journal_flush(spool);
+	if (error == OK)
+		segment_remove_freed(spool);
+""", """	for (size_t i = 0; i < spool->segment_count; i++)
+		spool->segments[i].flags |= spool->segments[i].is_left && spool->segments[i].live == 0 ? SEGMENT_FREEING : 0;
+	if (spool_moved(spool, 0))
+		segment_remove_freed(spool);
+	segment_collect(spool);
+	error = journal_flush(spool);
+	if (error == OK)
+		segment_remove_freed(spool);
+""")]),
+    Fault('MOVED left out', 'spool', [(FORWARD, 'if (journal_add_moved(spool, to) != OK)', 'if (!spool)')]),
+    Fault('copy counts though the journal does not say so', 'spool', [
+        (RECOVER_SEGMENTS, 'if (found->record.type == RECORD_COPY &&', 'if (found->record.type == RECORD_COPY && !found->record.size &&')]),
+    Fault('end of a moved message forgotten while its original is unread', 'spool', [
+        (SPOOL, 'if (entry->queue_id <= spool->unread_floor)', 'if (entry->queue_id == 0)'),
+        (RECOVER, '(entry->flags & ENTRY_DONE && recovery->unread)', '(entry->flags & ENTRY_DONE && !recovery)')]),
     Fault('Maildir: file not flushed', 'maildir', [(MAILDIR, '	maildir_flush_all(batch->maildir, batch->flushes, flush_count);\n', '')]),
     Fault('Maildir: folder not flushed', 'maildir', [(MAILDIR, '	maildir_folders_flush(batch);\n', '')]),
     Fault('Maildir: folders above a new one not flushed', 'maildir', [

@@ -275,11 +275,31 @@ note_settled(struct ledger *ledger, const struct letter *letter)
 	other->asked.settled |= letter->settled_bit;
 }
 
+/* The index answers for the new places from here on; some letters are still asked for by the old
+ * ones, as by a schedule that has not heard of it. */
+static void
+note_moves(struct spool_work *work)
+{
+	const struct spool_move *move;
+
+	for (uint32_t n = 0; (move = spool_moved(work->spool, n)) != NULL; n++) {
+		for (uint32_t i = 0; i < work->ledger->count; i++) {
+			struct letter *letter = &work->ledger->letters[i];
+			if (letter->queue_id != move->message.queue_id || below(work, 4) == 0)
+				continue;
+			letter->message = move->message;
+			letter->content = move->content;
+		}
+	}
+}
+
 static void
 commit(struct spool_work *work)
 {
 	struct ledger *ledger = work->ledger;
 	struct spool_commit answer = spool_commit(work->spool);
+
+	note_moves(work);
 
 	for (uint32_t i = work->first; i < ledger->count; i++) {
 		struct letter *letter = &ledger->letters[i];
@@ -398,10 +418,43 @@ restart(struct spool_work *work)
 	return work->spool != NULL;
 }
 
+/* Also such as are on their way to another place. */
+static void
+end_some(struct spool_work *work)
+{
+	for (uint32_t i = 0; i < work->ledger->count; i++) {
+		struct letter *letter = &work->ledger->letters[i];
+		if (letter->state == LETTER_LIVE && !letter->asked.finished && below(work, 2))
+			add_result(work, letter, SPOOL_DONE);
+	}
+}
+
+/* Alone, or beside new mail. */
+static void
+forward(struct spool_work *work)
+{
+	bool more;
+
+	if (spool_moves_are_known(work->spool) && below(work, 2))
+		commit(work);
+	if (below(work, 2))
+		add_batch(work);
+	spool_forward(work->spool, 1 + (uint32_t)below(work, 4), below(work, 4) > 0, &more);
+	if (below(work, 3) == 0)
+		end_some(work);
+	commit(work);
+	if (below(work, 2))
+		spool_moves_are_known(work->spool);
+}
+
 static void
 run_step(struct spool_work *work)
 {
-	switch (below(work, 10)) {
+	switch (below(work, 12)) {
+	case 10:
+	case 11:
+		forward(work);
+		return;
 	case 0:
 		while (below(work, 4) && spool_prepare(work->spool))
 			;
