@@ -127,8 +127,10 @@ no_damage(void *arg, const char *file, uint64_t offset, const char *what)
 	ck_abort_msg("damage in %s: %s", file, what);
 }
 
-static const struct spool_options options = {
-	.segment_bytes = 4u << 20, .journal_bytes = 1u << 20, .spare_segments = 1};
+static const struct spool_options options = {.segment_bytes = 4u << 20,
+	.journal_bytes = 1u << 20,
+	.spare_segments = 1,
+	.sparse_segments = 4};
 
 static void
 world_start(struct world *world, const struct spool_visitor *visitor)

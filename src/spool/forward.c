@@ -82,10 +82,11 @@ begin(struct spool *spool, bool is_idle)
 
 	if (!is_idle && now < forward->look_at)
 		return false;
-	forward->look_at = now + FORWARD_LOOK_US;
 	struct segment *segment = choose(spool, is_idle);
-	if (!segment)
+	if (!segment) {
+		forward->look_at = now + FORWARD_LOOK_US;
 		return false;
+	}
 	forward->segment = segment->number;
 	forward->next_entry = 0;
 	enum error error =
@@ -248,7 +249,7 @@ look_at_entries(struct spool *spool, struct allowance *left)
 	for (uint32_t i = 0; i < FORWARD_ENTRIES && forward->next_entry < limit; i++) {
 		struct index_entry *entry = index_at(&spool->index, forward->next_entry);
 		if (!look_at_entry(spool, entry, left))
-			return forward->next_entry > first;
+			return forward->fd == NO_FD || forward->next_entry > first;
 		forward->next_entry++;
 	}
 	/* All that lived there is on its way: if it is not, it is not tried over and over. */
@@ -293,31 +294,48 @@ move_entry(struct spool *spool, struct index_entry *entry, const struct spool_mo
 		spool->journal.broken = true;
 }
 
+/* Whether the message has a new place. */
+static bool
+settle_one(struct spool *spool, const struct spool_move *to, bool durable)
+{
+	struct index_entry *entry = index_find(&spool->index, to->message.queue_id);
+
+	/* It may have ended meanwhile; then the journal does not speak of the copy. */
+	if (!entry || entry->flags & ENTRY_STUB)
+		return false;
+	entry->flags &= ~(uint32_t)ENTRY_MOVING;
+	if (durable)
+		move_entry(spool, entry, to);
+	return durable;
+}
+
+/* The segment can be tried again, but not at once. */
+static void
+step_back(struct spool *spool)
+{
+	struct segment *segment = segment_find(spool, spool->forward.segment);
+
+	if (segment)
+		segment->stays = false;
+	leave(spool);
+	spool->forward.retry_at = env_monotonic(spool->env) + FORWARD_RETRY_US;
+}
+
 void
 forward_settle(struct spool *spool, bool durable)
 {
 	struct forward *forward = &spool->forward;
 
+	forward->moved = 0;
 	for (uint32_t i = 0; i < forward->count; i++) {
-		struct moving *moving = &forward->moving[i];
-		struct index_entry *entry = index_find(&spool->index, moving->to.message.queue_id);
-		/* It may have ended meanwhile; then the journal does not speak of the copy. */
-		bool lives = entry && entry->flags & ENTRY_MOVING && !(entry->flags & ENTRY_STUB);
-		if (entry)
-			entry->flags &= ~(uint32_t)ENTRY_MOVING;
-		if (lives && durable)
-			move_entry(spool, entry, &moving->to);
-		memory_put(spool->env->memory, moving->bytes);
-		moving->bytes = NULL;
+		struct moving moving = forward->moving[i];
+		memory_put(spool->env->memory, moving.bytes);
+		moving.bytes = NULL;
+		if (settle_one(spool, &moving.to, durable))
+			forward->moving[forward->moved++] = moving;
 	}
-	if (forward->count > 0 && !durable) {
-		struct segment *segment = segment_find(spool, forward->segment);
-		if (segment)
-			segment->stays = false;
-		leave(spool);
-		forward->retry_at = env_monotonic(spool->env) + FORWARD_RETRY_US;
-	}
-	forward->moved = durable ? forward->count : 0;
+	if (forward->count > 0 && !durable)
+		step_back(spool);
 	forward->count = 0;
 }
 
@@ -358,5 +376,6 @@ forward_done(struct spool *spool)
 	for (uint32_t i = 0; i < spool->forward.count; i++)
 		memory_put(spool->env->memory, spool->forward.moving[i].bytes);
 	spool->forward.count = 0;
+	memory_put(spool->env->memory, spool->forward.moving);
 	leave(spool);
 }

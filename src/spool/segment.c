@@ -113,6 +113,7 @@ segment_seal(struct spool *spool)
 			segment->end_sequence = spool->next_sequence;
 			segment->end_offset = active->end;
 			segment->end_unsaid = true;
+			spool->forward.look_at = 0;
 		}
 		/* All of it is flushed, or given up: what close says changes neither. */
 		spool->env->disk->close(spool->env->world, active->fd);

@@ -59,7 +59,9 @@ open_parts(struct spool *spool)
 		memory_try(spool->env->memory, SPOOL_BATCH_MESSAGES * sizeof(struct index_entry *));
 	spool->added_settles =
 		memory_try(spool->env->memory, SPOOL_BATCH_MESSAGES * sizeof(struct slice));
-	if (!spool->added || !spool->added_settles)
+	spool->forward.moving =
+		memory_try(spool->env->memory, SPOOL_MOVES_MAX * sizeof(struct moving));
+	if (!spool->added || !spool->added_settles || !spool->forward.moving)
 		return ERROR_NO_MEMORY;
 	return batch_init(&spool->batch, spool->env);
 }

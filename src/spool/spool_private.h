@@ -86,10 +86,10 @@ struct forward {
 	uint32_t next_entry; /* of the index, to look at */
 	uint64_t credit;     /* octets that may be copied beside new mail */
 	mono_us look_at;
-	mono_us retry_at; /* after a failure */
-	struct moving moving[SPOOL_MOVES_MAX];
-	uint32_t count; /* in the present batch */
-	uint32_t moved; /* by the last one */
+	mono_us retry_at;      /* after a failure */
+	struct moving *moving; /* SPOOL_MOVES_MAX */
+	uint32_t count;        /* in the present batch */
+	uint32_t moved;        /* by the last one */
 };
 
 struct spool {
