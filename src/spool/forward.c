@@ -286,6 +286,7 @@ move_entry(struct spool *spool, struct index_entry *entry, const struct spool_mo
 	segment_count_entry(spool, entry, false);
 	entry_set_message(entry, &to->message);
 	entry_set_content(entry, &to->content);
+	entry->flags |= ENTRY_COPIED;
 	segment_count_entry(spool, entry, true);
 	if (from)
 		from->is_left = true;

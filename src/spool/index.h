@@ -25,7 +25,8 @@ enum entry_flags {
 	ENTRY_SETTLED = 256,  /* recovery: a stub that only a settling message speaks of */
 	ENTRY_FAILED = 1024,  /* a recipient failed: whoever ends the message has to know */
 	ENTRY_DELAY_TOLD = 2048,
-	ENTRY_MOVING = 4096, /* a copy of it is in the present batch */
+	ENTRY_COPIED = 4096, /* it lies where it was copied to; its original may turn up */
+	ENTRY_MOVING = 8192, /* a copy of it is in the present batch */
 	ENTRY_RECOVERY = ENTRY_WALKED | ENTRY_HAD_STUB | ENTRY_SETTLED,
 };
 

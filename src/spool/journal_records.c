@@ -8,8 +8,9 @@
 #include "base/cursor.h"
 
 #define STATE_FIXED_BYTES 72
-#define STATE_FLAGS \
-	(ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE | ENTRY_FAILED | ENTRY_DELAY_TOLD)
+#define STATE_FLAGS                                                                               \
+	(ENTRY_HELD | ENTRY_DAMAGED | ENTRY_STUB | ENTRY_DONE | ENTRY_FAILED | ENTRY_DELAY_TOLD | \
+		ENTRY_COPIED)
 #define SEQUENCE_MAX   (INT64_MAX - 2) /* so that there is a next one */
 #define DONE_WORDS_MAX (SPOOL_RECIPIENTS_MAX / 64)
 

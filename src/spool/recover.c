@@ -337,6 +337,12 @@ stub_may_stay(const struct segment *segment)
 	return segment && segment->flags & SEGMENT_UNREAD && !(segment->flags & SEGMENT_SEALED);
 }
 
+static bool
+is_done_copy(const struct index_entry *entry)
+{
+	return entry->flags & ENTRY_DONE && entry->flags & ENTRY_COPIED;
+}
+
 /*
  * Live messages stay in the index, and each segment learns how many it has. So do results for a
  * segment that could not be read: without them its mail would be sent again when it can. Where the

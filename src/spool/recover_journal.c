@@ -170,6 +170,7 @@ apply_moved(struct replay *replay, uint64_t queue_id, struct slice payload)
 		return error;
 	entry_set_message(entry, &move.message);
 	entry_set_content(entry, &move.content);
+	entry->flags |= ENTRY_COPIED;
 	return OK;
 }
 

@@ -143,6 +143,8 @@ take_message(
 	}
 	entry->flags |= entry->flags & ENTRY_STUB ? ENTRY_WALKED | ENTRY_HAD_STUB : ENTRY_WALKED;
 	entry->flags &= ~(uint32_t)ENTRY_STUB;
+	if (found->record.type == RECORD_COPY)
+		entry->flags |= ENTRY_COPIED;
 	entry_set_message(entry, &message);
 	entry_set_content(entry, &prefix->content);
 	return OK;

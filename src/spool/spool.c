@@ -344,13 +344,13 @@ spool_add_message(struct spool *spool, uint64_t queue_id, const struct iovec *co
 		(struct slice){0}, ret_message, ret_content);
 }
 
-/* A message that was there at the start may have been copied forward, and its original may lie
- * where nothing can be read now: that it is done has to be known when it can. */
+/* The original of one that was copied forward may lie where nothing can be read now: that it is
+ * done has to be known when it can. */
 static void
 end_entry(struct spool *spool, struct index_entry *entry)
 {
 	segment_count_entry(spool, entry, false);
-	if (entry->queue_id <= spool->unread_floor)
+	if (entry->flags & ENTRY_COPIED && entry->queue_id <= spool->unread_floor)
 		entry->flags |= ENTRY_STUB | ENTRY_DONE;
 	else
 		index_remove(&spool->index, entry);

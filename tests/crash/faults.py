@@ -168,8 +168,8 @@ FAULTS = [
     Fault('copy counts though the journal does not say so', 'spool', [
         (RECOVER_SEGMENTS, 'if (found->record.type == RECORD_COPY &&', 'if (found->record.type == RECORD_COPY && !found->record.size &&')], ('--failing', 'flush')),
     Fault('end of a moved message forgotten while its original is unread', 'spool', [
-        (SPOOL, 'if (entry->queue_id <= spool->unread_floor)', 'if (entry->queue_id == 0)'),
-        (RECOVER, '(entry->flags & ENTRY_DONE && recovery->unread)', '(entry->flags & ENTRY_DONE && !recovery)')], ('--failing', 'read')),
+        (SPOOL, 'if (entry->flags & ENTRY_COPIED && entry->queue_id <= spool->unread_floor)', 'if (entry->queue_id == 0)'),
+        (RECOVER, '(is_done_copy(entry) && recovery->unread)', '(is_done_copy(entry) && !recovery)')], ('--failing', 'read')),
     Fault('Maildir: file not flushed', 'maildir', [(MAILDIR, '	maildir_flush_all(batch->maildir, batch->flushes, flush_count);\n', '')]),
     Fault('Maildir: folder not flushed', 'maildir', [(MAILDIR, '	maildir_folders_flush(batch);\n', '')]),
     Fault('Maildir: folders above a new one not flushed', 'maildir', [
