@@ -364,7 +364,7 @@ settle_messages(struct recovery *recovery)
 			continue;
 		}
 		if (entry->flags & ENTRY_STUB &&
-			(stub_may_stay(segment) || (entry->flags & ENTRY_DONE && recovery->unread)))
+			(stub_may_stay(segment) || (is_done_copy(entry) && recovery->unread)))
 			continue;
 		if (!(entry->flags & (ENTRY_DONE | ENTRY_SETTLED)) &&
 			!(segment && segment->flags & SEGMENT_KEEP))
