@@ -233,7 +233,9 @@ struct conf {
 	enum conf_early early_talkers;
 	int64_t greeting_wait_us;
 	struct conf_retry retry;
-	uint64_t reports_limit; /* an hour */
+	uint64_t reports_limit;  /* an hour */
+	int64_t report_delay_us; /* 0: nobody is told */
+	uint64_t report_original_limit;
 	uint64_t spool_segment; /* octets; a multiple of 1 MiB */
 	uint64_t spool_reserve; /* octets */
 	struct conf_log log;

@@ -746,6 +746,34 @@ static const struct schema_key root_keys[] = {
 		.example = "reports_limit 60",
 	},
 	{
+		.word = "report_delay",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, report_delay_us),
+		.min = 0,
+		.max = 30 * 86400,
+		.fallback = "4h",
+		.help = "How long a message waits before its sender hears, once, that it is late; "
+			"0s: he does not. Senders that strangers name hear only what they asked "
+			"for "
+			"(NOTIFY=DELAY).",
+		.example = "report_delay 4h",
+	},
+	{
+		.word = "report_original_limit",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, report_original_limit),
+		.min = 0,
+		.max = MIB(16),
+		.fallback = "64K",
+		.help = "Up to which size a message is returned whole with the report that it "
+			"could "
+			"not be delivered, if its sender asked for that (RET=FULL) and is no "
+			"stranger. Else the report has the message's header.",
+		.example = "report_original_limit 64K",
+	},
+	{
 		.word = "spool_segment",
 		.type = SCHEMA_SIZE,
 		.readers = ALWAYS | SESSION | QUEUE,

@@ -128,7 +128,8 @@ one_recipient(struct world *world, struct slice address)
 	struct delivery_recipient recipient = {3, address};
 
 	buffer_clear(&world->list);
-	ck_assert_ok(delivery_recipient_append(&world->list, &recipient));
+	ck_assert_ok(
+		delivery_recipient_append(&world->list, &recipient, &(struct delivery_wish){0}));
 	return buffer_slice(&world->list);
 }
 
@@ -523,7 +524,8 @@ recipients_body(void *arg)
 	for (uint32_t i = 0; i < DELIVERY_RECIPIENTS_MAX; i++) {
 		struct delivery_recipient one = {
 			i, i == 7 ? SLICE("no address") : SLICE("bob@example.org")};
-		ck_assert_ok(delivery_recipient_append(&world->list, &one));
+		ck_assert_ok(
+			delivery_recipient_append(&world->list, &one, &(struct delivery_wish){0}));
 	}
 	message.deliver.recipients = buffer_slice(&world->list);
 	tell(world, &message);

@@ -123,11 +123,29 @@ keep_recipients(struct accept_memory_message *message, const struct envelope *en
 
 	if (!copies)
 		return false;
-	for (uint32_t i = 0; i < envelope->recipient_count; i++)
-		if (!arena_copy(
-			    &message->arena, envelope->recipients[i].address, &copies[i].address))
+	for (uint32_t i = 0; i < envelope->recipient_count; i++) {
+		copies[i] = envelope->recipients[i];
+		if (!keep(message, &copies[i].address))
 			return false;
+	}
 	message->envelope.recipients = copies;
+	return true;
+}
+
+static bool
+keep_wishes(struct accept_memory_message *message, const struct envelope *envelope)
+{
+	uint32_t count = envelope->wishes ? envelope->recipient_count : 0;
+	struct envelope_wish *copies = arena_take(&message->arena, count * sizeof *copies);
+
+	if (!copies)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		copies[i] = envelope->wishes[i];
+		if (!keep(message, &copies[i].original))
+			return false;
+	}
+	message->envelope.wishes = count > 0 ? copies : NULL;
 	return true;
 }
 
@@ -161,7 +179,8 @@ keep_envelope(struct accept_memory_message *message, const struct envelope *enve
 	copy->id = id;
 	return keep(message, &copy->reverse_path) && keep(message, &copy->helo) &&
 	       keep(message, &copy->client_address) && keep(message, &copy->listener) &&
-	       keep(message, &copy->unknown) && keep_recipients(message, envelope) &&
+	       keep(message, &copy->unknown) && keep(message, &copy->envelope_id) &&
+	       keep_recipients(message, envelope) && keep_wishes(message, envelope) &&
 	       keep_trace(message, id);
 }
 

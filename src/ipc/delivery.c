@@ -1,7 +1,8 @@
 /* The lists of DELIVER and RESULT: octets and back. Decoders take any octets. */
 #include "ipc/delivery.h"
 
-#define RESULT_FIXED_BYTES 24 /* with the three lengths */
+#define RESULT_FIXED_BYTES 24    /* with the three lengths */
+#define IS_PASSED_ON       0x80u /* beside enum delivery_tls */
 
 const char *
 transport_name(enum transport transport)
@@ -18,18 +19,57 @@ transport_name(enum transport transport)
 	return (unsigned)transport < TRANSPORT_COUNT ? names[transport] : "unknown";
 }
 
-enum error
-delivery_recipient_append(struct buffer *list, const struct delivery_recipient *recipient)
+static void
+append_text(struct buffer *list, struct slice text)
 {
-	size_t bytes = delivery_recipient_bytes(recipient->address);
+	buffer_append_u16(list, (uint16_t)text.len);
+	buffer_append(list, text);
+}
 
-	if (recipient->address.len > DELIVERY_ADDRESS_MAX || bytes > DELIVERY_LIST_BYTES ||
+static struct slice
+take_text(struct cursor *cursor, size_t max)
+{
+	uint16_t len = cursor_take_u16(cursor);
+
+	if (len > max)
+		cursor->error = ERROR_FORMAT;
+	return cursor_take(cursor, len);
+}
+
+enum error
+delivery_recipient_append(struct buffer *list, const struct delivery_recipient *recipient,
+	const struct delivery_wish *wish)
+{
+	size_t bytes = delivery_recipient_bytes(recipient->address, wish->original);
+
+	if (recipient->address.len > DELIVERY_ADDRESS_MAX ||
+		wish->original.len > DSN_ORIGINAL_MAX || bytes > DELIVERY_LIST_BYTES ||
 		list->len > DELIVERY_LIST_BYTES - bytes)
 		return ERROR_LIMIT;
 	buffer_append_u32(list, recipient->number);
 	buffer_append_u32(list, (uint32_t)recipient->address.len);
 	buffer_append(list, recipient->address);
+	buffer_append_octet(list, (uint8_t)wish->notify);
+	append_text(list, wish->original);
 	return buffer_error(list);
+}
+
+static bool
+take_recipient(struct cursor *cursor, struct delivery_recipient *recipient)
+{
+	recipient->number = cursor_take_u32(cursor);
+	recipient->address = cursor_take(cursor, cursor_take_u32(cursor));
+	return recipient->number < DELIVERY_RECIPIENT_NUMBER &&
+	       recipient->address.len <= DELIVERY_ADDRESS_MAX;
+}
+
+static bool
+take_wish(struct cursor *cursor, struct delivery_wish *wish)
+{
+	wish->notify = cursor_take_u8(cursor);
+	wish->original = take_text(cursor, DSN_ORIGINAL_MAX);
+	return dsn_notify_is_valid(wish->notify) &&
+	       (wish->original.len == 0 || dsn_original_is_valid(wish->original));
 }
 
 enum error
@@ -37,6 +77,7 @@ delivery_recipients_decode(struct slice list,
 	struct delivery_recipient ret_recipients[DELIVERY_RECIPIENTS_MAX], uint32_t *ret_count)
 {
 	struct cursor cursor = cursor_of(list);
+	struct delivery_wish wish;
 	uint32_t count = 0;
 
 	if (list.len > DELIVERY_LIST_BYTES)
@@ -45,10 +86,7 @@ delivery_recipients_decode(struct slice list,
 		if (count == DELIVERY_RECIPIENTS_MAX)
 			return ERROR_FORMAT;
 		struct delivery_recipient *recipient = &ret_recipients[count];
-		recipient->number = cursor_take_u32(&cursor);
-		recipient->address = cursor_take(&cursor, cursor_take_u32(&cursor));
-		if (recipient->number >= DELIVERY_RECIPIENT_NUMBER ||
-			recipient->address.len > DELIVERY_ADDRESS_MAX ||
+		if (!take_recipient(&cursor, recipient) || !take_wish(&cursor, &wish) ||
 			(count > 0 && recipient->number <= recipient[-1].number))
 			return ERROR_FORMAT;
 	}
@@ -58,11 +96,17 @@ delivery_recipients_decode(struct slice list,
 	return OK;
 }
 
-static void
-append_text(struct buffer *list, struct slice text)
+enum error
+delivery_wishes_decode(struct slice list, struct delivery_wish ret_wishes[DELIVERY_RECIPIENTS_MAX])
 {
-	buffer_append_u16(list, (uint16_t)text.len);
-	buffer_append(list, text);
+	struct cursor cursor = cursor_of(list);
+	struct delivery_recipient recipient;
+
+	for (uint32_t i = 0; cursor_left(&cursor) > 0; i++)
+		if (i == DELIVERY_RECIPIENTS_MAX || !take_recipient(&cursor, &recipient) ||
+			!take_wish(&cursor, &ret_wishes[i]) || cursor.error != OK)
+			return ERROR_FORMAT;
+	return OK;
 }
 
 enum error
@@ -78,22 +122,13 @@ delivery_result_append(struct buffer *list, const struct delivery_result *result
 	buffer_append_u64(list, result->attempt);
 	buffer_append_u32(list, result->recipient);
 	buffer_append_octet(list, (uint8_t)result->outcome);
-	buffer_append_octet(list, (uint8_t)result->tls);
+	buffer_append_octet(
+		list, (uint8_t)(result->tls | (result->is_passed_on ? IS_PASSED_ON : 0)));
 	buffer_append_u32(list, enhanced_status_number(result->status));
 	append_text(list, text);
 	append_text(list, remote);
 	append_text(list, path);
 	return buffer_error(list);
-}
-
-static struct slice
-take_text(struct cursor *cursor, size_t max)
-{
-	uint16_t len = cursor_take_u16(cursor);
-
-	if (len > max)
-		cursor->error = ERROR_FORMAT;
-	return cursor_take(cursor, len);
 }
 
 enum error
@@ -103,6 +138,8 @@ delivery_result_take(struct cursor *list, struct delivery_result *ret_result)
 
 	result.recipient = cursor_take_u32(list);
 	uint8_t outcome = cursor_take_u8(list), tls = cursor_take_u8(list);
+	result.is_passed_on = tls & IS_PASSED_ON;
+	tls &= (uint8_t)~IS_PASSED_ON;
 	uint32_t status = cursor_take_u32(list);
 	result.text = take_text(list, DELIVERY_TEXT_MAX);
 	result.remote = take_text(list, DELIVERY_REMOTE_MAX);

@@ -4,8 +4,9 @@
  * DELIVER, the list of results in RESULT. Lists are one field of their message; their octets are
  * never trusted.
  *
- * A recipient: u32 number in the envelope, u32 length, address. A result: u64 attempt, u32
- * recipient, u8 outcome, u8 tls, u32 status, and text, remote, path as u16 length and octets.
+ * A recipient: u32 number in the envelope, u32 length, address, u8 notify, u16 length, ORCPT. A
+ * result: u64 attempt, u32 recipient, u8 outcome, u8 tls (128 more: the next server reports), u32
+ * status, and text, remote, path as u16 length and octets.
  */
 #ifndef IPC_DELIVERY_H
 #define IPC_DELIVERY_H
@@ -13,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/cursor.h"
 #include "base/error.h"
+#include "text/dsn_request.h"
 #include "text/enhanced_status.h"
 
 #define DELIVERY_RECIPIENTS_MAX   64    /* of one attempt */
@@ -50,11 +52,18 @@ struct delivery_recipient {
 	struct slice address;
 };
 
+/* Which reports its sender wants, for who can pass that on. */
+struct delivery_wish {
+	uint32_t notify;       /* enum dsn_notify */
+	struct slice original; /* ORCPT as it was said; empty: none */
+};
+
 struct delivery_result {
 	uint64_t attempt;
 	uint32_t recipient; /* its number in the envelope, or DELIVERY_ALL */
 	enum deliver_outcome outcome;
 	enum delivery_tls tls;
+	bool is_passed_on; /* DELIVERED to a server that was told what to report to the sender */
 	struct enhanced_status status;
 	struct slice text;   /* the reply, or a phrase without paths: it may go to the sender */
 	struct slice remote; /* who said it; empty when it was this server */
@@ -65,17 +74,15 @@ struct delivery_result {
 const char *transport_name(enum transport transport);
 
 /* Octets that a recipient takes in the list. */
-#define DELIVERY_RECIPIENT_BYTES_MAX (8u + DELIVERY_ADDRESS_MAX)
 static inline size_t
-delivery_recipient_bytes(struct slice address)
+delivery_recipient_bytes(struct slice address, struct slice original)
 {
-	return 8 + address.len;
+	return 11 + address.len + original.len;
 }
 
-/* ERROR_LIMIT: the list has DELIVERY_LIST_BYTES, or an address is too long; nothing was appended.
- */
-MUST_CHECK enum error
-delivery_recipient_append(struct buffer *list, const struct delivery_recipient *recipient);
+/* ERROR_LIMIT: the list has DELIVERY_LIST_BYTES, or a text is too long; nothing was appended. */
+MUST_CHECK enum error delivery_recipient_append(struct buffer *list,
+	const struct delivery_recipient *recipient, const struct delivery_wish *wish);
 
 /*
  * 1 to DELIVERY_RECIPIENTS_MAX recipients with ascending numbers; their slices point into the list.
@@ -83,6 +90,10 @@ delivery_recipient_append(struct buffer *list, const struct delivery_recipient *
  */
 MUST_CHECK enum error delivery_recipients_decode(struct slice list,
 	struct delivery_recipient ret_recipients[DELIVERY_RECIPIENTS_MAX], uint32_t *ret_count);
+
+/* What stands in such a list beside its recipients, one for each. */
+MUST_CHECK enum error
+delivery_wishes_decode(struct slice list, struct delivery_wish ret_wishes[DELIVERY_RECIPIENTS_MAX]);
 
 /* ERROR_LIMIT: it does not fit any more; nothing was appended. What is over a maximum is cut. */
 MUST_CHECK enum error

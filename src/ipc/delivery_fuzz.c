@@ -17,16 +17,18 @@ static void
 check_recipients(struct slice list, struct buffer *again)
 {
 	struct delivery_recipient recipients[DELIVERY_RECIPIENTS_MAX];
+	struct delivery_wish wishes[DELIVERY_RECIPIENTS_MAX];
 	uint32_t count;
 
 	if (delivery_recipients_decode(list, recipients, &count) != OK)
 		return;
+	require(delivery_wishes_decode(list, wishes) == OK);
 	require(count > 0 && count <= DELIVERY_RECIPIENTS_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		require(i == 0 || recipients[i].number > recipients[i - 1].number);
 		require(recipients[i].number < DELIVERY_RECIPIENT_NUMBER);
 		require(recipients[i].address.len <= DELIVERY_ADDRESS_MAX);
-		require(delivery_recipient_append(again, &recipients[i]) == OK);
+		require(delivery_recipient_append(again, &recipients[i], &wishes[i]) == OK);
 	}
 	require(slice_equal(buffer_slice(again), list));
 }

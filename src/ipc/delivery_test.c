@@ -20,6 +20,8 @@ end(void)
 	memory_free(&memory);
 }
 
+static const struct delivery_wish no_wish;
+
 START_TEST(recipients_survive_the_trip)
 {
 	struct delivery_recipient back[DELIVERY_RECIPIENTS_MAX];
@@ -28,7 +30,7 @@ START_TEST(recipients_survive_the_trip)
 	start();
 	for (uint32_t i = 0; i < DELIVERY_RECIPIENTS_MAX; i++) {
 		struct delivery_recipient one = {i * 3, SLICE("anna@example.org")};
-		ck_assert_ok(delivery_recipient_append(&list, &one));
+		ck_assert_ok(delivery_recipient_append(&list, &one, &no_wish));
 	}
 	ck_assert_ok(delivery_recipients_decode(buffer_slice(&list), back, &count));
 	ck_assert_uint_eq(count, DELIVERY_RECIPIENTS_MAX);
@@ -37,11 +39,43 @@ START_TEST(recipients_survive_the_trip)
 	for (size_t len = 0; len < list.len; len += 7)
 		ck_assert_int_eq(delivery_recipients_decode(slice_sub(buffer_slice(&list), 0, len),
 					 back, &count) == OK,
-			len > 0 && len % 24 == 0);
+			len > 0 && len % 27 == 0);
 	struct delivery_recipient more = {1000, SLICE("b@example.org")};
-	ck_assert_ok(delivery_recipient_append(&list, &more));
+	ck_assert_ok(delivery_recipient_append(&list, &more, &no_wish));
 	ck_assert_int_eq(
 		delivery_recipients_decode(buffer_slice(&list), back, &count), ERROR_FORMAT);
+	end();
+}
+END_TEST
+
+START_TEST(wishes_survive_the_trip)
+{
+	static const struct delivery_wish wishes[] = {
+		{DSN_NOTIFY_NEVER, SLICE_INIT("rfc822;a+2Bb@c")}, {0},
+		{DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY, {0}}};
+	struct delivery_recipient one = {0, SLICE("anna@example.org")};
+	struct delivery_recipient recipients[DELIVERY_RECIPIENTS_MAX];
+	struct delivery_wish back[DELIVERY_RECIPIENTS_MAX];
+	struct delivery_wish bad[] = {{DSN_NOTIFY_NEVER | DSN_NOTIFY_DELAY, SLICE("")},
+		{0, SLICE("rfc822;a b")}, {0, SLICE("a")}};
+	uint32_t count;
+
+	start();
+	for (uint32_t i = 0; i < 3; i++, one.number++)
+		ck_assert_ok(delivery_recipient_append(&list, &one, &wishes[i]));
+	ck_assert_ok(delivery_wishes_decode(buffer_slice(&list), back));
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_uint_eq(back[i].notify, wishes[i].notify);
+		ck_assert(slice_equal(back[i].original, wishes[i].original));
+	}
+	for (uint32_t i = 0; i < 3; i++) {
+		buffer_clear(&list);
+		ck_assert_ok(delivery_recipient_append(&list, &one, &bad[i]));
+		ck_assert_int_eq(
+			delivery_recipients_decode(buffer_slice(&list), recipients, &count),
+			ERROR_FORMAT);
+		ck_assert_int_eq(delivery_wishes_decode(buffer_slice(&list), back), ERROR_FORMAT);
+	}
 	end();
 }
 END_TEST
@@ -58,7 +92,7 @@ START_TEST(recipients_ascend_and_are_numbers_of_an_envelope)
 		buffer_clear(&list);
 		for (size_t k = 0; k < 2; k++) {
 			struct delivery_recipient one = {bad[i][k], SLICE("a@b")};
-			ck_assert_ok(delivery_recipient_append(&list, &one));
+			ck_assert_ok(delivery_recipient_append(&list, &one, &no_wish));
 		}
 		ck_assert_int_eq(delivery_recipients_decode(buffer_slice(&list), back, &count),
 			ERROR_FORMAT);
@@ -74,14 +108,14 @@ START_TEST(a_list_of_recipients_has_an_end)
 	size_t before;
 
 	start();
-	ck_assert_int_eq(delivery_recipient_append(&list, &one), ERROR_LIMIT);
+	ck_assert_int_eq(delivery_recipient_append(&list, &one, &no_wish), ERROR_LIMIT);
 	one.address.len--;
 	do
 		before = list.len;
-	while (delivery_recipient_append(&list, &one) == OK);
+	while (delivery_recipient_append(&list, &one, &no_wish) == OK);
 	ck_assert_uint_eq(list.len, before);
 	ck_assert_uint_le(list.len, DELIVERY_LIST_BYTES);
-	ck_assert_uint_gt(list.len + sizeof octets + 8, DELIVERY_LIST_BYTES);
+	ck_assert_uint_gt(list.len + sizeof octets + 11, DELIVERY_LIST_BYTES);
 	end();
 }
 END_TEST
@@ -98,6 +132,7 @@ START_TEST(results_survive_the_trip)
 	struct delivery_result one = {.attempt = 7,
 		.recipient = 3,
 		.outcome = DELIVER_DELIVERED,
+		.is_passed_on = true,
 		.status = STATUS(2, 0, 0),
 		.path = SLICE("/var/mail/anna/new/1")};
 	struct delivery_result back;
@@ -179,7 +214,7 @@ START_TEST(texts_are_cut_and_the_list_has_an_end)
 }
 END_TEST
 
-UNIT_MAIN("ipc/delivery", recipients_survive_the_trip,
+UNIT_MAIN("ipc/delivery", recipients_survive_the_trip, wishes_survive_the_trip,
 	recipients_ascend_and_are_numbers_of_an_envelope, a_list_of_recipients_has_an_end,
 	results_survive_the_trip, results_without_meaning_are_refused,
 	texts_are_cut_and_the_list_has_an_end)

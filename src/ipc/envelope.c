@@ -1,7 +1,8 @@
 /*
  * The encoded envelope: fields of u8 tag, u32 length, octets; integers little-endian inside. Tags
  * below TAG_KNOWN_END are this version's; higher ones are kept as they came (an older queue must
- * not lose what a newer session knew). Recipients repeat, in order.
+ * not lose what a newer session knew). Recipients repeat, in order; what came with them in a later
+ * version stands behind all that was before it.
  */
 #include "ipc/envelope.h"
 #include "base/cursor.h"
@@ -22,12 +23,16 @@ enum tag {
 	TAG_TRACE,
 	TAG_TRACE_ID_AT,
 	TAG_IS_JUNK,
+	TAG_RETURNS,
+	TAG_ENVELOPE_ID,
+	TAG_WISH, /* of one recipient: u32 number, u8 bits, ORCPT */
 	TAG_KNOWN_END
 };
 
 #define TRACE_MAX   16384
 #define HELO_MAX    512
 #define UNKNOWN_MAX 65536
+#define IS_EXPANDED 0x80u /* beside enum dsn_notify */
 
 static void
 append_bytes(struct buffer *buffer, enum tag tag, struct slice bytes)
@@ -43,6 +48,32 @@ append_number(struct buffer *buffer, enum tag tag, uint64_t number)
 	buffer_append_octet(buffer, (uint8_t)tag);
 	buffer_append_u32(buffer, 8);
 	buffer_append_u64(buffer, number);
+}
+
+static bool
+is_wish(const struct envelope_wish *wish)
+{
+	return wish->notify != 0 || wish->original.len > 0 || wish->is_expanded;
+}
+
+static void
+append_wishes(struct buffer *buffer, const struct envelope *envelope)
+{
+	if (envelope->returns != RETURNS_UNSTATED)
+		append_number(buffer, TAG_RETURNS, envelope->returns);
+	if (envelope->envelope_id.len > 0)
+		append_bytes(buffer, TAG_ENVELOPE_ID, envelope->envelope_id);
+	for (uint32_t i = 0; envelope->wishes && i < envelope->recipient_count; i++) {
+		const struct envelope_wish *wish = &envelope->wishes[i];
+		if (!is_wish(wish))
+			continue;
+		buffer_append_octet(buffer, TAG_WISH);
+		buffer_append_u32(buffer, (uint32_t)wish->original.len + 5);
+		buffer_append_u32(buffer, i);
+		buffer_append_octet(
+			buffer, (uint8_t)(wish->notify | (wish->is_expanded ? IS_EXPANDED : 0)));
+		buffer_append(buffer, wish->original);
+	}
 }
 
 void
@@ -66,6 +97,7 @@ envelope_encode(const struct envelope *envelope, struct buffer *buffer)
 		append_number(buffer, TAG_TRACE_ID_AT, envelope->trace_id_at);
 	if (envelope->is_junk)
 		append_number(buffer, TAG_IS_JUNK, 1);
+	append_wishes(buffer, envelope);
 	buffer_append(buffer, envelope->unknown);
 }
 
@@ -133,6 +165,11 @@ decode_number(enum tag tag, struct slice bytes, struct envelope *envelope)
 			return false;
 		envelope->protocol = (enum envelope_protocol)number;
 		return true;
+	case TAG_RETURNS:
+		if (!take_number(bytes, RETURNS_HEADERS, &number))
+			return false;
+		envelope->returns = (enum envelope_returns)number;
+		return true;
 	case TAG_CLIENT_PORT:
 		if (!take_number(bytes, UINT16_MAX, &number))
 			return false;
@@ -168,6 +205,9 @@ decode_field(enum tag tag, struct slice bytes, struct envelope *envelope)
 		return take_text(bytes, ENVELOPE_ADDRESS_MAX, &envelope->client_address);
 	case TAG_LISTENER:
 		return take_text(bytes, ENVELOPE_ADDRESS_MAX, &envelope->listener);
+	case TAG_ENVELOPE_ID:
+		envelope->envelope_id = bytes;
+		return dsn_envelope_id_is_valid(bytes);
 	case TAG_TRACE:
 		envelope->trace = bytes;
 		return bytes.len <= TRACE_MAX && is_trace_text(bytes);
@@ -176,26 +216,62 @@ decode_field(enum tag tag, struct slice bytes, struct envelope *envelope)
 	}
 }
 
-/* First pass: how many recipients there are, so that their array is taken once. */
+struct arrays {
+	struct envelope_recipient *recipients;
+	struct envelope_wish *wishes; /* NULL: there are none */
+};
+
+/* They stand behind the recipients. */
+static bool
+decode_wish(struct slice bytes, const struct arrays *arrays, const struct envelope *envelope)
+{
+	struct cursor cursor = cursor_of(bytes);
+	uint32_t number = cursor_take_u32(&cursor);
+	uint8_t bits = cursor_take_u8(&cursor);
+	struct envelope_wish wish = {.original = cursor_rest(&cursor),
+		.notify = (uint8_t)(bits & ~IS_EXPANDED),
+		.is_expanded = bits & IS_EXPANDED};
+
+	if (cursor.error != OK || number >= envelope->recipient_count ||
+		!dsn_notify_is_valid(wish.notify) ||
+		(wish.original.len > 0 && !dsn_original_is_valid(wish.original)))
+		return false;
+	arrays->wishes[number] = wish;
+	return true;
+}
+
+static bool
+decode_recipient(struct slice bytes, const struct arrays *arrays, struct envelope *envelope)
+{
+	struct slice *address = &arrays->recipients[envelope->recipient_count++].address;
+
+	return bytes.len > 0 && take_text(bytes, ENVELOPE_ADDRESS_MAX, address);
+}
+
+/* First pass: how many recipients there are, so that their arrays are taken once. */
 static enum error
-count_recipients(struct slice bytes, uint32_t *ret_count)
+count_recipients(struct slice bytes, uint32_t *ret_count, bool *ret_has_wishes)
 {
 	struct cursor cursor = cursor_of(bytes);
 	uint32_t count = 0;
+	bool has_wishes = false;
 
 	while (cursor.error == OK && cursor_left(&cursor) > 0) {
-		count += cursor_take_u8(&cursor) == TAG_RECIPIENT;
+		uint8_t tag = cursor_take_u8(&cursor);
+		count += tag == TAG_RECIPIENT;
+		has_wishes |= tag == TAG_WISH;
 		cursor_take(&cursor, cursor_take_u32(&cursor));
 	}
 	if (cursor.error == OK && count > ENVELOPE_RECIPIENTS_MAX)
 		return ERROR_LIMIT;
 	*ret_count = count;
+	*ret_has_wishes = has_wishes;
 	return cursor.error;
 }
 
 /* Unknown fields must stand together at the end, as envelope_encode writes them. */
 static enum error
-decode_fields(struct slice bytes, struct envelope_recipient *recipients, struct envelope *envelope)
+decode_fields(struct slice bytes, const struct arrays *arrays, struct envelope *envelope)
 {
 	struct cursor cursor = cursor_of(bytes);
 
@@ -209,9 +285,9 @@ decode_fields(struct slice bytes, struct envelope_recipient *recipients, struct 
 		struct slice field = cursor_take(&cursor, cursor_take_u32(&cursor));
 		bool good = tag > 0;
 		if (good && tag == TAG_RECIPIENT)
-			good = field.len > 0 &&
-			       take_text(field, ENVELOPE_ADDRESS_MAX,
-				       &recipients[envelope->recipient_count++].address);
+			good = decode_recipient(field, arrays, envelope);
+		else if (good && tag == TAG_WISH)
+			good = decode_wish(field, arrays, envelope);
 		else if (good)
 			good = decode_field((enum tag)tag, field, envelope);
 		if (!good)
@@ -228,21 +304,40 @@ is_id_place(struct slice trace, size_t at)
 	       is_line_text(slice_sub(trace, at, QUEUE_ID_DIGITS));
 }
 
+/* ERROR_LIMIT: of the arena. */
+static enum error
+take_arrays(struct arena *arena, uint32_t count, bool has_wishes, struct arrays *ret_arrays)
+{
+	size_t bytes = count * sizeof *ret_arrays->wishes;
+	struct arrays arrays = {
+		.recipients = arena_take(arena, (size_t)count * sizeof *arrays.recipients)};
+
+	if (has_wishes)
+		arrays.wishes = arena_take(arena, bytes);
+	if (!arrays.recipients || (has_wishes && !arrays.wishes))
+		return ERROR_LIMIT;
+	if (has_wishes)
+		memset(arrays.wishes, 0, bytes);
+	*ret_arrays = arrays;
+	return OK;
+}
+
 enum error
 envelope_decode(struct slice bytes, struct arena *arena, struct envelope *ret_envelope)
 {
 	struct envelope envelope = {.trace_id_at = SIZE_MAX};
+	struct arrays arrays;
+	bool has_wishes;
 	uint32_t count;
-	enum error error = count_recipients(bytes, &count);
+	enum error error = count_recipients(bytes, &count, &has_wishes);
 
+	if (error == OK)
+		error = take_arrays(arena, count, has_wishes, &arrays);
 	if (error != OK)
 		return error;
-	struct envelope_recipient *recipients =
-		arena_take(arena, (size_t)count * sizeof *recipients);
-	if (!recipients)
-		return ERROR_LIMIT;
-	envelope.recipients = recipients;
-	error = decode_fields(bytes, recipients, &envelope);
+	envelope.recipients = arrays.recipients;
+	envelope.wishes = arrays.wishes;
+	error = decode_fields(bytes, &arrays, &envelope);
 	if (error == OK && envelope.trace_id_at != SIZE_MAX &&
 		!is_id_place(envelope.trace, envelope.trace_id_at))
 		error = ERROR_FORMAT;

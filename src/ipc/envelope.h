@@ -13,12 +13,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "ipc/queue_id.h"
+#include "text/dsn_request.h"
 
 #define ENVELOPE_RECIPIENTS_MAX 100000
 #define ENVELOPE_BYTES_MAX                                                     \
 	(32u << 20) /* of an encoded one: with the largest content it fits the \
 		       ring to the queue, and a batch's memory */
-#define ENVELOPE_RECIPIENT_BYTES(len) (5 + (uint64_t)(len)) /* encoded: tag, length, address */
+#define ENVELOPE_RECIPIENT_BYTES(len) (5 + (uint64_t)(len))  /* encoded: tag, length, address */
+#define ENVELOPE_WISH_BYTES(len)      (10 + (uint64_t)(len)) /* with its number, bits, ORCPT */
 #define ENVELOPE_OTHER_BYTES          32768 /* encoded: more than all but the recipients takes */
 #define ENVELOPE_ADDRESS_MAX                                                 \
 	1024 /* octets of one address; RFC 5321 section 4.5.3.1 asks for 256 \
@@ -40,6 +42,9 @@ enum envelope_protocol {
 	PROTOCOL_ESMTPSA
 };
 
+/* How much of the message a report of failure shall bring back (RET of RFC 3461). */
+enum envelope_returns { RETURNS_UNSTATED, RETURNS_FULL, RETURNS_HEADERS };
+
 /* What the session found while the content arrived. */
 enum content_flags {
 	CONTENT_8BIT = 1u << 0,          /* octets over 127 */
@@ -53,13 +58,24 @@ struct envelope_recipient {
 				 as received */
 };
 
+/* Which reports its sender wants of a recipient (RFC 3461). */
+struct envelope_wish {
+	struct slice original; /* ORCPT as it was said; empty: none */
+	uint8_t notify;        /* enum dsn_notify */
+	bool is_expanded; /* it had several targets, which are recipients too: there is nothing to
+			     deliver, only its sender to be told */
+};
+
 struct envelope {
 	uint64_t id; /* 0 until `queue` gives one */
 	wall_us received_at;
 	struct slice reverse_path; /* without brackets; empty for <> */
 	const struct envelope_recipient *recipients;
+	const struct envelope_wish *wishes; /* one a recipient; NULL: nobody asked for anything */
 	uint32_t recipient_count;
 	enum envelope_body body;
+	enum envelope_returns returns;
+	struct slice envelope_id; /* ENVID as it was said; empty: none */
 	enum envelope_protocol protocol;
 	struct slice helo;           /* as the client said it */
 	struct slice client_address; /* textual; empty for local mail */
@@ -77,6 +93,12 @@ struct envelope {
 	bool is_junk;         /* policy says: for the recipients' Junk folders */
 	struct slice unknown; /* encoded fields of a later version, kept as they are */
 };
+
+static inline struct envelope_wish
+envelope_wish(const struct envelope *envelope, uint32_t recipient)
+{
+	return envelope->wishes ? envelope->wishes[recipient] : (struct envelope_wish){0};
+}
 
 /* Appends the encoded form. The error is the buffer's. */
 void envelope_encode(const struct envelope *envelope, struct buffer *buffer);

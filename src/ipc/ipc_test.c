@@ -37,6 +37,11 @@ END_TEST
 static struct envelope
 sample_envelope(struct envelope_recipient *recipients)
 {
+	static const struct envelope_wish wishes[] = {
+		{.notify = 0}, {.original = SLICE_INIT("rfc822;b+20c@example.com"),
+				       .notify = DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY,
+				       .is_expanded = true}};
+
 	recipients[0].address = SLICE("a@example.org");
 	recipients[1].address = SLICE("\"b c\"@example.org");
 	return (struct envelope){
@@ -44,8 +49,11 @@ sample_envelope(struct envelope_recipient *recipients)
 		.received_at = 1795455235123456,
 		.reverse_path = SLICE("sender@example.net"),
 		.recipients = recipients,
+		.wishes = wishes,
 		.recipient_count = 2,
 		.body = BODY_8BITMIME,
+		.returns = RETURNS_FULL,
+		.envelope_id = SLICE("QQ+3D314159"),
 		.protocol = PROTOCOL_ESMTP,
 		.helo = SLICE("client.example"),
 		.client_address = SLICE("192.0.2.1"),
@@ -78,6 +86,13 @@ START_TEST(envelopes_survive_the_trip)
 	ck_assert_int_eq(back.received_at, 1795455235123456);
 	ck_assert_slice_eq(back.reverse_path, "sender@example.net");
 	ck_assert_uint_eq(back.recipient_count, 2);
+	ck_assert_uint_eq(back.returns, RETURNS_FULL);
+	ck_assert_slice_eq(back.envelope_id, "QQ+3D314159");
+	ck_assert_uint_eq(back.wishes[0].notify | back.wishes[0].original.len, 0);
+	ck_assert(!back.wishes[0].is_expanded);
+	ck_assert_slice_eq(back.wishes[1].original, "rfc822;b+20c@example.com");
+	ck_assert_uint_eq(back.wishes[1].notify, DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY);
+	ck_assert(back.wishes[1].is_expanded);
 	ck_assert_slice_eq(back.recipients[1].address, "\"b c\"@example.org");
 	ck_assert_uint_eq(back.content_size, 123456789);
 	ck_assert_uint_eq(back.trace_id_at, 18);

@@ -80,25 +80,27 @@
  * processes of system users, who never hold a descriptor of the spool); its CRC-32C is checked
  * while it is read, before anything is published.
  */
-#define IPC_FIELDS_deliver(F, m)                     \
-	F(m, u64, attempt, UINT64_MAX)               \
-	F(m, u64, queue_id, UINT64_MAX)              \
-	F(m, u32, transport, TRANSPORT_COUNT - 1)    \
-	F(m, slice, name, 320)                       \
-	F(m, slice, template, IPC_PATH_MAX)          \
-	F(m, slice, recipients, DELIVERY_LIST_BYTES) \
-	F(m, slice, reverse_path, IPC_TEXT_MAX)      \
-	F(m, slice, trace, IPC_TRACE_MAX)            \
-	F(m, u32, first_attempt, 1)                  \
-	F(m, u64, received_at, INT64_MAX)            \
-	F(m, u32, body, 2)                           \
-	F(m, u32, content_flags, UINT32_MAX)         \
-	F(m, u32, is_junk, 1)                        \
-	F(m, u32, source, SOURCE_COUNT - 1)          \
-	F(m, u32, segment, UINT32_MAX)               \
-	F(m, u32, generation, UINT32_MAX)            \
-	F(m, u64, offset, INT64_MAX)                 \
-	F(m, u64, size, INT64_MAX)                   \
+#define IPC_FIELDS_deliver(F, m)                      \
+	F(m, u64, attempt, UINT64_MAX)                \
+	F(m, u64, queue_id, UINT64_MAX)               \
+	F(m, u32, transport, TRANSPORT_COUNT - 1)     \
+	F(m, slice, name, 320)                        \
+	F(m, slice, template, IPC_PATH_MAX)           \
+	F(m, slice, recipients, DELIVERY_LIST_BYTES)  \
+	F(m, slice, reverse_path, IPC_TEXT_MAX)       \
+	F(m, slice, trace, IPC_TRACE_MAX)             \
+	F(m, u32, first_attempt, 1)                   \
+	F(m, u64, received_at, INT64_MAX)             \
+	F(m, u32, body, 2)                            \
+	F(m, u32, content_flags, UINT32_MAX)          \
+	F(m, u32, is_junk, 1)                         \
+	F(m, u32, returns, 2)                         \
+	F(m, slice, envelope_id, DSN_ENVELOPE_ID_MAX) \
+	F(m, u32, source, SOURCE_COUNT - 1)           \
+	F(m, u32, segment, UINT32_MAX)                \
+	F(m, u32, generation, UINT32_MAX)             \
+	F(m, u64, offset, INT64_MAX)                  \
+	F(m, u64, size, INT64_MAX)                    \
 	F(m, u32, sum, UINT32_MAX)
 /* What became of attempts: a list of results (ipc/delivery.h), of as many attempts as it likes. */
 #define IPC_FIELDS_result(F, m) F(m, slice, results, DELIVERY_RESULTS_BYTES)

@@ -126,7 +126,8 @@ take_recipients(struct attempt *attempt, struct part *part)
 
 	while (part->taken < part->count && attempt->count < DELIVERY_RECIPIENTS_MAX) {
 		uint32_t recipient = part->recipients[part->taken];
-		bytes += delivery_recipient_bytes(envelope->recipients[recipient].address);
+		bytes += delivery_recipient_bytes(envelope->recipients[recipient].address,
+			envelope_wish(envelope, recipient).original);
 		if (bytes > DELIVERY_LIST_BYTES)
 			break;
 		attempt->recipients[attempt->count++] = recipient;
@@ -203,7 +204,7 @@ attempt_text(const struct attempt *attempt)
 
 void
 log_failed(struct queue_service *service, const struct queued *queued, const char *event,
-	struct slice to, const struct failure *failure)
+	struct slice to, const struct outcome *failure)
 {
 	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
 
@@ -213,18 +214,37 @@ log_failed(struct queue_service *service, const struct queued *queued, const cha
 		LOG_SLICE("reply", failure->text));
 }
 
-static void
-note_failed(struct attempt *attempt, uint32_t i, const struct delivery_result *result)
+/* A server that was told what to report says it itself (RFC 3461 section 5.2.2). */
+static bool
+note_arrived(struct attempt *attempt, uint32_t i, const struct delivery_result *result)
 {
-	struct failure failure = {.recipient = attempt->recipients[i],
+	enum transport transport = attempt->lane->transport;
+	struct outcome outcome = {.recipient = attempt->recipients[i],
+		.action = transport == TRANSPORT_MX || transport == TRANSPORT_HOST ? DSN_RELAYED
+										   : DSN_DELIVERED,
 		.status = result->status,
 		.text = result->text,
 		.remote = result->remote};
 
-	attempt->failed |= BIT(i);
+	if (result->is_passed_on ||
+		!outcome_is_wanted(&attempt->opened->envelope, outcome.recipient))
+		return false;
+	outcome_note(attempt->service, attempt->message, &outcome);
+	return true;
+}
+
+static void
+note_failed(struct attempt *attempt, uint32_t i, const struct delivery_result *result)
+{
+	struct outcome failure = {.recipient = attempt->recipients[i],
+		.status = result->status,
+		.text = result->text,
+		.remote = result->remote};
+
+	attempt->noted |= BIT(i);
 	log_failed(attempt->service, attempt->message, "failed",
 		attempt->opened->envelope.recipients[failure.recipient].address, &failure);
-	failure_note(attempt->service, attempt->message, &failure);
+	outcome_note(attempt->service, attempt->message, &failure);
 }
 
 static void
@@ -233,6 +253,8 @@ settle(struct attempt *attempt, uint32_t i, const struct delivery_result *result
 	attempt->settled |= BIT(i);
 	if (result->outcome == DELIVER_DELIVERED) {
 		log_delivered(attempt, i, result);
+		if (note_arrived(attempt, i, result))
+			attempt->noted |= BIT(i);
 		return;
 	}
 	if (result->outcome == DELIVER_PERMANENT)
@@ -298,6 +320,7 @@ defer(struct queue_service *service, const struct part *like, const struct sched
 		queued->next_attempt_at = decision.next_at;
 	if (queued->attempts < like->attempts)
 		queued->attempts = like->attempts;
+	late_consider(service, queued);
 	return true;
 }
 
@@ -306,14 +329,14 @@ static void
 expire(struct queue_service *service, struct queued *queued, const struct envelope *envelope,
 	const uint32_t *recipients, uint32_t count, struct slice text)
 {
-	struct failure failure = {.status = STATUS(5, 4, 7), .text = text};
+	struct outcome failure = {.status = STATUS(5, 4, 7), .text = text};
 
 	for (uint32_t i = 0; i < count; i++) {
 		failure.recipient = recipients[i];
 		log_failed(service, queued, "expired",
 			envelope ? envelope->recipients[recipients[i]].address : SLICE(""),
 			&failure);
-		failure_note(service, queued, &failure);
+		outcome_note(service, queued, &failure);
 	}
 }
 
@@ -336,7 +359,7 @@ defer_attempt(struct attempt *attempt)
 	}
 	expire(service, queued, &attempt->opened->envelope, recipients, count,
 		attempt_text(attempt));
-	attempt->failed |= attempt->deferred;
+	attempt->noted |= attempt->deferred;
 	attempt->deferred = 0;
 }
 
@@ -393,7 +416,7 @@ put_results(struct attempt *attempt)
 	struct queued *queued = attempt->message;
 	/* After a crash they must not wait for those that are not due, and what failed is not told
 	 * yet. */
-	bool has_untried = queued->under_way > 1 || queued->failures ||
+	bool has_untried = queued->under_way > 1 || queued->failures || queued->arrivals ||
 			   parts_are_due(attempt->service, queued);
 	struct spool_result deferred = {.kind = SPOOL_DEFERRED,
 		.message = queued->message,
@@ -403,7 +426,7 @@ put_results(struct attempt *attempt)
 		.text = attempt_text(attempt)};
 
 	for (uint32_t i = 0; i < attempt->count; i++)
-		if (attempt->settled & ~attempt->deferred & ~attempt->failed & BIT(i))
+		if (attempt->settled & ~attempt->deferred & ~attempt->noted & BIT(i))
 			put_mark(attempt, i);
 	if (attempt->deferred)
 		queue_put_result(attempt->service, &deferred);
@@ -433,7 +456,8 @@ static bool
 message_is_over(const struct queued *queued)
 {
 	return queued->is_routed && !queued->is_routing && !queued->held &&
-	       queued->under_way == 0 && list_is_empty(&queued->parts) && !queued->failures;
+	       queued->under_way == 0 && list_is_empty(&queued->parts) && !queued->failures &&
+	       !queued->arrivals && !queued->late_is_under_way;
 }
 
 void
@@ -441,7 +465,7 @@ message_check_end(struct queue_service *service, struct queued *queued)
 {
 	struct spool_result result = {.kind = SPOOL_DONE, .message = queued->message};
 
-	failures_consider(service, queued);
+	outcomes_consider(service, queued);
 	/* At our end parts are left where they are: the next start decides. */
 	if (!message_is_over(queued) || (service->stopping && queued->left > 0))
 		return;
@@ -464,8 +488,8 @@ attempt_end(struct attempt *attempt)
 	defer_attempt(attempt);
 	give_back(attempt);
 	queued->left -= (uint32_t)__builtin_popcountll(
-		attempt->settled & ~attempt->deferred & ~attempt->failed);
-	if (attempt->failed | attempt->deferred)
+		attempt->settled & ~attempt->deferred & ~attempt->noted);
+	if (attempt->status.class != 0)
 		queued_keep_reply(service, queued, enhanced_status_number(attempt->status),
 			attempt_text(attempt));
 	/* The usual end needs one record, DONE. */

@@ -213,9 +213,10 @@ append_recipients(const struct attempt *attempt, struct buffer *list)
 
 	for (uint32_t i = 0; i < attempt->count && error == OK; i++) {
 		uint32_t number = attempt->recipients[i];
-		struct delivery_recipient recipient = {
-			number, envelope->recipients[number].address};
-		error = delivery_recipient_append(list, &recipient);
+		struct envelope_wish wish = envelope_wish(envelope, number);
+		error = delivery_recipient_append(list,
+			&(struct delivery_recipient){number, envelope->recipients[number].address},
+			&(struct delivery_wish){wish.notify, wish.original});
 	}
 	return error;
 }
@@ -243,6 +244,8 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 			.body = envelope->body,
 			.content_flags = envelope->content_flags,
 			.is_junk = envelope->is_junk,
+			.returns = envelope->returns,
+			.envelope_id = envelope->envelope_id,
 		}};
 
 	buffer_init(&list, env->memory, DELIVERY_LIST_BYTES);

@@ -277,12 +277,25 @@ route_fail(struct routing *routing, uint32_t recipient, struct enhanced_status s
 {
 	struct queue_service *service = routing->service;
 	struct queued *queued = routing->message;
-	struct failure failure = {.recipient = recipient, .status = status, .text = text};
+	struct outcome failure = {.recipient = recipient, .status = status, .text = text};
 
 	queued_keep_reply(service, queued, enhanced_status_number(status), text);
 	log_failed(service, queued, "failed", routing->envelope->recipients[recipient].address,
 		&failure);
-	failure_note(service, queued, &failure);
+	outcome_note(service, queued, &failure);
+}
+
+/* There is nothing more to do for it but to tell its sender. */
+static void
+route_arrived(struct routing *routing, uint32_t recipient, enum dsn_action action)
+{
+	struct outcome outcome = {
+		.recipient = recipient, .action = action, .status = STATUS(2, 0, 0)};
+
+	if (outcome_is_wanted(routing->envelope, recipient))
+		outcome_note(routing->service, routing->message, &outcome);
+	else
+		routing->message->left--;
 }
 
 /* May wait. */
@@ -299,8 +312,12 @@ route_recipient(struct routing *routing, uint32_t recipient)
 
 	routing->like.lane = NULL;
 	routing->like.template = decision.template;
+	if (envelope_wish(routing->envelope, recipient).is_expanded) {
+		route_arrived(routing, recipient, DSN_EXPANDED);
+		return;
+	}
 	if (decision.kind == ROUTE_DISCARD) {
-		queued->left--;
+		route_arrived(routing, recipient, DSN_DELIVERED);
 		return;
 	}
 	if (decision.kind == ROUTE_HOLD) {
@@ -417,7 +434,7 @@ message_route(struct queue_service *service, struct queued *queued)
 		start_parts(service, queued);
 	} else {
 		drop_parts(service, queued);
-		failures_free(service, queued); /* it is all found again */
+		outcomes_free(service, queued); /* it is all found again */
 		message_refuse(service, queued, routing.error);
 	}
 	queued->is_routing = false;
@@ -485,7 +502,7 @@ message_unroute(struct queue_service *service, struct queued *queued)
 	if (error != OK)
 		return error;
 	drop_parts(service, queued);
-	failures_free(service, queued);
+	outcomes_free(service, queued);
 	queued->is_routed = false;
 	return OK;
 }

@@ -52,8 +52,9 @@ struct attempt {
 	struct slice template;
 	uint64_t copy_bytes; /* that it takes of CARRIER_COPY_BYTES_MAX */
 	uint64_t settled;    /* a bit for each recipient that has its result, as are the next two; a
-				failure is noted with the message (report.h) */
-	uint64_t failed;
+				failure, or an arrival that is to be told, is noted with the
+				message (report.h) */
+	uint64_t noted;
 	uint64_t deferred;
 	uint32_t recipients[DELIVERY_RECIPIENTS_MAX]; /* ascending */
 	uint32_t count;
@@ -117,9 +118,9 @@ MUST_CHECK bool attempt_result(struct attempt *attempt, const struct delivery_re
 void attempt_give_up(struct attempt *attempt);
 /* May wait. Recipients, numbered in the envelope, for whom there is no lane. */
 void recipients_defer(struct queue_service *service, struct part *part);
-struct failure;
+struct outcome;
 void log_failed(struct queue_service *service, const struct queued *queued, const char *event,
-	struct slice to, const struct failure *failure);
+	struct slice to, const struct outcome *failure);
 /* Whether something of the message is under way or due, so that more may be known of it soon. */
 bool queued_has_work(const struct queue_service *service, const struct queued *queued);
 /* May wait. When something of the message has ended: its failures are told if nothing else is

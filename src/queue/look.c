@@ -36,10 +36,10 @@ view_attempts(struct queue_service *service, const struct queued *queued, struct
 static void
 view_failures(const struct queued *queued, struct look *look)
 {
-	const struct failures *failures = queued->failures;
+	const struct outcomes *failures = queued->failures;
 
 	for (uint32_t i = 0; failures && i < failures->count; i++) {
-		const struct failure *failure = &failures->list[i];
+		const struct outcome *failure = &failures->list[i];
 		struct recipient_view *view = &look->views[failure->recipient];
 		*view = (struct recipient_view){.state = RECIPIENT_FAILED, .attempts = 1};
 		if (!arena_copy(&look->arena, failure->text, &view->reply))

@@ -18,10 +18,10 @@
 #define QUEUE_SEGMENTS  4  /* whose descriptors are kept for reading */
 
 struct queue_service;
-struct failures;
+struct outcomes;
 
 /* What waits for its time: the entry, and what it is in. */
-enum due_kind { DUE_MESSAGE, DUE_PART, DUE_CARRIER, DUE_REPORT, DUE_DIGEST };
+enum due_kind { DUE_MESSAGE, DUE_PART, DUE_CARRIER, DUE_REPORT, DUE_DIGEST, DUE_LATE };
 struct due {
 	struct schedule_entry entry;
 	enum due_kind kind;
@@ -52,10 +52,14 @@ struct queued {
 	uint32_t recipients;       /* once it is routed, as are the next two */
 	uint32_t left;             /* of them, without a final result */
 	uint32_t kept_back;        /* of those: the route says hold */
-	struct failures *failures; /* that nobody was told of yet (report.h); NULL: none */
+	struct outcomes *failures; /* that nobody was told of yet (report.h); NULL: none */
+	struct outcomes *arrivals; /* likewise; its recipients are not done before that */
+	struct list late;          /* in the line of those whose sender is told that they are */
 	uint32_t under_way;        /* attempts */
 	uint32_t attempts;         /* of the recipients tried most often */
 	uint32_t status;           /* of the reply */
+	bool late_is_told;         /* or nobody is to be told */
+	bool late_is_under_way;    /* the report is with the writer */
 	bool is_routed;
 	bool is_routing; /* this may wait: it must not end meanwhile */
 	bool held;

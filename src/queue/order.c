@@ -12,7 +12,8 @@ static bool
 is_busy(const struct queued *queued)
 {
 	return queued->under_way > 0 || queued->is_routing ||
-	       (queued->failures && queued->failures->under_way > 0);
+	       (queued->failures && queued->failures->under_way > 0) || queued->arrivals ||
+	       queued->late_is_under_way;
 }
 
 static void

@@ -304,6 +304,7 @@ intake_message(struct queue_service *service, const struct committed_message *co
 	enum error error = table_add(service, &queued, &added);
 	if (error == OK) {
 		due_set(service, &added->due, env_wall(service->env));
+		late_expect(service);
 		return OK;
 	}
 	if (queued.envelope)
@@ -406,10 +407,13 @@ take_due(struct queue_service *service, struct schedule_entry *entry)
 		carrier_has_work(list_entry(due, struct carrier, wake));
 		return;
 	case DUE_REPORT:
-		failures_are_due(service, list_entry(due, struct failures, due));
+		outcomes_are_due(service, list_entry(due, struct outcomes, due));
 		return;
 	case DUE_DIGEST:
 		digest_is_due(service);
+		return;
+	case DUE_LATE:
+		late_is_due(service);
 		return;
 	}
 }
@@ -468,6 +472,7 @@ recovered_message(void *arg, const struct spool_message *message)
 		.held = message->held || message->damaged,
 		.damaged = message->damaged,
 		.has_failed = message->failed,
+		.late_is_told = message->delay_told,
 	};
 	struct queued *added;
 	struct slice reason = message->damaged

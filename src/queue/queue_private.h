@@ -1,7 +1,8 @@
 /*
  * What the files of the queue share: the service. table.c: the messages in memory. content.c:
  * reading the spool. lanes.c: recipients into parts, parts into lanes. attempt.c: what becomes of
- * them. report.c, report_make.c: who is told of failures. carrier.c: the processes that take parts.
+ * them. report.c, report_late.c, report_make.c: who is told
+ * of what. carrier.c: the processes that take parts.
  * control.c, look.c,
  * order.c: the operator. queue.c: intake, dispatch, start and end.
  */

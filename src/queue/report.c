@@ -12,14 +12,15 @@
 
 #include <stdlib.h>
 
-#define GATHER_US      (5 * 60 * US_PER_S)
-#define RETRY_US       (60 * US_PER_S) /* of one that could not be made or stored */
-#define HOUR_US        (3600 * US_PER_S)
-#define WAIT_MAX_US    (24 * HOUR_US)       /* of one over the limit */
-#define LIMIT_AGAIN_US (10 * 60 * US_PER_S) /* its next look */
-#define TEXTS_MAX      (64u << 20)
-#define CLIENT_MAX     64 /* octets of an address with a port */
-#define FAILURES_FIRST 4
+#define GATHER_US         (5 * 60 * US_PER_S)
+#define GATHER_ARRIVED_US (2 * US_PER_S)
+#define RETRY_US          (60 * US_PER_S) /* of one that could not be made or stored */
+#define HOUR_US           (3600 * US_PER_S)
+#define WAIT_MAX_US       (24 * HOUR_US)       /* of one over the limit */
+#define LIMIT_AGAIN_US    (10 * 60 * US_PER_S) /* its next look */
+#define TEXTS_MAX         (64u << 20)
+#define CLIENT_MAX        64 /* octets of an address with a port */
+#define OUTCOMES_FIRST    4
 
 void
 reports_init(struct queue_service *service)
@@ -31,6 +32,7 @@ reports_init(struct queue_service *service)
 	list_init(&reports->under_way);
 	reports->digest_due.kind = DUE_DIGEST;
 	task_event_init(&reports->event);
+	late_init(service);
 }
 
 void
@@ -39,127 +41,158 @@ reports_done(struct queue_service *service)
 	list_for_each_safe (link, next, &service->reports.under_way)
 		report_free(service, list_entry(link, struct report, link));
 	schedule_remove(&service->due, &service->reports.digest_due.entry);
+	late_done(service);
 }
 
-static struct failures *
-failures_of(struct queue_service *service, struct queued *queued)
+static struct outcomes **
+place_of(struct queued *queued, enum outcome_kind kind)
 {
-	struct failures *failures = queued->failures;
+	return kind == OUTCOME_ARRIVED ? &queued->arrivals : &queued->failures;
+}
 
-	if (failures)
-		return failures;
-	failures = memory_get(service->env->memory, sizeof *failures);
-	*failures = (struct failures){
-		.due = {.kind = DUE_REPORT}, .message = queued, .first_at = env_wall(service->env)};
-	list_init(&failures->ready);
-	arena_init(&failures->arena, service->env->memory, TEXTS_MAX);
-	queued->failures = failures;
-	return failures;
+static struct outcomes *
+outcomes_of(struct queue_service *service, struct queued *queued, enum outcome_kind kind)
+{
+	struct outcomes **place = place_of(queued, kind), *outcomes = *place;
+
+	if (outcomes)
+		return outcomes;
+	outcomes = memory_get(service->env->memory, sizeof *outcomes);
+	*outcomes = (struct outcomes){.kind = kind,
+		.due = {.kind = DUE_REPORT},
+		.message = queued,
+		.first_at = env_wall(service->env)};
+	list_init(&outcomes->ready);
+	arena_init(&outcomes->arena, service->env->memory, TEXTS_MAX);
+	*place = outcomes;
+	return outcomes;
 }
 
 static void
-failures_grow(struct queue_service *service, struct failures *failures)
+outcomes_grow(struct queue_service *service, struct outcomes *outcomes)
 {
-	if (failures->count < failures->capacity)
+	if (outcomes->count < outcomes->capacity)
 		return;
-	uint32_t capacity = failures->capacity ? failures->capacity * 2 : FAILURES_FIRST;
-	struct failure *list =
-		memory_resize(service->env->memory, failures->list, capacity * sizeof *list);
+	uint32_t capacity = outcomes->capacity ? outcomes->capacity * 2 : OUTCOMES_FIRST;
+	struct outcome *list =
+		memory_resize(service->env->memory, outcomes->list, capacity * sizeof *list);
 	if (!list)
 		abort();
-	failures->list = list;
-	failures->capacity = capacity;
+	outcomes->list = list;
+	outcomes->capacity = capacity;
 }
 
 /* Many recipients fail for one reason: a text that the one before has too is kept once. */
 static struct slice
-keep_text(struct failures *failures, struct slice text, struct slice before)
+keep_text(struct outcomes *outcomes, struct slice text, struct slice before)
 {
 	struct slice kept;
 
 	if (slice_equal(text, before))
 		return before;
 	/* When so much was said, the rest of it is in the log. */
-	return arena_copy(&failures->arena, text, &kept) ? kept : SLICE("");
+	return arena_copy(&outcomes->arena, text, &kept) ? kept : SLICE("");
 }
 
 void
-failure_note(struct queue_service *service, struct queued *queued, const struct failure *failure)
+outcome_note(struct queue_service *service, struct queued *queued, const struct outcome *outcome)
 {
-	struct failures *failures = failures_of(service, queued);
+	struct outcomes *outcomes = outcomes_of(
+		service, queued, outcome->action == DSN_FAILED ? OUTCOME_FAILED : OUTCOME_ARRIVED);
 
-	failures_grow(service, failures);
-	const struct failure *last =
-		failures->count > 0 ? &failures->list[failures->count - 1] : NULL;
-	struct failure *noted = &failures->list[failures->count];
-	*noted = *failure;
+	outcomes_grow(service, outcomes);
+	const struct outcome *last =
+		outcomes->count > 0 ? &outcomes->list[outcomes->count - 1] : NULL;
+	struct outcome *noted = &outcomes->list[outcomes->count];
+	*noted = *outcome;
 	noted->at = env_wall(service->env);
-	noted->text = keep_text(failures, failure->text, last ? last->text : SLICE(""));
-	noted->remote = keep_text(failures, failure->remote, last ? last->remote : SLICE(""));
-	failures->count++;
+	noted->text = keep_text(outcomes, outcome->text, last ? last->text : SLICE(""));
+	noted->remote = keep_text(outcomes, outcome->remote, last ? last->remote : SLICE(""));
+	outcomes->count++;
 }
 
-void
-failures_free(struct queue_service *service, struct queued *queued)
+bool
+outcome_is_wanted(const struct envelope *envelope, uint32_t recipient)
 {
-	struct failures *failures = queued->failures;
-
-	if (!failures)
-		return;
-	schedule_remove(&service->due, &failures->due.entry);
-	list_remove(&failures->ready);
-	arena_done(&failures->arena);
-	memory_put(service->env->memory, failures->list);
-	memory_put(service->env->memory, failures);
-	queued->failures = NULL;
-}
-
-void
-failures_are_due(struct queue_service *service, struct failures *failures)
-{
-	struct reports *reports = &service->reports;
-
-	schedule_remove(&service->due, &failures->due.entry);
-	list_remove(&failures->ready);
-	list_append(&reports->ready, &failures->ready);
-	task_event_signal(&reports->event);
-}
-
-void
-failures_consider(struct queue_service *service, struct queued *queued)
-{
-	struct failures *failures = queued->failures;
-
-	if (!failures || failures->under_way > 0 || failures->is_for_postmaster ||
-		!list_is_empty(&failures->ready))
-		return;
-	if (!queued_has_work(service, queued))
-		failures_are_due(service, failures);
-	else if (!schedule_contains(&service->due, &failures->due.entry))
-		due_set(service, &failures->due, failures->first_at + GATHER_US);
+	return envelope->reverse_path.len > 0 &&
+	       (envelope_wish(envelope, recipient).notify & DSN_NOTIFY_SUCCESS);
 }
 
 static void
-failures_wait(struct queue_service *service, struct failures *failures, int64_t wait_us)
+outcomes_drop(struct queue_service *service, struct outcomes **place)
 {
-	due_set(service, &failures->due, env_wall(service->env) + wait_us);
+	struct outcomes *outcomes = *place;
+
+	if (!outcomes)
+		return;
+	schedule_remove(&service->due, &outcomes->due.entry);
+	list_remove(&outcomes->ready);
+	arena_done(&outcomes->arena);
+	memory_put(service->env->memory, outcomes->list);
+	memory_put(service->env->memory, outcomes);
+	*place = NULL;
+}
+
+void
+outcomes_free(struct queue_service *service, struct queued *queued)
+{
+	outcomes_drop(service, &queued->failures);
+	outcomes_drop(service, &queued->arrivals);
+}
+
+void
+outcomes_are_due(struct queue_service *service, struct outcomes *outcomes)
+{
+	struct reports *reports = &service->reports;
+
+	schedule_remove(&service->due, &outcomes->due.entry);
+	list_remove(&outcomes->ready);
+	list_append(&reports->ready, &outcomes->ready);
+	task_event_signal(&reports->event);
+}
+
+static void
+consider(struct queue_service *service, struct outcomes *outcomes)
+{
+	if (!outcomes || outcomes->under_way > 0 || outcomes->is_for_postmaster ||
+		!list_is_empty(&outcomes->ready))
+		return;
+	if (!queued_has_work(service, outcomes->message))
+		outcomes_are_due(service, outcomes);
+	else if (!schedule_contains(&service->due, &outcomes->due.entry))
+		due_set(service, &outcomes->due,
+			outcomes->first_at + (outcomes->kind == OUTCOME_ARRIVED ? GATHER_ARRIVED_US
+										: GATHER_US));
+}
+
+void
+outcomes_consider(struct queue_service *service, struct queued *queued)
+{
+	consider(service, queued->failures);
+	consider(service, queued->arrivals);
+}
+
+static void
+outcomes_wait(struct queue_service *service, struct outcomes *outcomes, int64_t wait_us)
+{
+	due_set(service, &outcomes->due, env_wall(service->env) + wait_us);
 }
 
 /* May wait. */
 static void
-failures_settled(struct queue_service *service, struct queued *queued, uint32_t count)
+outcomes_settled(struct queue_service *service, struct outcomes *outcomes, uint32_t count)
 {
-	struct failures *failures = queued->failures;
+	struct queued *queued = outcomes->message;
 
-	failures->under_way = 0;
-	failures->is_for_postmaster = false;
-	list_remove(&failures->ready);
+	outcomes->under_way = 0;
+	outcomes->is_for_postmaster = false;
+	list_remove(&outcomes->ready);
 	queued->left -= count;
-	failures->count -= count;
+	outcomes->count -= count;
 	/* UNSAFE: `count` are at the front of the list. */
-	memmove(failures->list, failures->list + count, failures->count * sizeof *failures->list);
-	if (failures->count == 0)
-		failures_free(service, queued);
+	memmove(outcomes->list, outcomes->list + count, outcomes->count * sizeof *outcomes->list);
+	if (outcomes->count == 0)
+		outcomes_drop(service, place_of(queued, outcomes->kind));
 	message_check_end(service, queued);
 }
 
@@ -167,7 +200,7 @@ failures_settled(struct queue_service *service, struct queued *queued, uint32_t 
  * An allowance that fills evenly, the whole of it at first: `reports_limit` an hour, however they
  * come.
  */
-static bool
+bool
 allowance_take(struct queue_service *service)
 {
 	wall_us now = env_wall(service->env);
@@ -189,7 +222,7 @@ allowance_take(struct queue_service *service)
 
 /* From this machine, from a login, or from a client that may send anywhere: it answers for the
  * sender. */
-static bool
+bool
 sender_is_trusted(const struct queue_service *service, const struct envelope *envelope)
 {
 	struct slice client = envelope->client_address;
@@ -215,21 +248,28 @@ sender_is_trusted(const struct queue_service *service, const struct envelope *en
 
 /* Whether one of these domains is ours to deliver: then something is wrong at home. */
 static bool
-fails_at_home(const struct queue_service *service, const struct failures *failures,
+fails_at_home(const struct queue_service *service, const struct outcomes *outcomes,
 	const struct envelope *envelope)
 {
-	for (uint32_t i = 0; i < failures->count; i++) {
-		struct slice address = envelope->recipients[failures->list[i].recipient].address;
+	for (uint32_t i = 0; i < outcomes->count; i++) {
+		struct slice address = envelope->recipients[outcomes->list[i].recipient].address;
 		if (route_decide(&service->routes, address).kind == ROUTE_MAILDIR)
 			return true;
 	}
 	return false;
 }
 
-enum verdict { TELL_SENDER, TELL_POSTMASTER, TELL_LATER, TELL_AGAIN, TELL_NOBODY };
+enum verdict {
+	TELL_SENDER,
+	TELL_POSTMASTER,
+	TELL_LATER,
+	TELL_AGAIN,
+	TELL_NOBODY,
+	TELL_UNWANTED /* nobody of the first ones, whose sender asked not to hear */
+};
 
 static enum verdict
-judge(struct queue_service *service, const struct failures *failures,
+judge(struct queue_service *service, const struct outcomes *outcomes,
 	const struct envelope *envelope)
 {
 	bool has_postmaster = conf_postmaster_domain(service->conf).len > 0;
@@ -239,37 +279,75 @@ judge(struct queue_service *service, const struct failures *failures,
 									      : TELL_NOBODY;
 	if (sender_is_trusted(service, envelope) || allowance_take(service))
 		return TELL_SENDER;
-	if (env_wall(service->env) < failures->first_at + WAIT_MAX_US)
+	/* What arrived is not kept for that. */
+	if (outcomes->kind == OUTCOME_ARRIVED)
+		return TELL_NOBODY;
+	if (env_wall(service->env) < outcomes->first_at + WAIT_MAX_US)
 		return TELL_LATER;
-	return has_postmaster && fails_at_home(service, failures, envelope) ? TELL_POSTMASTER
+	return has_postmaster && fails_at_home(service, outcomes, envelope) ? TELL_POSTMASTER
 									    : TELL_NOBODY;
 }
 
-/* May wait, towards the writer. */
+/* May wait, towards the writer. The first ones are finished without a report. */
 static void
-suppress(struct queue_service *service, struct failures *failures)
+finish(struct queue_service *service, struct outcomes *outcomes, uint32_t count)
 {
-	struct queued *queued = failures->message;
-	uint32_t count = failures->count;
+	enum spool_result_kind kind = outcomes->kind == OUTCOME_ARRIVED ? SPOOL_RECIPIENT_DELIVERED
+									: SPOOL_RECIPIENT_ENDED;
 
-	failures->under_way = count;
+	outcomes->under_way = count;
 	for (uint32_t i = 0; i < count; i++) {
-		struct spool_result result = {.kind = SPOOL_RECIPIENT_ENDED,
-			.message = queued->message,
-			.recipient = failures->list[i].recipient};
+		struct spool_result result = {.kind = kind,
+			.message = outcomes->message->message,
+			.recipient = outcomes->list[i].recipient};
 		queue_put_result(service, &result);
 	}
-	failures_settled(service, queued, count);
+	outcomes_settled(service, outcomes, count);
+}
+
+static bool
+is_unwanted(const struct outcome *outcome, const struct envelope *envelope)
+{
+	uint32_t notify = envelope_wish(envelope, outcome->recipient).notify;
+
+	return outcome->action == DSN_FAILED && notify != 0 && !(notify & DSN_NOTIFY_FAILURE);
+}
+
+/* Brings failures that their sender does not want to hear of (RFC 3461 section 4.1) to the front.
+ * Their number. */
+static uint32_t
+find_unwanted(struct outcomes *outcomes, const struct envelope *envelope)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < outcomes->count; i++) {
+		struct outcome outcome = outcomes->list[i];
+		if (!is_unwanted(&outcome, envelope))
+			continue;
+		outcomes->list[i] = outcomes->list[count];
+		outcomes->list[count++] = outcome;
+	}
+	return count;
 }
 
 static void
-to_postmaster(struct queue_service *service, struct failures *failures)
+log_unwanted(struct queue_service *service, const struct outcomes *outcomes, uint32_t count)
+{
+	char id[QUEUE_ID_DIGITS + 1];
+
+	queue_id_print(outcomes->message->message.queue_id, id);
+	log_event(service->env, LOG_INFO, "not_reported", LOG_STRING("id", id),
+		LOG_NUMBER("recipients", count), LOG_STRING("cause", "notify"));
+}
+
+static void
+to_postmaster(struct queue_service *service, struct outcomes *outcomes)
 {
 	struct reports *reports = &service->reports;
 	wall_us now = env_wall(service->env), at = now + GATHER_US;
 
-	failures->is_for_postmaster = true;
-	list_append(&reports->postmaster, &failures->ready);
+	outcomes->is_for_postmaster = true;
+	list_append(&reports->postmaster, &outcomes->ready);
 	if (at < reports->digest_at + DIGEST_EVERY_US && reports->digest_at <= now)
 		at = reports->digest_at + DIGEST_EVERY_US;
 	if (!schedule_contains(&service->due, &reports->digest_due.entry))
@@ -283,78 +361,105 @@ digest_is_due(struct queue_service *service)
 	task_event_signal(&service->reports.event);
 }
 
-static void
-log_suppressed(struct queue_service *service, const struct failures *failures,
-	const struct envelope *envelope)
+void
+log_suppressed(struct queue_service *service, const struct queued *queued,
+	const struct envelope *envelope, uint32_t recipients)
 {
 	char id[QUEUE_ID_DIGITS + 1];
 
-	queue_id_print(failures->message->message.queue_id, id);
+	queue_id_print(queued->message.queue_id, id);
 	log_event(service->env, LOG_WARNING, "suppressed", LOG_STRING("id", id),
-		LOG_SLICE("from", envelope->reverse_path),
-		LOG_NUMBER("recipients", failures->count));
+		LOG_SLICE("from", envelope->reverse_path), LOG_NUMBER("recipients", recipients));
 }
 
-/* What the envelope is needed for. */
+/* What the envelope is needed for. `ret_count`: how many of the first are meant. */
 static enum verdict
-judge_and_make(struct queue_service *service, struct failures *failures)
+judge_and_make(struct queue_service *service, struct outcomes *outcomes, uint32_t *ret_count)
 {
+	struct queued *queued = outcomes->message;
 	struct opened *opened;
 
-	if (message_open(service, failures->message, &opened) != OK)
+	if (message_open(service, queued, &opened) != OK)
 		return TELL_AGAIN;
-	enum verdict verdict = judge(service, failures, &opened->envelope);
-	if (verdict == TELL_NOBODY)
-		log_suppressed(service, failures, &opened->envelope);
+	uint32_t unwanted = find_unwanted(outcomes, &opened->envelope);
+	*ret_count = unwanted > 0 ? unwanted : outcomes->count;
+	enum verdict verdict =
+		unwanted > 0 ? TELL_UNWANTED : judge(service, outcomes, &opened->envelope);
 	if (verdict == TELL_SENDER) {
-		enum error error = report_make(service, failures, &opened->envelope);
+		enum error error = report_make(service, outcomes, &opened->envelope);
 		/* There are addresses that can't stand in a header. */
+		bool is_for_postmaster = outcomes->kind == OUTCOME_FAILED &&
+					 conf_postmaster_domain(service->conf).len > 0;
 		verdict = error == OK             ? TELL_SENDER
-			  : error == ERROR_FORMAT ? TELL_POSTMASTER
-						  : TELL_AGAIN;
+			  : error != ERROR_FORMAT ? TELL_AGAIN
+			  : is_for_postmaster     ? TELL_POSTMASTER
+						  : TELL_NOBODY;
 	}
-	message_close(service, failures->message);
+	if (verdict == TELL_NOBODY)
+		log_suppressed(service, queued, &opened->envelope, outcomes->count);
+	message_close(service, queued);
 	return verdict;
 }
 
 /* May wait. */
 static void
-tell(struct queue_service *service, struct failures *failures)
+tell(struct queue_service *service, struct outcomes *outcomes)
 {
-	switch (judge_and_make(service, failures)) {
+	uint32_t count = 0;
+
+	switch (judge_and_make(service, outcomes, &count)) {
 	case TELL_SENDER:
 		return;
 	case TELL_POSTMASTER:
-		to_postmaster(service, failures);
+		to_postmaster(service, outcomes);
 		return;
 	case TELL_LATER:
-		failures_wait(service, failures, LIMIT_AGAIN_US);
+		outcomes_wait(service, outcomes, LIMIT_AGAIN_US);
 		return;
 	case TELL_AGAIN:
-		failures_wait(service, failures, RETRY_US);
+		outcomes_wait(service, outcomes, RETRY_US);
+		return;
+	case TELL_UNWANTED:
+		log_unwanted(service, outcomes, count);
+		finish(service, outcomes, count);
 		return;
 	case TELL_NOBODY:
-		suppress(service, failures);
+		finish(service, outcomes, count);
 		return;
 	}
 }
 
+/* May wait. */
+static void
+outcomes_stored(
+	struct queue_service *service, struct outcomes *outcomes, uint32_t count, bool is_stored)
+{
+	if (is_stored) {
+		outcomes_settled(service, outcomes, count);
+		return;
+	}
+	outcomes->under_way = 0;
+	outcomes->is_for_postmaster = false;
+	list_remove(&outcomes->ready);
+	outcomes_wait(service, outcomes, RETRY_US);
+}
+
+/* May wait. */
 static void
 stored(struct queue_service *service, const struct report *report)
 {
+	bool is_stored = report->own.error == OK;
+
 	for (uint32_t i = 0; i < report->count; i++) {
 		const struct report_item *item = &report->items[i];
 		struct queued *queued = table_find(service, item->queue_id);
-		if (!queued || !queued->failures)
+		if (!queued)
 			continue;
-		if (report->own.error == OK) {
-			failures_settled(service, queued, item->count);
-			continue;
-		}
-		queued->failures->under_way = 0;
-		queued->failures->is_for_postmaster = false;
-		list_remove(&queued->failures->ready);
-		failures_wait(service, queued->failures, RETRY_US);
+		if (report->kind == OUTCOME_LATE)
+			late_settled(service, queued, is_stored);
+		else if (*place_of(queued, report->kind))
+			outcomes_stored(
+				service, *place_of(queued, report->kind), item->count, is_stored);
 	}
 }
 
@@ -389,10 +494,10 @@ make_one(struct queue_service *service)
 		return true;
 	}
 	if (list_is_empty(&reports->ready))
-		return false;
-	struct failures *failures = list_entry(reports->ready.next, struct failures, ready);
-	list_remove(&failures->ready);
-	tell(service, failures);
+		return late_work(service);
+	struct outcomes *outcomes = list_entry(reports->ready.next, struct outcomes, ready);
+	list_remove(&outcomes->ready);
+	tell(service, outcomes);
 	return true;
 }
 

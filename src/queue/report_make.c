@@ -21,44 +21,60 @@
 
 struct told {
 	const struct envelope *envelope;
-	const struct failure *list;
+	const struct outcome *list;
+	uint8_t original[DSN_ORIGINAL_MAX]; /* the last one's, decoded */
 };
+
+/* What the sender called it (RFC 3461 section 4.2). */
+static void
+told_original(struct told *told, struct slice original, struct dsn_recipient *recipient)
+{
+	struct buffer address;
+
+	if (original.len == 0)
+		return;
+	buffer_init_fixed(&address, told->original, sizeof told->original);
+	dsn_original_append_address(&address, original);
+	recipient->original_type = dsn_original_type(original);
+	recipient->original_address = buffer_slice(&address);
+}
 
 static enum error
 told_recipient(void *context, size_t index, struct dsn_recipient *ret_recipient)
 {
-	const struct told *told = context;
-	const struct failure *failure = &told->list[index];
+	struct told *told = context;
+	const struct outcome *outcome = &told->list[index];
 
-	*ret_recipient = (struct dsn_recipient){.action = DSN_FAILED,
-		.status = failure->status,
-		.address = told->envelope->recipients[failure->recipient].address,
-		.remote_mta = failure->remote,
-		.diagnostic = failure->text.len == 0    ? DSN_DIAGNOSTIC_NONE
-			      : failure->remote.len > 0 ? DSN_DIAGNOSTIC_SMTP
+	*ret_recipient = (struct dsn_recipient){.action = outcome->action,
+		.status = outcome->status,
+		.address = told->envelope->recipients[outcome->recipient].address,
+		.remote_mta = outcome->remote,
+		.diagnostic = outcome->text.len == 0    ? DSN_DIAGNOSTIC_NONE
+			      : outcome->remote.len > 0 ? DSN_DIAGNOSTIC_SMTP
 							: DSN_DIAGNOSTIC_LOCAL,
-		.text = failure->text,
-		.attempted_at = failure->at};
+		.text = outcome->text,
+		.attempted_at = outcome->at,
+		.next_attempt_at = outcome->next_attempt_at,
+		.will_retry_until = outcome->expires_at};
+	told_original(
+		told, envelope_wish(told->envelope, outcome->recipient).original, ret_recipient);
 	return OK;
 }
 
 static int
-compare_failures(const void *left, const void *right)
+compare_outcomes(const void *left, const void *right)
 {
-	const struct failure *a = left, *b = right;
+	const struct outcome *a = left, *b = right;
 
 	return (a->recipient > b->recipient) - (a->recipient < b->recipient);
 }
 
-/*
- * The trace and the beginning of the content. A header that can't be read is left out of the
- * report: the failure is told all the same.
- */
+/* Appends the first octets of the content. */
 static enum error
-read_header(struct queue_service *service, const struct queued *queued, struct buffer *header)
+read_content(
+	struct queue_service *service, const struct queued *queued, size_t len, struct buffer *text)
 {
 	const struct spool_reference *content = &queued->content;
-	size_t len = content->size < HEADER_MAX ? (size_t)content->size : HEADER_MAX;
 	struct env *env = service->env;
 	uint32_t sum;
 	int fd;
@@ -68,9 +84,9 @@ read_header(struct queue_service *service, const struct queued *queued, struct b
 		error = spool_record_sum(env, fd, content, &sum);
 	if (error != OK || len == 0)
 		return error;
-	uint8_t *bytes = buffer_reserve(header, len);
+	uint8_t *bytes = buffer_reserve(text, len);
 	if (!bytes)
-		return buffer_error(header);
+		return buffer_error(text);
 	ssize_t got = env->disk->pread(env->world, fd, bytes, len, (off_t)content->offset);
 	return got == (ssize_t)len ? OK : ERROR_IO;
 }
@@ -92,11 +108,26 @@ static uint32_t
 content_flags_of(struct slice content, bool is_8bit)
 {
 	uint32_t flags = is_8bit ? CONTENT_8BIT : 0;
+	size_t start = 0;
 
-	for (size_t i = 0; i < content.len; i++)
-		if (content.ptr[i] == '.' && (i == 0 || content.ptr[i - 1] == '\n'))
-			return flags | CONTENT_DOT_LINE;
+	for (size_t i = 0; i < content.len; i++) {
+		if (content.ptr[i] == '\n')
+			start = i + 1;
+		else if (content.ptr[i] == '.' && i == start)
+			flags |= CONTENT_DOT_LINE;
+		else if (i - start == DSN_LINE_MAX && content.ptr[i] != '\r')
+			flags |= CONTENT_LONG_LINE;
+	}
 	return flags;
+}
+
+/* Octets that a report may take of the original. */
+static size_t
+original_max(const struct queue_service *service)
+{
+	size_t limit = (size_t)service->conf->report_original_limit;
+
+	return limit > 2 * (size_t)HEADER_MAX ? limit : 2 * (size_t)HEADER_MAX;
 }
 
 static struct report *
@@ -126,19 +157,32 @@ report_free(struct queue_service *service, struct report *report)
 }
 
 static void
-report_add_item(struct queue_service *service, struct report *report, struct failures *failures,
+report_settle(struct queue_service *service, struct report *report, struct outcomes *outcomes,
 	uint32_t count)
 {
-	uint32_t *recipients = memory_get(service->env->memory, count * sizeof *recipients);
+	enum spool_result_kind kind = outcomes->kind == OUTCOME_ARRIVED ? SPOOL_RECIPIENT_DELIVERED
+									: SPOOL_RECIPIENT_ENDED;
+	const struct spool_reference *message = &outcomes->message->message;
 
+	if (outcomes->kind == OUTCOME_LATE) {
+		spool_settle_append(&report->settles, SPOOL_DELAY_TOLD, message, NULL, 0);
+		return;
+	}
+	uint32_t *recipients = memory_get(service->env->memory, count * sizeof *recipients);
 	for (uint32_t i = 0; i < count; i++)
-		recipients[i] = failures->list[i].recipient;
-	spool_settle_append(&report->settles, SPOOL_RECIPIENT_ENDED, &failures->message->message,
-		recipients, count);
+		recipients[i] = outcomes->list[i].recipient;
+	spool_settle_append(&report->settles, kind, message, recipients, count);
 	memory_put(service->env->memory, recipients);
+}
+
+static void
+report_add_item(struct queue_service *service, struct report *report, struct outcomes *outcomes,
+	uint32_t count)
+{
+	report_settle(service, report, outcomes, count);
 	report->items[report->count++] =
-		(struct report_item){failures->message->message.queue_id, count};
-	failures->under_way = count;
+		(struct report_item){outcomes->message->message.queue_id, count};
+	outcomes->under_way = count;
 }
 
 static void
@@ -183,59 +227,104 @@ report_send(struct queue_service *service, struct report *report)
 	return OK;
 }
 
+/* Headers only but for who asked for all of it; to strangers' senders it would be a way to send
+ * anything to anybody (docs/threat-model.md). */
+static bool
+returns_all(const struct queue_service *service, const struct outcomes *outcomes,
+	const struct envelope *envelope)
+{
+	uint64_t limit = service->conf->report_original_limit;
+	uint64_t size = outcomes->message->content.size;
+
+	return outcomes->kind == OUTCOME_FAILED && envelope->returns == RETURNS_FULL &&
+	       size <= limit && envelope->trace.len <= limit - size &&
+	       sender_is_trusted(service, envelope);
+}
+
+/*
+ * The original for a report: its trace and content, or as much of them as may be its header. What
+ * can't be read is left out: the outcome is told all the same.
+ */
+static void
+read_original(struct queue_service *service, const struct queued *queued,
+	const struct envelope *envelope, struct dsn *dsn, struct buffer *original)
+{
+	uint64_t size = queued->content.size;
+	bool is_cut = dsn->returns == DSN_RETURN_HEADER && size > HEADER_MAX;
+
+	buffer_append(original, envelope->trace);
+	size_t trace = original->len;
+	if (read_content(service, queued, is_cut ? HEADER_MAX : (size_t)size, original) != OK) {
+		original->len = trace;
+		dsn->returns = DSN_RETURN_HEADER;
+	}
+	dsn->header = buffer_slice(original);
+	dsn->header_is_cut = is_cut && header_goes_on(dsn->header);
+}
+
 static enum error
-dsn_build(struct queue_service *service, struct told *told, const struct queued *queued,
+dsn_append(const struct dsn *dsn, struct buffer *content, struct dsn_needs *ret_needs)
+{
+	enum error error = dsn_append_prologue(content, dsn, ret_needs);
+
+	if (error == OK && dsn->returns == DSN_RETURN_FULL)
+		buffer_append(content, dsn->header);
+	return error == OK ? dsn_append_epilogue(content, dsn) : error;
+}
+
+static enum error
+dsn_build(struct queue_service *service, struct told *told, const struct outcomes *outcomes,
 	uint32_t count, struct report *report)
 {
+	const struct envelope *envelope = told->envelope;
 	struct env *env = service->env;
+	uint8_t name[DSN_ENVELOPE_ID_MAX];
 	char id[QUEUE_ID_DIGITS + 1];
+	struct buffer original, envelope_id;
 	struct dsn_needs needs;
-	struct buffer header;
 
-	queue_id_print(queued->message.queue_id, id);
-	buffer_init(&header, env->memory, 2 * HEADER_MAX);
-	buffer_append(&header, told->envelope->trace);
-	size_t trace = header.len;
-	if (read_header(service, queued, &header) != OK)
-		header.len = trace;
+	queue_id_print(outcomes->message->message.queue_id, id);
+	buffer_init_fixed(&envelope_id, name, sizeof name);
+	xtext_append_decoded(&envelope_id, envelope->envelope_id);
 	struct dsn dsn = {.hostname = service->conf->hostname,
-		.reverse_path = told->envelope->reverse_path,
+		.reverse_path = envelope->reverse_path,
 		.queue_id = slice_text(id),
+		.envelope_id = buffer_slice(&envelope_id),
 		.date = env_wall(env),
-		.arrived_at = told->envelope->received_at,
+		.arrived_at = envelope->received_at,
 		.recipients = {count, told_recipient, told},
-		.returns = DSN_RETURN_HEADER,
-		.header = buffer_slice(&header),
-		.header_is_cut =
-			queued->content.size > HEADER_MAX && header_goes_on(buffer_slice(&header))};
+		.returns = returns_all(service, outcomes, envelope) ? DSN_RETURN_FULL
+								    : DSN_RETURN_HEADER,
+		.content_is_8bit = envelope->content_flags & CONTENT_8BIT};
+	buffer_init(&original, env->memory, original_max(service));
+	read_original(service, outcomes->message, envelope, &dsn, &original);
 	env_random(env, dsn.random, sizeof dsn.random);
-	enum error error = dsn_append_prologue(&report->content, &dsn, &needs);
+	enum error error = dsn_append(&dsn, &report->content, &needs);
 	if (error == OK)
-		error = dsn_append_epilogue(&report->content, &dsn);
-	if (error == OK)
-		envelope_build(service, report, told->envelope->reverse_path, needs.is_8bit);
-	buffer_done(&header);
+		envelope_build(service, report, envelope->reverse_path, needs.is_8bit);
+	buffer_done(&original);
 	return error;
 }
 
 enum error
 report_make(
-	struct queue_service *service, struct failures *failures, const struct envelope *envelope)
+	struct queue_service *service, struct outcomes *outcomes, const struct envelope *envelope)
 {
 	uint32_t count =
-		failures->count < REPORT_RECIPIENTS_MAX ? failures->count : REPORT_RECIPIENTS_MAX;
-	struct told told = {envelope, failures->list};
+		outcomes->count < REPORT_RECIPIENTS_MAX ? outcomes->count : REPORT_RECIPIENTS_MAX;
+	struct told told = {envelope, outcomes->list, {0}};
 
-	qsort(failures->list, failures->count, sizeof *failures->list, compare_failures);
+	qsort(outcomes->list, outcomes->count, sizeof *outcomes->list, compare_outcomes);
 	struct report *report =
-		report_new(service, DSN_OCTETS_MAX(count, 2 * (size_t)HEADER_MAX), 1);
-	enum error error = dsn_build(service, &told, failures->message, count, report);
+		report_new(service, DSN_OCTETS_MAX(count, original_max(service)), 1);
+	report->kind = outcomes->kind;
+	enum error error = dsn_build(service, &told, outcomes, count, report);
 	if (error == OK) {
-		report_add_item(service, report, failures, count);
+		report_add_item(service, report, outcomes, count);
 		error = report_send(service, report);
 	}
 	if (error != OK) {
-		failures->under_way = 0;
+		outcomes->under_way = 0;
 		report_free(service, report);
 	}
 	return error;
@@ -300,42 +389,42 @@ digest_head(struct queue_service *service, struct buffer *text, struct slice to)
 }
 
 static void
-digest_lines(const struct failures *failures, uint32_t count, const struct envelope *envelope,
+digest_lines(const struct outcomes *outcomes, uint32_t count, const struct envelope *envelope,
 	struct buffer *text, uint32_t *lines)
 {
 	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
 
-	queue_id_print(failures->message->message.queue_id, id);
+	queue_id_print(outcomes->message->message.queue_id, id);
 	for (uint32_t i = 0; i < count && *lines < DIGEST_LINES; i++, ++*lines) {
-		const struct failure *failure = &failures->list[i];
+		const struct outcome *outcome = &outcomes->list[i];
 		buffer_printf(text, "%s  from <", id);
 		append_clean(text, envelope->reverse_path);
 		buffer_append_text(text, ">  to <");
-		append_clean(text, envelope->recipients[failure->recipient].address);
+		append_clean(text, envelope->recipients[outcome->recipient].address);
 		buffer_append_text(text, ">\r\n    ");
-		buffer_append(text, enhanced_status_print(failure->status, printed));
+		buffer_append(text, enhanced_status_print(outcome->status, printed));
 		buffer_append_octet(text, ' ');
-		append_clean(text, failure->text);
+		append_clean(text, outcome->text);
 		buffer_append_text(text, "\r\n");
 	}
 }
 
 /* False: the digest is full, or this message can't be read now. */
 static bool
-digest_add(struct queue_service *service, struct report *report, struct failures *failures,
+digest_add(struct queue_service *service, struct report *report, struct outcomes *outcomes,
 	uint32_t *lines)
 {
 	uint32_t count =
-		failures->count < REPORT_RECIPIENTS_MAX ? failures->count : REPORT_RECIPIENTS_MAX;
+		outcomes->count < REPORT_RECIPIENTS_MAX ? outcomes->count : REPORT_RECIPIENTS_MAX;
 	struct opened *opened;
 
 	if (SPOOL_SETTLES_MAX - report->settles.len < SPOOL_SETTLE_BYTES(count) ||
-		message_open(service, failures->message, &opened) != OK)
+		message_open(service, outcomes->message, &opened) != OK)
 		return false;
-	qsort(failures->list, failures->count, sizeof *failures->list, compare_failures);
-	digest_lines(failures, count, &opened->envelope, &report->content, lines);
-	message_close(service, failures->message);
-	report_add_item(service, report, failures, count);
+	qsort(outcomes->list, outcomes->count, sizeof *outcomes->list, compare_outcomes);
+	digest_lines(outcomes, count, &opened->envelope, &report->content, lines);
+	message_close(service, outcomes->message);
+	report_add_item(service, report, outcomes, count);
 	return true;
 }
 
@@ -345,13 +434,13 @@ digest_fill(struct queue_service *service, struct report *report)
 	uint32_t lines = 0, recipients = 0;
 
 	list_for_each (link, &service->reports.postmaster) {
-		struct failures *failures = list_entry(link, struct failures, ready);
-		if (failures->under_way > 0)
+		struct outcomes *outcomes = list_entry(link, struct outcomes, ready);
+		if (outcomes->under_way > 0)
 			continue;
 		if (report->count == DIGEST_MESSAGES ||
-			!digest_add(service, report, failures, &lines))
+			!digest_add(service, report, outcomes, &lines))
 			break;
-		recipients += failures->under_way;
+		recipients += outcomes->under_way;
 	}
 	if (recipients > lines)
 		buffer_printf(&report->content, "\r\nand %u more recipients, see the log.\r\n",
@@ -364,7 +453,7 @@ static void
 digest_again(struct queue_service *service)
 {
 	list_for_each (link, &service->reports.postmaster) {
-		if (list_entry(link, struct failures, ready)->under_way > 0)
+		if (list_entry(link, struct outcomes, ready)->under_way > 0)
 			continue;
 		due_set(service, &service->reports.digest_due,
 			env_wall(service->env) + DIGEST_EVERY_US);
@@ -407,6 +496,9 @@ digest_make(struct queue_service *service)
 void
 report_log(struct queue_service *service, const struct report *report)
 {
+	static const char *const kinds[] = {[OUTCOME_FAILED] = "failure",
+		[OUTCOME_ARRIVED] = "success",
+		[OUTCOME_LATE] = "delay"};
 	char id[QUEUE_ID_DIGITS + 1], own_id[QUEUE_ID_DIGITS + 1];
 	uint32_t recipients = 0;
 
@@ -418,6 +510,7 @@ report_log(struct queue_service *service, const struct report *report)
 		log_event(service->env, LOG_INFO, "reported", LOG_STRING("id", id),
 			LOG_STRING("report", own_id),
 			LOG_STRING("to", report->is_digest ? "postmaster" : "sender"),
+			LOG_STRING("what", kinds[report->kind]),
 			LOG_NUMBER("messages", report->count),
 			LOG_NUMBER("recipients", recipients));
 	else

@@ -21,15 +21,34 @@ struct report {
 	struct buffer content, envelope, settles;
 	struct report_item *items;
 	uint32_t count;
+	enum outcome_kind kind;
 	bool is_digest;
 };
 
+/* report.c */
+/* Whether somebody answers for the sender of this message. */
+bool sender_is_trusted(const struct queue_service *service, const struct envelope *envelope);
+/* One of the reports that go to senders who may be forged. */
+bool allowance_take(struct queue_service *service);
+void log_suppressed(struct queue_service *service, const struct queued *queued,
+	const struct envelope *envelope, uint32_t recipients);
+
+/* report_late.c */
+void late_init(struct queue_service *service);
+void late_done(struct queue_service *service);
+/* Looks at messages that have got old enough, and tells of one that is late. Whether there was
+ * something to do. */
+bool late_work(struct queue_service *service);
+/* The report was stored, or not. */
+void late_settled(struct queue_service *service, struct queued *queued, bool is_stored);
+
+/* report_make.c */
 /*
- * Makes the report of the first failures, and hands it to the writer. ERROR_FORMAT: the sender's
+ * Makes the report of the first outcomes, and hands it to the writer. ERROR_FORMAT: the sender's
  * address is not fit to be a report's.
  */
 MUST_CHECK enum error report_make(
-	struct queue_service *service, struct failures *failures, const struct envelope *envelope);
+	struct queue_service *service, struct outcomes *outcomes, const struct envelope *envelope);
 /* One message to the postmaster about all that waits for it, as far as it goes into one. Without a
  * postmaster they wait on. */
 void digest_make(struct queue_service *service);

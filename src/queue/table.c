@@ -46,6 +46,7 @@ table_add(struct queue_service *service, const struct queued *from, struct queue
 		return ERROR_NO_MEMORY;
 	*queued = *from;
 	list_init(&queued->parts);
+	list_init(&queued->late);
 	size_t bucket = bucket_of(service, queued->message.queue_id);
 	queued->next = service->buckets[bucket];
 	service->buckets[bucket] = queued;
@@ -67,7 +68,7 @@ queued_free(struct queue_service *service, struct queued *queued)
 
 	list_for_each_safe (link, next, &queued->parts)
 		part_free(service, list_entry(link, struct part, link));
-	failures_free(service, queued);
+	outcomes_free(service, queued);
 	queued_drop_envelope(service, queued);
 	memory_put(memory, queued->done);
 	memory_put(memory, queued->reply);
@@ -82,6 +83,7 @@ table_remove(struct queue_service *service, struct queued *queued)
 	while (*place != queued)
 		place = &(*place)->next;
 	*place = queued->next;
+	late_forget(service, queued);
 	list_remove(&queued->link);
 	schedule_remove(&service->due, &queued->due.entry);
 	service->message_count--;

@@ -65,8 +65,15 @@ struct world {
 	const char *only_to; /* the outcome is for this address alone, others are delivered */
 	bool silent;         /* they do not answer */
 	const char *sender;  /* of what is sent */
-	const char *client;  /* and its address; empty: this machine */
+	bool has_many_senders;
+	const char *client; /* and its address; empty: this machine */
 	enum envelope_protocol protocol;
+	uint32_t notify;      /* what it asks for, of all recipients */
+	const char *original; /* their ORCPT */
+	const char *envelope_id;
+	enum envelope_returns returns;
+	bool is_expanded;   /* the first recipient */
+	bool passes_on;     /* deliverers say that the next server reports */
 	char report[32768]; /* the last content that came with an empty reverse path */
 	uint32_t report_count;
 	struct seen seen[SEEN_MAX];
@@ -201,11 +208,15 @@ static inline uint64_t
 send_message(struct world *world, const char *const *to, uint32_t count)
 {
 	struct envelope_recipient recipients[64];
+	struct envelope_wish wishes[64];
 	struct envelope envelope = {.received_at = env_wall(world->env),
 		.reverse_path = slice_text(world->sender),
 		.client_address = slice_text(world->client),
 		.protocol = world->protocol,
+		.returns = world->returns,
+		.envelope_id = slice_text(world->envelope_id),
 		.recipients = recipients,
+		.wishes = wishes,
 		.recipient_count = count,
 		.content_size = 3000,
 		.trace = SLICE(TRACE),
@@ -215,6 +226,10 @@ send_message(struct world *world, const char *const *to, uint32_t count)
 
 	for (uint32_t i = 0; i < count; i++)
 		recipients[i].address = slice_text(to[i]);
+	for (uint32_t i = 0; i < count; i++)
+		wishes[i] = (struct envelope_wish){.original = slice_text(world->original),
+			.notify = (uint8_t)world->notify,
+			.is_expanded = world->is_expanded && i == 0};
 	buffer_init(&bytes, world->env->memory, 65536);
 	envelope_encode(&envelope, &bytes);
 	submit_raw(&world->session, world->next_token, 3000, buffer_slice(&bytes));
@@ -360,7 +375,7 @@ take_deliver(struct deliverer *deliverer, struct ipc_message *message)
 
 	if (is_report)
 		keep_report(deliverer, deliver);
-	else
+	else if (!world->has_many_senders)
 		ck_assert_slice_eq(deliver->reverse_path, world->sender);
 	ck_assert_ok(delivery_recipients_decode(deliver->recipients, recipients, &count));
 	for (uint32_t i = 0; i < count; i++) {
@@ -371,6 +386,7 @@ take_deliver(struct deliverer *deliverer, struct ipc_message *message)
 		bool concerned = !world->only_to || strcmp(world->only_to, seen->address) == 0;
 		results[i] = result_of(deliver->attempt, recipients[i].number,
 			concerned ? world->outcome : DELIVER_DELIVERED);
+		results[i].is_passed_on = world->passes_on;
 	}
 	ipc_close_fds(world->env, message);
 	return world->silent ? OK : send_results(deliverer, results, count);

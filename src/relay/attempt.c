@@ -19,6 +19,7 @@ struct run {
 	unsigned refusing, silent; /* hosts */
 	bool has_tried;            /* some host could have taken it: no fault of the way is final */
 	bool is_cancelled;
+	bool reports;          /* the server in use was told what its sender wants to know */
 	enum delivery_tls tls; /* of the connection in use */
 };
 
@@ -156,9 +157,10 @@ take_reply(struct run *run, size_t i, const struct smtp_client_recipient *recipi
 	const struct smtp_reply *reply = &recipient->reply;
 	unsigned class = reply->code / 100;
 
-	if (recipient->stage == SMTP_STAGE_FINAL && class == 2)
+	if (recipient->stage == SMTP_STAGE_FINAL && class == 2) {
 		settle(run, i, DELIVER_DELIVERED, status_of(reply), reply->text, remote);
-	else if (reply->code == 421)
+		run->attempt->results[i].is_passed_on = run->reports;
+	} else if (reply->code == 421)
 		settle(run, i, DELIVER_TEMPORARY, STATUS(4, 4, 2), reply->text, remote);
 	else if (class == 5 && !is_for_next_transaction(recipient))
 		settle(run, i, DELIVER_PERMANENT, status_of(reply), reply->text,
@@ -222,6 +224,8 @@ send_once(struct run *run, struct relay_connection *connection)
 	struct smtp_client_message message = {.reverse_path = attempt->reverse_path,
 		.size = attempt->trace.len + attempt->content.size,
 		.is_8bit = attempt->content.is_8bit,
+		.returns = attempt->returns,
+		.envelope_id = attempt->envelope_id,
 		.read = read_content,
 		.read_arg = &reading};
 	struct smtp_client_recipient *sent = arena_take(attempt->arena, run->open * sizeof *sent);
@@ -235,8 +239,11 @@ send_once(struct run *run, struct relay_connection *connection)
 		if (!run->is_open[i])
 			continue;
 		sent[count].address = attempt->recipients[i].address;
+		sent[count].notify = attempt->wishes[i].notify;
+		sent[count].original = attempt->wishes[i].original;
 		of[count++] = i;
 	}
+	run->reports = connection->client.extensions & SMTP_OFFERS_DSN;
 	enum error error =
 		smtp_client_send(&connection->client, &message, sent, count, attempt->arena);
 	connection->messages++;

@@ -31,11 +31,13 @@ struct relay_attempt {
 	struct slice key;       /* of connections that may be used again: destination and route */
 	enum relay_tls tls;
 	struct slice reverse_path;
-	struct slice trace; /* fields that stand before the content, with CRLF */
+	struct slice returns, envelope_id; /* of smtp_client_message */
+	struct slice trace;                /* fields that stand before the content, with CRLF */
 	struct relay_content content;
 	/* One a recipient: attempt, number are the caller's; the rest is written here, in the
 	 * arena. */
 	const struct delivery_recipient *recipients;
+	const struct delivery_wish *wishes;
 	struct delivery_result *results;
 	size_t count;
 };

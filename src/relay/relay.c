@@ -244,17 +244,26 @@ fill_job(struct relay_job *job, const struct ipc_deliver *m)
 	struct slice list;
 	struct delivery_recipient *recipients =
 		arena_take(arena, DELIVERY_RECIPIENTS_MAX * sizeof *recipients);
+	struct delivery_wish *wishes = arena_take(arena, DELIVERY_RECIPIENTS_MAX * sizeof *wishes);
 	uint32_t count;
 
-	if (!recipients || !make_key(job, m) || !arena_copy(arena, m->recipients, &list) ||
+	if (!recipients || !wishes || !make_key(job, m) ||
+		!arena_copy(arena, m->recipients, &list) ||
 		!arena_copy(arena, m->name, &attempt->way.name) ||
 		!arena_copy(arena, m->reverse_path, &attempt->reverse_path) ||
+		!arena_copy(arena, m->envelope_id, &attempt->envelope_id) ||
 		!copy_trace(arena, m, &attempt->trace))
 		return ERROR_NO_MEMORY;
 	enum error error = delivery_recipients_decode(list, recipients, &count);
+	if (error == OK)
+		error = delivery_wishes_decode(list, wishes);
 	if (error != OK)
 		return error;
+	attempt->returns = m->returns == RETURNS_FULL      ? SLICE("FULL")
+			   : m->returns == RETURNS_HEADERS ? SLICE("HDRS")
+							   : SLICE("");
 	attempt->recipients = recipients;
+	attempt->wishes = wishes;
 	attempt->count = count;
 	attempt->results = arena_take(arena, count * sizeof *attempt->results);
 	if (!attempt->results)

@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "net/line_reader.h"
 #include "smtp/reply.h"
+#include "text/dsn_request.h"
 
 #define SMTP_CLIENT_ADDRESS_MAX 1024 /* octets of a path; RFC 5321 section 4.5.3.1.3 has 256 */
 #define SMTP_CLIENT_GROUP_MAX                                                                   \
@@ -51,6 +52,7 @@ enum smtp_client_extension {
 	SMTP_OFFERS_8BITMIME = 1u << 2,
 	SMTP_OFFERS_ENHANCEDSTATUSCODES = 1u << 3,
 	SMTP_OFFERS_STARTTLS = 1u << 4,
+	SMTP_OFFERS_DSN = 1u << 5,
 };
 
 /* The same for many sessions; outlives them. Times: RFC 5321 section 4.5.3.2. */
@@ -99,6 +101,9 @@ struct smtp_client_message {
 	struct slice reverse_path; /* without brackets; empty for <> */
 	uint64_t size;             /* octets with CRLF line ends, for SIZE= */
 	bool is_8bit;              /* octets over 127 are in it */
+	/* What a server that offers DSN is told (RFC 3461), as it was said to us. */
+	struct slice returns;     /* "FULL" or "HDRS"; empty: not said */
+	struct slice envelope_id; /* xtext; empty: none */
 	/*
 	 * May wait. The next octets, at most len; none: the end. An error breaks the message off,
 	 * and the connection with it: the server throws away what it has.
@@ -114,7 +119,9 @@ struct smtp_client_message {
  * before any reply decided.
  */
 struct smtp_client_recipient {
-	struct slice address; /* given: the forward path without brackets */
+	struct slice address;  /* given: the forward path without brackets */
+	uint32_t notify;       /* given: enum dsn_notify */
+	struct slice original; /* given: ORCPT's value; empty: none */
 	struct smtp_reply reply;
 	enum smtp_client_stage stage; /* what the reply answers */
 	bool is_ours;                 /* the reply: the server's EHLO said no, it was not asked */
@@ -142,8 +149,8 @@ MUST_CHECK enum error smtp_client_start_tls(struct smtp_client *client,
 /*
  * May wait. One transaction of an open session, with at least one recipient. OK: every recipient
  * has a reply. An error (as above, or that of reading the content): those without one have code 0.
- * ERROR_FORMAT and ERROR_LIMIT also for addresses that can't stand in a command, before anything is
- * sent; the session is then as before (is_over is false).
+ * ERROR_FORMAT and ERROR_LIMIT also for addresses and texts that can't stand in a command, before
+ * anything is sent; the session is then as before (is_over is false).
  *
  * Texts of replies are kept in the arena, SMTP_CLIENT_TEXT_MAX octets of each; where the arena has
  * no room, replies lack their text.

@@ -72,9 +72,19 @@ stage_of(const struct transaction *transaction, size_t command)
 	return command <= transaction->count ? SMTP_STAGE_RCPT : SMTP_STAGE_DATA;
 }
 
+static void
+append_parameter(struct buffer *output, const char *name, struct slice value)
+{
+	if (value.len == 0)
+		return;
+	buffer_append_text(output, name);
+	buffer_append(output, value);
+}
+
 /*
  * mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF
  * RFC 1870: size-value = 1*20DIGIT; RFC 6152: body-value = "7BIT" / "8BITMIME"
+ * RFC 3461: "RET=" ( "FULL" / "HDRS" ), "ENVID=" xtext
  */
 static void
 append_mail(struct transaction *transaction, struct buffer *output)
@@ -90,6 +100,29 @@ append_mail(struct transaction *transaction, struct buffer *output)
 	}
 	if ((extensions & SMTP_OFFERS_8BITMIME) && transaction->message->is_8bit)
 		buffer_append(output, SLICE(" BODY=8BITMIME"));
+	if (!(extensions & SMTP_OFFERS_DSN))
+		return;
+	append_parameter(output, " RET=", transaction->message->returns);
+	append_parameter(output, " ENVID=", transaction->message->envelope_id);
+}
+
+/* rcpt = "RCPT TO:" Forward-path [SP "NOTIFY=" notify-value] [SP "ORCPT=" addr-type ";" xtext] */
+static void
+append_rcpt(const struct transaction *transaction, struct buffer *output)
+{
+	const struct smtp_client_recipient *recipient =
+		&transaction->recipients[transaction->sent - 1];
+
+	buffer_append(output, SLICE("RCPT TO:<"));
+	buffer_append(output, recipient->address);
+	buffer_append_octet(output, '>');
+	if (!(transaction->client->extensions & SMTP_OFFERS_DSN))
+		return;
+	if (recipient->notify != 0) {
+		buffer_append(output, SLICE(" NOTIFY="));
+		dsn_notify_append(output, recipient->notify);
+	}
+	append_parameter(output, " ORCPT=", recipient->original);
 }
 
 /* Appends the next command; false, and nothing appended, when the group has no room for it. */
@@ -104,9 +137,7 @@ append_command(struct transaction *transaction)
 		append_mail(transaction, output);
 		break;
 	case SMTP_STAGE_RCPT:
-		buffer_append(output, SLICE("RCPT TO:<"));
-		buffer_append(output, transaction->recipients[transaction->sent - 1].address);
-		buffer_append_octet(output, '>');
+		append_rcpt(transaction, output);
 		break;
 	default:
 		buffer_append(output, SLICE("DATA"));
@@ -398,15 +429,36 @@ check_path(struct slice path)
 	return OK;
 }
 
+/* Nor what would make another parameter of the rest. */
 static enum error
-check_paths(const struct transaction *transaction)
+check_wishes(const struct smtp_client_recipient *recipient)
 {
-	enum error error = check_path(transaction->message->reverse_path);
+	bool is_sound =
+		dsn_notify_is_valid(recipient->notify) &&
+		(recipient->original.len == 0 || dsn_original_is_valid(recipient->original));
 
+	return is_sound ? OK : ERROR_FORMAT;
+}
+
+static enum error
+check_recipient(const struct smtp_client_recipient *recipient)
+{
+	enum error error =
+		recipient->address.len > 0 ? check_path(recipient->address) : ERROR_FORMAT;
+
+	return error == OK ? check_wishes(recipient) : error;
+}
+
+static enum error
+check_words(const struct transaction *transaction)
+{
+	const struct smtp_client_message *message = transaction->message;
+	enum error error = check_path(message->reverse_path);
+
+	if (!xtext_is_valid(message->returns) || !xtext_is_valid(message->envelope_id))
+		error = ERROR_FORMAT;
 	for (size_t i = 0; error == OK && i < transaction->count; i++)
-		error = transaction->recipients[i].address.len > 0
-				? check_path(transaction->recipients[i].address)
-				: ERROR_FORMAT;
+		error = check_recipient(&transaction->recipients[i]);
 	return error;
 }
 
@@ -458,8 +510,10 @@ smtp_client_send(struct smtp_client *client, const struct smtp_client_message *m
 		.arena = arena};
 
 	for (size_t i = 0; i < count; i++)
-		recipients[i] = (struct smtp_client_recipient){.address = recipients[i].address};
-	enum error error = check_paths(&transaction);
+		recipients[i] = (struct smtp_client_recipient){.address = recipients[i].address,
+			.notify = recipients[i].notify,
+			.original = recipients[i].original};
+	enum error error = check_words(&transaction);
 	if (error != OK || is_refused_by_hello(&transaction))
 		return error;
 	if (!client->is_open || client->is_over)

@@ -211,6 +211,39 @@ START_TEST(one_group_with_all_extensions)
 }
 END_TEST
 
+/* RFC 3461: what a server that offers DSN is told, and none of it to another. */
+START_TEST(wishes_are_told_to_who_knows_them)
+{
+	static const struct step offered[] = {P("220 b.test ESMTP\r\n"), W("EHLO me.test\r\n"),
+		P("250-b.test\r\n250 DSN\r\n"), W("MAIL FROM:<a@me.test> RET=HDRS ENVID=x+20y\r\n"),
+		FINE, W("RCPT TO:<one@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c\r\n"), FINE,
+		SENT_DATA, W(WIRE), FINE, SENT_QUIT};
+	static const struct step plain[] = {
+		GREETING, SENT_MAIL, SENT_RCPT, SENT_DATA, W(WIRE), FINE, SENT_QUIT};
+	static const char *const bad[] = {"rfc822;a b", "rfc822;a NOTIFY=NEVER", "a"};
+
+	for (size_t i = 0; i < 2 + sizeof bad / sizeof *bad; i++) {
+		struct play play;
+		play_init(&play, 0);
+		play.message.returns = SLICE("HDRS");
+		play.message.envelope_id = SLICE("x+20y");
+		play.recipients[0].notify = DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY;
+		play.recipients[0].original =
+			i < 2 ? SLICE("rfc822;a+2Bb@c") : slice_text(bad[i - 2]);
+		if (i < 2) {
+			play_run(&play, i == 0 ? offered : plain);
+			ck_assert_ok(play.send);
+			play_finish(&play);
+		} else {
+			static const struct step none[] = {GREETING, SENT_QUIT};
+			play_run(&play, none);
+			ck_assert_int_eq(play.send, ERROR_FORMAT);
+		}
+		play_done(&play);
+	}
+}
+END_TEST
+
 /* RFC 2920 section 3.1: 354 although all recipients were refused. */
 START_TEST(nobody_accepted)
 {
@@ -793,8 +826,9 @@ START_TEST(texts_without_room)
 }
 END_TEST
 
-UNIT_MAIN("smtp/client", one_message, one_group_with_all_extensions, nobody_accepted,
-	no_data_for_nobody, refused_as_a_whole, farewell_anywhere, farewell_in_a_group, greetings,
-	old_server, refused_by_hello, several_messages, refused_reset, wrong_servers,
-	closed_anywhere, endless_replies, harmless_text, deadlines, writes_fail, content_breaks_off,
-	addresses_are_checked, many_recipients, out_of_memory, texts_without_room)
+UNIT_MAIN("smtp/client", one_message, one_group_with_all_extensions,
+	wishes_are_told_to_who_knows_them, nobody_accepted, no_data_for_nobody, refused_as_a_whole,
+	farewell_anywhere, farewell_in_a_group, greetings, old_server, refused_by_hello,
+	several_messages, refused_reset, wrong_servers, closed_anywhere, endless_replies,
+	harmless_text, deadlines, writes_fail, content_breaks_off, addresses_are_checked,
+	many_recipients, out_of_memory, texts_without_room)

@@ -1,4 +1,5 @@
-/* MAIL (RFC 5321 section 4.1.1.2) with SIZE (RFC 1870) and BODY (RFC 6152): opens a transaction. */
+/* MAIL (RFC 5321 section 4.1.1.2) with SIZE (RFC 1870), BODY (RFC 6152), RET and ENVID
+ * (RFC 3461): opens a transaction. */
 #include "smtp/server_private.h"
 
 /* Who sends, where somebody must log in to send; code 0: he may. */
@@ -45,11 +46,14 @@ smtp_cmd_mail(struct smtp_server *server, const struct smtp_command *command)
 		return;
 	}
 	if (smtp_server_begin_transaction(server) != OK ||
-		!arena_copy(&server->arena, command->mailbox, &server->transaction->reverse_path)) {
+		!arena_copy(&server->arena, command->mailbox, &server->transaction->reverse_path) ||
+		!arena_copy(
+			&server->arena, command->envelope_id, &server->transaction->envelope_id)) {
 		smtp_server_end_transaction(server);
 		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "out of memory, try later"));
 		return;
 	}
 	server->transaction->body = command->body;
+	server->transaction->returns = command->returns;
 	smtp_server_reply(server, &SMTP_REPLY(250, 2, 1, 0, "sender ok"));
 }

@@ -1,6 +1,7 @@
 /*
- * RCPT (RFC 5321 section 4.1.1.3): one recipient more, if it is one of ours. A recipient that was
- * named before is accepted again and stored once.
+ * RCPT (RFC 5321 section 4.1.1.3): one recipient more, if it is one of ours, with NOTIFY and ORCPT
+ * (RFC 3461). A recipient that was named before is accepted again and stored once, with what was
+ * asked for either time.
  *
  * Two addresses are the same if they reach the same place: domains without regard to case always,
  * local parts too where they are accounts of ours. What another system makes of the case of its
@@ -9,6 +10,15 @@
 #include "smtp/server_private.h"
 
 #define EXPANSION_BYTES_MAX (1u << 20) /* of one alias, while it is looked at */
+
+static const struct smtp_reply no_memory = {452, {4, 5, 3},
+	SLICE_INIT("no memory for more recipients, send the rest in another transaction")};
+
+/* A recipient as it is asked for. */
+struct asked {
+	struct slice address;
+	struct envelope_wish wish;
+};
 
 struct canonical {
 	struct buffer text;
@@ -27,9 +37,10 @@ canonical_init(const struct smtp_server *server, struct canonical *canonical,
 		canonical->bytes[i] = ascii_lower(canonical->bytes[i]);
 }
 
-/* Whether the transaction has this recipient, in another spelling perhaps. */
-static bool
-is_known(const struct smtp_server *server, const struct canonical *canonical, uint64_t sum)
+/* The transaction's recipient that is this one, in another spelling perhaps; NULL: there is none.
+ */
+static const struct envelope_recipient *
+find_known(const struct smtp_server *server, const struct canonical *canonical, uint64_t sum)
 {
 	const struct smtp_recipients *recipients = &server->transaction->recipients;
 	const struct envelope_recipient *recipient;
@@ -38,85 +49,151 @@ is_known(const struct smtp_server *server, const struct canonical *canonical, ui
 	while ((recipient = smtp_recipients_next(recipients, sum, &probes)) != NULL) {
 		struct address address;
 		struct canonical other;
-		if (address_parse(recipient->address, &address) != ADDRESS_OK)
+		if (smtp_recipients_wish(recipients, recipient).is_expanded ||
+			address_parse(recipient->address, &address) != ADDRESS_OK)
 			continue;
 		canonical_init(server, &other, &address);
 		if (slice_equal(buffer_slice(&other.text), buffer_slice(&canonical->text)))
-			return true;
+			return recipient;
 	}
-	return false;
+	return NULL;
+}
+
+static uint64_t
+bytes_of(const struct asked *asked)
+{
+	bool has_wish = asked->wish.notify != 0 || asked->wish.original.len > 0;
+
+	return ENVELOPE_RECIPIENT_BYTES(asked->address.len) +
+	       (has_wish ? ENVELOPE_WISH_BYTES(asked->wish.original.len) : 0);
 }
 
 /* The encoded envelope has a maximum, so that the message can be stored at all. */
 static bool
-has_room(const struct smtp_server *server, struct slice mailbox)
+has_room(const struct smtp_server *server, const struct asked *asked)
 {
 	const struct smtp_recipients *recipients = &server->transaction->recipients;
 
 	return recipients->count < server->settings->max_recipients &&
-	       recipients->envelope_bytes + ENVELOPE_RECIPIENT_BYTES(mailbox.len) <=
-		       server->settings->envelope_bytes_max;
+	       recipients->envelope_bytes + bytes_of(asked) <= server->settings->envelope_bytes_max;
+}
+
+/* Its ORCPT holds as long as the transaction, the address need not. */
+static bool
+add_recipient(struct smtp_server *server, const struct asked *asked, uint64_t sum)
+{
+	struct memory *memory = loop_env(server->stream->loop)->memory;
+	struct slice address;
+
+	return arena_copy(&server->arena, asked->address, &address) &&
+	       smtp_recipients_add(
+		       &server->transaction->recipients, memory, sum, address, &asked->wish);
 }
 
 static bool
-add_recipient(struct smtp_server *server, struct slice mailbox, uint64_t sum)
+join_recipient(struct smtp_server *server, const struct envelope_recipient *known, uint32_t notify)
 {
-	struct memory *memory = loop_env(server->stream->loop)->memory;
-	struct slice copy;
-
-	return arena_copy(&server->arena, mailbox, &copy) &&
-	       smtp_recipients_add(&server->transaction->recipients, memory, sum, copy);
+	return smtp_recipients_join(&server->transaction->recipients,
+		loop_env(server->stream->loop)->memory, known, notify);
 }
 
 /* One target of an alias; it may be a recipient already. */
 static bool
-add_target(struct smtp_server *server, struct slice mailbox)
+add_target(struct smtp_server *server, const struct asked *target)
 {
 	struct canonical canonical;
 	struct address address;
 
-	if (address_parse(mailbox, &address) != ADDRESS_OK)
+	if (address_parse(target->address, &address) != ADDRESS_OK)
 		return false;
 	canonical_init(server, &canonical, &address);
 	uint64_t sum = siphash(&server->settings->hash_key, buffer_slice(&canonical.text));
-	return is_known(server, &canonical, sum) || add_recipient(server, mailbox, sum);
+	const struct envelope_recipient *known = find_known(server, &canonical, sum);
+	return known ? join_recipient(server, known, target->wish.notify)
+		     : add_recipient(server, target, sum);
 }
 
 static bool
-targets_fit(const struct smtp_server *server, const struct slice *targets, size_t count)
+targets_fit(const struct smtp_server *server, const struct asked *like, const struct slice *targets,
+	size_t count)
 {
 	const struct smtp_recipients *recipients = &server->transaction->recipients;
-	uint64_t bytes = recipients->envelope_bytes;
+	struct asked target = *like;
+	/* An address that is expanded may be a recipient of its own. */
+	uint64_t bytes = recipients->envelope_bytes + (count > 1 ? bytes_of(like) : 0);
 
-	for (size_t i = 0; i < count; i++)
-		bytes += ENVELOPE_RECIPIENT_BYTES(targets[i].len);
-	return count <= server->settings->max_recipients - recipients->count &&
+	for (size_t i = 0; i < count; i++) {
+		target.address = targets[i];
+		bytes += bytes_of(&target);
+	}
+	return count + (count > 1) <= server->settings->max_recipients - recipients->count &&
 	       bytes <= server->settings->envelope_bytes_max;
+}
+
+/* The sender knows this address, not those that it leads to (RFC 3461 section 5.2.7). Without room
+ * for it, it is left out. */
+static void
+make_original(struct arena *arena, struct asked *asked)
+{
+	uint8_t storage[DSN_ORIGINAL_MAX];
+	struct buffer text;
+
+	buffer_init_fixed(&text, storage, sizeof storage);
+	buffer_append_text(&text, "rfc822;");
+	xtext_append(&text, asked->address);
+	if (buffer_error(&text) != OK ||
+		!arena_copy(arena, buffer_slice(&text), &asked->wish.original))
+		asked->wish.original = SLICE("");
+}
+
+/*
+ * RFC 3461 section 5.2.7: one target has the same wishes as the address; with several, that it was
+ * expanded is all the success that its sender hears of.
+ */
+static bool
+add_targets(struct smtp_server *server, const struct asked *asked, const struct slice *targets,
+	size_t count)
+{
+	struct asked target = *asked;
+	bool added = true;
+
+	if (count > 1 && (asked->wish.notify & DSN_NOTIFY_SUCCESS)) {
+		struct asked expanded = *asked;
+		expanded.wish.is_expanded = true;
+		expanded.wish.notify = DSN_NOTIFY_SUCCESS;
+		added = add_recipient(server, &expanded, 0);
+	}
+	if (count > 1)
+		target.wish.notify = (uint8_t)dsn_notify_without_success(asked->wish.notify);
+	for (size_t i = 0; i < count && added; i++) {
+		target.address = targets[i];
+		added = add_target(server, &target);
+	}
+	return added;
 }
 
 /* The recipient, or all that its alias leads to: all of them or none. */
 static struct smtp_reply
-add_expanded(struct smtp_server *server, struct slice mailbox, const struct address *address,
+add_expanded(struct smtp_server *server, struct asked *asked, const struct address *address,
 	struct arena *arena)
 {
-	static const struct smtp_reply no_memory = {452, {4, 5, 3},
-		SLICE_INIT("no memory for more recipients, send the rest in another transaction")};
 	struct slice *targets;
 	size_t count;
-	bool added = true;
 
 	enum error error =
-		server->ops->expand(server->arg, address, mailbox, arena, &targets, &count);
+		server->ops->expand(server->arg, address, asked->address, arena, &targets, &count);
 	if (error == ERROR_NO_MEMORY)
 		return no_memory;
 	if (error != OK)
 		return SMTP_REPLY(451, 4, 3, 5, "the alias of this address cannot be used now");
-	if (!targets_fit(server, targets, count))
+	if (!targets_fit(server, asked, targets, count))
 		return SMTP_REPLY(
 			452, 4, 5, 3, "too many recipients, send the rest in another transaction");
-	for (size_t i = 0; i < count && added; i++)
-		added = add_target(server, targets[i]);
-	return added ? SMTP_REPLY(250, 2, 1, 5, "recipient ok") : no_memory;
+	bool is_alias = count > 1 || !slice_equal(targets[0], asked->address);
+	if (is_alias && asked->wish.original.len == 0)
+		make_original(&server->arena, asked);
+	return add_targets(server, asked, targets, count) ? SMTP_REPLY(250, 2, 1, 5, "recipient ok")
+							  : no_memory;
 }
 
 static void
@@ -128,27 +205,50 @@ refuse_recipient(struct smtp_server *server, const struct smtp_reply *reply)
 			&SMTP_REPLY(421, 4, 7, 0, "too many unknown recipients, goodbye"));
 }
 
+/* A client that names more than one transaction takes before it reads does nothing wrong. */
 static void
-take_recipient(struct smtp_server *server, struct slice mailbox, const struct address *address)
+put_off(struct smtp_server *server)
+{
+	if (server->excess_recipients < ENVELOPE_RECIPIENTS_MAX) {
+		server->excess_recipients++;
+		server->commands--;
+	}
+	smtp_server_reply(
+		server, &SMTP_REPLY(452, 4, 5, 3,
+				"too many recipients, send the rest in another transaction"));
+}
+
+/* What it asks for is kept with the transaction, its address as long as this lasts. */
+static struct smtp_reply
+add_asked(struct smtp_server *server, struct asked *asked, const struct address *address)
 {
 	struct arena arena;
+
+	if (!arena_copy(&server->arena, asked->wish.original, &asked->wish.original))
+		return SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+	/* The transaction's own has room for the recipients once. */
+	arena_init(&arena, loop_env(server->stream->loop)->memory, EXPANSION_BYTES_MAX);
+	struct smtp_reply reply = add_expanded(server, asked, address, &arena);
+	arena_done(&arena);
+	return reply;
+}
+
+static void
+take_recipient(struct smtp_server *server, struct asked *asked, const struct address *address)
+{
 	struct canonical canonical;
 
 	canonical_init(server, &canonical, address);
 	uint64_t sum = siphash(&server->settings->hash_key, buffer_slice(&canonical.text));
-	if (is_known(server, &canonical, sum)) {
-		smtp_server_reply(server, &SMTP_REPLY(250, 2, 1, 5, "recipient ok"));
+	const struct envelope_recipient *known = find_known(server, &canonical, sum);
+	if (known) {
+		smtp_server_reply(server, join_recipient(server, known, asked->wish.notify)
+						  ? &SMTP_REPLY(250, 2, 1, 5, "recipient ok")
+						  : &no_memory);
 		return;
 	}
-	if (!has_room(server, mailbox)) {
-		/* A client that names them all before it reads does nothing wrong. */
-		if (server->excess_recipients < ENVELOPE_RECIPIENTS_MAX) {
-			server->excess_recipients++;
-			server->commands--;
-		}
-		smtp_server_reply(server,
-			&SMTP_REPLY(452, 4, 5, 3,
-				"too many recipients, send the rest in another transaction"));
+	if (!has_room(server, asked)) {
+		put_off(server);
 		return;
 	}
 	mono_us deadline = smtp_server_deadline(server, server->settings->begin_timeout_us);
@@ -158,16 +258,13 @@ take_recipient(struct smtp_server *server, struct slice mailbox, const struct ad
 		refuse_recipient(server, &reply);
 		return;
 	}
-	/* The transaction's own has room for the recipients once. */
-	arena_init(&arena, loop_env(server->stream->loop)->memory, EXPANSION_BYTES_MAX);
-	reply = add_expanded(server, mailbox, address, &arena);
-	arena_done(&arena);
+	reply = add_asked(server, asked, address);
 	smtp_server_reply(server, &reply);
 }
 
 /* <postmaster> as an address with a domain. */
 static void
-take_postmaster(struct smtp_server *server, struct slice local_part)
+take_postmaster(struct smtp_server *server, struct asked *asked, struct slice local_part)
 {
 	struct slice domain = server->settings->postmaster_domain;
 	char storage[ADDRESS_MAX];
@@ -190,7 +287,8 @@ take_postmaster(struct smtp_server *server, struct slice local_part)
 			server, &SMTP_REPLY(451, 4, 3, 5, "the postmaster's domain is malformed"));
 		return;
 	}
-	take_recipient(server, buffer_slice(&mailbox), &address);
+	asked->address = buffer_slice(&mailbox);
+	take_recipient(server, asked, &address);
 }
 
 /* <postmaster@HOSTNAME> reaches somebody also where the hostname has no mailboxes of its own (RFC
@@ -206,10 +304,13 @@ is_own_postmaster(const struct smtp_server *server, const struct address *addres
 void
 smtp_cmd_rcpt(struct smtp_server *server, const struct smtp_command *command)
 {
+	struct asked asked = {.address = command->mailbox,
+		.wish = {.notify = (uint8_t)command->notify, .original = command->original}};
+
 	if (is_own_postmaster(server, &command->address))
-		take_postmaster(server, command->address.local_part);
+		take_postmaster(server, &asked, command->address.local_part);
 	else if (command->address.domain.len == 0)
-		take_postmaster(server, command->mailbox);
+		take_postmaster(server, &asked, command->mailbox);
 	else
-		take_recipient(server, command->mailbox, &command->address);
+		take_recipient(server, &asked, &command->address);
 }

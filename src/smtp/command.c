@@ -1,6 +1,6 @@
 /*
- * The grammar of SMTP commands: RFC 5321 sections 4.1.1 and 4.1.2, parameters of RFC 1870 and RFC
- * 6152. No allocation, linear time.
+ * The grammar of SMTP commands: RFC 5321 sections 4.1.1 and 4.1.2, parameters of RFC 1870, RFC
+ * 6152 and RFC 3461. No allocation, linear time.
  *
  * Strict but for what honest clients get wrong: verbs and parameters in any case, tabs and more
  * than one space between words, space behind "FROM:" and "TO:", space at the line's end, source
@@ -203,28 +203,45 @@ parse_body(struct slice value, struct smtp_command *command)
 	return true;
 }
 
-/*
- * auth-param = "AUTH=" xtext / "AUTH=<>" (RFC 4954 section 5)
- * xtext      = *( xchar / hexchar ) ; hexchar = "+" 2(DIGIT / %x41-46)
- */
+/* auth-param = "AUTH=" xtext / "AUTH=<>" (RFC 4954 section 5) */
 static bool
 parse_auth(struct slice value, struct smtp_command *command)
 {
-	for (size_t i = 0; i < value.len; i++) {
-		uint8_t octet = value.ptr[i];
-		if (octet < '!' || octet > '~' || octet == '=')
-			return false;
-		if (octet != '+')
-			continue;
-		struct slice hex = slice_sub(value, i + 1, 2);
-		for (size_t j = 0; j < hex.len; j++)
-			if (!ascii_is_digit(hex.ptr[j]) && (hex.ptr[j] < 'A' || hex.ptr[j] > 'F'))
-				return false;
-		if (hex.len < 2)
-			return false;
-	}
 	command->has_auth = true;
-	return value.len > 0;
+	return value.len > 0 && xtext_is_valid(value);
+}
+
+/* ret-value = "FULL" / "HDRS" (RFC 3461 section 4.3) */
+static bool
+parse_returns(struct slice value, struct smtp_command *command)
+{
+	if (slice_equal_nocase(value, SLICE("FULL")))
+		command->returns = RETURNS_FULL;
+	else if (slice_equal_nocase(value, SLICE("HDRS")))
+		command->returns = RETURNS_HEADERS;
+	else
+		return false;
+	return true;
+}
+
+static bool
+parse_envelope_id(struct slice value, struct smtp_command *command)
+{
+	command->envelope_id = value;
+	return dsn_envelope_id_is_valid(value);
+}
+
+static bool
+parse_notify(struct slice value, struct smtp_command *command)
+{
+	return dsn_notify_parse(value, &command->notify);
+}
+
+static bool
+parse_original(struct slice value, struct smtp_command *command)
+{
+	command->original = value;
+	return dsn_original_is_valid(value);
 }
 
 struct parameter {
@@ -238,6 +255,15 @@ static const struct parameter parameters[] = {
 	{SLICE_INIT("SIZE"), VERB_MAIL, parse_size, SLICE_INIT("SIZE= takes a number of octets")},
 	{SLICE_INIT("AUTH"), VERB_MAIL, parse_auth, SLICE_INIT("AUTH= takes an address")},
 	{SLICE_INIT("BODY"), VERB_MAIL, parse_body, SLICE_INIT("BODY= takes 7BIT or 8BITMIME")},
+	{SLICE_INIT("RET"), VERB_MAIL, parse_returns, SLICE_INIT("RET= takes FULL or HDRS")},
+	{SLICE_INIT("ENVID"), VERB_MAIL, parse_envelope_id,
+		SLICE_INIT("ENVID= takes xtext of printable characters, 100 octets at most")},
+	{SLICE_INIT("NOTIFY"), VERB_RCPT, parse_notify,
+		SLICE_INIT("NOTIFY= takes NEVER alone, or SUCCESS, FAILURE and DELAY with commas")},
+	{SLICE_INIT("ORCPT"), VERB_RCPT, parse_original,
+		SLICE_INIT(
+			"ORCPT= takes a type, a semicolon and an address in xtext, 500 octets at "
+			"most")},
 };
 #define PARAMETER_COUNT (sizeof parameters / sizeof *parameters)
 

@@ -41,6 +41,10 @@ struct smtp_command {
 				   is no address */
 	uint64_t size;          /* SIZE=, UINT64_MAX if it does not fit; 0: not stated */
 	enum envelope_body body;
+	enum envelope_returns returns; /* RET= */
+	struct slice envelope_id;      /* ENVID=, well formed; empty: not stated */
+	uint32_t notify;               /* NOTIFY= of RCPT: enum dsn_notify */
+	struct slice original;         /* ORCPT=, likewise */
 	bool has_auth;           /* AUTH= of MAIL, well formed; whose word it is, nobody knows */
 	struct smtp_reply error; /* code 0: the line is well formed */
 	bool takes_odd_paths;    /* as given */

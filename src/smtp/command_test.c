@@ -62,6 +62,14 @@ START_TEST(paths_and_parameters)
 	ck_assert_slice_eq(command.mailbox, "POSTMASTER");
 	ck_assert_uint_eq(command.address.domain.len, 0);
 	ck_assert_int_eq(parse("MAIL FROM:<a@b>").body, BODY_UNSTATED);
+	command = parse("MAIL FROM:<a@b> ret=hdrs EnvId=QQ+20314159");
+	ck_assert_uint_eq(command.error.code, 0);
+	ck_assert_int_eq(command.returns, RETURNS_HEADERS);
+	ck_assert_slice_eq(command.envelope_id, "QQ+20314159");
+	command = parse("RCPT TO:<a@b> ORCPT=rfc822;a+2Bb@c notify=Success,delay");
+	ck_assert_uint_eq(command.error.code, 0);
+	ck_assert_uint_eq(command.notify, DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY);
+	ck_assert_slice_eq(command.original, "rfc822;a+2Bb@c");
 }
 END_TEST
 
@@ -94,6 +102,17 @@ START_TEST(errors_have_their_codes)
 		{"MAIL FROM:<a@b> AUTH=", 501, 5, 4},
 		{"MAIL FROM:<a@b> AUTH=a+2x", 501, 5, 4},
 		{"MAIL FROM:<a@b> AUTH=a=b", 501, 5, 4},
+		{"MAIL FROM:<a@b> RET=", 501, 5, 4},
+		{"MAIL FROM:<a@b> RET=FULL,HDRS", 501, 5, 4},
+		{"MAIL FROM:<a@b> ENVID", 501, 5, 4},
+		{"MAIL FROM:<a@b> ENVID=+0D", 501, 5, 4},
+		{"MAIL FROM:<a@b> ENVID=a ENVID=a", 501, 5, 4},
+		{"MAIL FROM:<a@b> NOTIFY=NEVER", 555, 5, 4},
+		{"RCPT TO:<a@b> NOTIFY=NEVER,DELAY", 501, 5, 4},
+		{"RCPT TO:<a@b> NOTIFY", 501, 5, 4},
+		{"RCPT TO:<a@b> ORCPT=a@b", 501, 5, 4},
+		{"RCPT TO:<a@b> ORCPT=rfc822;a ORCPT=rfc822;a", 501, 5, 4},
+		{"RCPT TO:<a@b> RET=FULL", 555, 5, 4},
 		{"AUTH", 501, 5, 4},
 		{"MAIL FROM:<a>", 501, 1, 7},
 		{"MAIL FROM:<postmaster>", 501, 1, 7},

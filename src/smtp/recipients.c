@@ -55,10 +55,60 @@ grow(struct smtp_recipients *recipients, struct memory *memory)
 	return true;
 }
 
+static bool
+is_empty(const struct envelope_wish *wish)
+{
+	return !wish || (wish->notify == 0 && wish->original.len == 0 && !wish->is_expanded);
+}
+
+/* Few transactions have wishes at all: they get an array of their own, as long as the other one. */
+static bool
+wishes_grow(struct smtp_recipients *recipients, struct memory *memory, uint32_t capacity)
+{
+	size_t bytes = capacity * sizeof *recipients->wishes;
+	struct envelope_wish *larger = memory_try(memory, bytes);
+
+	if (!larger)
+		return false;
+	memset(larger, 0, bytes);
+	if (recipients->wishes)
+		memcpy(larger, recipients->wishes, recipients->count * sizeof *larger);
+	memory_put(memory, recipients->wishes);
+	recipients->wishes = larger;
+	return true;
+}
+
+/* Room for one more. */
+static bool
+make_room(struct smtp_recipients *recipients, struct memory *memory)
+{
+	uint32_t capacity = recipients->capacity ? recipients->capacity * 2 : FIRST_CAPACITY;
+
+	if (recipients->count < recipients->capacity)
+		return true;
+	return (!recipients->wishes || wishes_grow(recipients, memory, capacity)) &&
+	       grow(recipients, memory);
+}
+
+static bool
+wish_set(struct smtp_recipients *recipients, struct memory *memory, uint32_t item,
+	const struct envelope_wish *wish)
+{
+	if (is_empty(wish))
+		return true;
+	if (!recipients->wishes && !wishes_grow(recipients, memory, recipients->capacity))
+		return false;
+	if (is_empty(&recipients->wishes[item]))
+		recipients->envelope_bytes += ENVELOPE_WISH_BYTES(wish->original.len);
+	recipients->wishes[item] = *wish;
+	return true;
+}
+
 void
 smtp_recipients_done(struct smtp_recipients *recipients, struct memory *memory)
 {
 	memory_put(memory, recipients->items);
+	memory_put(memory, recipients->wishes);
 	*recipients = (struct smtp_recipients){0};
 }
 
@@ -79,9 +129,10 @@ smtp_recipients_next(const struct smtp_recipients *recipients, uint64_t sum, uin
 
 bool
 smtp_recipients_add(struct smtp_recipients *recipients, struct memory *memory, uint64_t sum,
-	struct slice address)
+	struct slice address, const struct envelope_wish *wish)
 {
-	if (recipients->count == recipients->capacity && !grow(recipients, memory))
+	if (!make_room(recipients, memory) ||
+		!wish_set(recipients, memory, recipients->count, wish))
 		return false;
 	recipients->items[recipients->count] = (struct envelope_recipient){.address = address};
 	recipients->sums[recipients->count] = sum;
@@ -89,4 +140,25 @@ smtp_recipients_add(struct smtp_recipients *recipients, struct memory *memory, u
 	recipients->count++;
 	recipients->envelope_bytes += ENVELOPE_RECIPIENT_BYTES(address.len);
 	return true;
+}
+
+struct envelope_wish
+smtp_recipients_wish(
+	const struct smtp_recipients *recipients, const struct envelope_recipient *item)
+{
+	return recipients->wishes ? recipients->wishes[item - recipients->items]
+				  : (struct envelope_wish){0};
+}
+
+bool
+smtp_recipients_join(struct smtp_recipients *recipients, struct memory *memory,
+	const struct envelope_recipient *item, uint32_t notify)
+{
+	struct envelope_wish wish = smtp_recipients_wish(recipients, item);
+	uint32_t joined = dsn_notify_join(wish.notify, notify);
+
+	if (joined == wish.notify)
+		return true;
+	wish.notify = (uint8_t)joined;
+	return wish_set(recipients, memory, (uint32_t)(item - recipients->items), &wish);
 }

@@ -41,8 +41,8 @@ START_TEST(what_was_added_is_found_in_order)
 	ck_assert_uint_eq(count_of(&f, 0), 0);
 	for (uint32_t i = 0; i < 5000; i++) {
 		struct slice address = slice_of(text + i % 20, 1 + i % 6);
-		ck_assert(
-			smtp_recipients_add(&f.recipients, f.memory, i * UINT64_C(7919), address));
+		ck_assert(smtp_recipients_add(
+			&f.recipients, f.memory, i * UINT64_C(7919), address, NULL));
 		ck_assert_uint_eq(f.recipients.count, i + 1);
 	}
 	for (uint32_t i = 0; i < 5000; i++) {
@@ -66,9 +66,9 @@ START_TEST(those_that_meet_are_all_offered)
 
 	fixture_init(&f, 0);
 	for (uint32_t i = 0; i < 100; i++) {
-		ck_assert(smtp_recipients_add(&f.recipients, f.memory, 15, SLICE("a")));
+		ck_assert(smtp_recipients_add(&f.recipients, f.memory, 15, SLICE("a"), NULL));
 		ck_assert(smtp_recipients_add(
-			&f.recipients, f.memory, 15 + (UINT64_C(1) << 32), SLICE("bb")));
+			&f.recipients, f.memory, 15 + (UINT64_C(1) << 32), SLICE("bb"), NULL));
 	}
 	ck_assert_uint_eq(count_of(&f, 15), 100);
 	ck_assert_uint_eq(count_of(&f, 15 + (UINT64_C(1) << 32)), 100);
@@ -84,7 +84,7 @@ START_TEST(without_memory_nothing_changes)
 	uint32_t i = 0;
 
 	fixture_init(&f, 1000);
-	while (smtp_recipients_add(&f.recipients, f.memory, i, SLICE("a")))
+	while (smtp_recipients_add(&f.recipients, f.memory, i, SLICE("a"), NULL))
 		i++;
 	ck_assert_uint_eq(i, 16); /* 8 and 16 fit 1,000 octets together, 32 more do not */
 	ck_assert_uint_eq(f.recipients.count, 16);
@@ -108,7 +108,7 @@ START_TEST(many_are_as_quick_as_few)
 		uint64_t sum = siphash(&key, slice_of(&i, sizeof i));
 		uint32_t probes = 0;
 		ck_assert_ptr_null(smtp_recipients_next(&f.recipients, sum, &probes));
-		ck_assert(smtp_recipients_add(&f.recipients, f.memory, sum, SLICE("a")));
+		ck_assert(smtp_recipients_add(&f.recipients, f.memory, sum, SLICE("a"), NULL));
 		all_probes += probes;
 	}
 	ck_assert_uint_lt(all_probes, 300000);

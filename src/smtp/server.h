@@ -27,6 +27,7 @@ enum smtp_extension {
 	SMTP_EXTENSION_HELP = 1u << 4,
 	SMTP_EXTENSION_STARTTLS = 1u << 5, /* not by default: see start_tls */
 	SMTP_EXTENSION_AUTH = 1u << 6,     /* not by default: see authenticate */
+	SMTP_EXTENSION_DSN = 1u << 7,
 };
 
 /* What is done about a client that speaks before it is greeted. */

@@ -11,6 +11,8 @@
 struct smtp_transaction {
 	struct slice reverse_path;
 	enum envelope_body body;
+	enum envelope_returns returns;
+	struct slice envelope_id;
 	struct smtp_recipients recipients;
 };
 

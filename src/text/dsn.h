@@ -73,7 +73,8 @@ struct dsn_recipient {
 	enum dsn_diagnostic diagnostic;
 	struct slice text;        /* of the diagnostic; empty: none */
 	wall_us attempted_at;     /* 0: not known */
-	wall_us will_retry_until; /* of delayed recipients; 0: not known */
+	wall_us next_attempt_at;  /* of delayed recipients; 0: not known */
+	wall_us will_retry_until; /* likewise */
 };
 
 struct dsn_recipients {

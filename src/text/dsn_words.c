@@ -185,6 +185,12 @@ put_next_step(struct dsn_lines *lines, const struct dsn_recipient *recipient,
 {
 	if (recipient->action == DSN_FAILED)
 		put_paragraph(lines, "    ", advice_for(*status));
+	if (recipient->action == DSN_DELAYED && recipient->next_attempt_at != 0) {
+		dsn_line_text(lines, "    The next try is at ");
+		date_append(&lines->line, recipient->next_attempt_at);
+		dsn_line_text(lines, ".");
+		dsn_line_end(lines);
+	}
 	if (recipient->action != DSN_DELAYED || recipient->will_retry_until == 0)
 		return;
 	dsn_line_text(lines, "    Delivery will be tried until ");

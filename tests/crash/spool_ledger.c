@@ -44,6 +44,8 @@ standing_of(const struct spool_message *message)
 		else if (recipient >= SETTLED_FIRST)
 			standing.settled |= 1u << (recipient - SETTLED_FIRST);
 	}
+	if (message->delay_told)
+		standing.settled |= SETTLED_DELAY;
 	return standing;
 }
 

@@ -18,11 +18,13 @@ enum letter_state {
 	LETTER_GONE,    /* its DONE is durable */
 };
 
+#define SETTLED_DELAY (1u << 31) /* not a recipient: its sender knows that it is late */
+
 /* How far its delivery is. */
 struct standing {
 	uint32_t attempts;
 	uint32_t done;    /* recipients, a bit each */
-	uint32_t settled; /* by other messages, a bit each */
+	uint32_t settled; /* by other messages, a bit each; with SETTLED_DELAY */
 	bool held;
 	bool failed;   /* one of the recipients */
 	bool finished; /* DONE */
@@ -41,7 +43,8 @@ struct letter {
 	struct standing asked;
 	uint32_t settles; /* the letter of which it settles a recipient, and one more; 0: none */
 	uint32_t settled; /* how many of its own recipients were offered to be settled */
-	uint32_t settled_bit; /* of `settles`, the recipient */
+	uint32_t settled_bit; /* of `settles`, the recipient; or SETTLED_DELAY */
+	bool delay_offered;   /* that its delay was told */
 	uint8_t settling[64]; /* the octets that say so */
 	bool held_any;        /* held and released between two answers: either may be found */
 };

@@ -135,8 +135,8 @@ make_bytes(struct spool_work *work, struct letter *letter)
 	make_hostile(work, letter->bytes, letter->content_len);
 }
 
-/* Some messages settle a recipient of an older one that lives, in all ways but with memory that
- * goes before the commit. */
+/* Some messages settle a recipient of an older one that lives, or tell of its delay, in all ways
+ * but with memory that goes before the commit. */
 static struct slice
 choose_settled(struct spool_work *work, struct letter *letter)
 {
@@ -150,10 +150,16 @@ choose_settled(struct spool_work *work, struct letter *letter)
 	if (other->state != LETTER_LIVE || work->unread[chosen] || other->asked.finished ||
 		other->settled == SETTLED_MAX)
 		return (struct slice){0};
-	uint32_t recipient = SETTLED_FIRST + other->settled;
 	letter->settles = chosen + 1;
-	letter->settled_bit = 1u << other->settled++;
 	buffer_init_fixed(&settles, letter->settling, sizeof letter->settling);
+	if (!other->delay_offered && below(work, 3) == 0) {
+		other->delay_offered = true;
+		letter->settled_bit = SETTLED_DELAY;
+		spool_settle_append(&settles, SPOOL_DELAY_TOLD, &other->message, NULL, 0);
+		return buffer_slice(&settles);
+	}
+	uint32_t recipient = SETTLED_FIRST + other->settled;
+	letter->settled_bit = 1u << other->settled++;
 	spool_settle_append(&settles, SPOOL_RECIPIENT_ENDED, &other->message, &recipient, 1);
 	return buffer_slice(&settles);
 }
