@@ -97,6 +97,15 @@ memory_fill(struct acceptance *base, size_t len)
 }
 
 static void
+memory_overwrite(struct acceptance *base, uint64_t at, struct slice octets)
+{
+	struct buffer *content = &((struct memory_acceptance *)base)->message->content;
+
+	if (buffer_error(content) == OK && octets.len > 0)
+		memcpy(content->ptr + at, octets.ptr, octets.len);
+}
+
+static void
 memory_abort(struct acceptance *base)
 {
 	if (!base)
@@ -218,6 +227,7 @@ static const struct accept_store_ops memory_ops = {
 	.begin = memory_begin,
 	.room = memory_room,
 	.fill = memory_fill,
+	.overwrite = memory_overwrite,
 	.commit = memory_commit,
 	.abort = memory_abort,
 };

@@ -45,6 +45,9 @@ struct accept_store_ops {
 	/* The first `len` octets of the last room are content now (0 is allowed). */
 	void (*fill)(struct acceptance *acceptance, size_t len);
 
+	/* Puts these octets in the place of as many that are content already. */
+	void (*overwrite)(struct acceptance *acceptance, uint64_t at, struct slice octets);
+
 	/* May wait. Ends the acceptance. ret_id is written on ACCEPT_DURABLE. */
 	enum accept_outcome (*commit)(struct acceptance *acceptance,
 		const struct envelope *envelope, mono_us deadline, uint64_t *ret_id);

@@ -331,3 +331,9 @@ content_arena(struct content *content)
 {
 	return &content->arena;
 }
+
+uint64_t
+content_offset(const struct content *content, struct slice view)
+{
+	return (uint64_t)(view.ptr - content->header.ptr);
+}

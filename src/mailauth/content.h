@@ -49,6 +49,9 @@ bool content_is_out_of_memory(const struct content *content);
 struct content_group content_fields(const struct content *content);
 struct content_group content_find(const struct content *content, struct slice name);
 
+/* Where a view of the header lies in the message. */
+uint64_t content_offset(const struct content *content, struct slice view);
+
 /* In header_done only: has the body hashed, at most `limit` octets of its canonical form. False:
  * too many are asked for, or no memory. Equal wishes share one hash. */
 bool

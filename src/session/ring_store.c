@@ -320,6 +320,23 @@ ring_fill(struct acceptance *acceptance, size_t len)
 	of(acceptance)->bytes += len;
 }
 
+static void
+ring_overwrite(struct acceptance *acceptance, uint64_t at, struct slice octets)
+{
+	struct ring_acceptance *a = of(acceptance);
+	uint32_t block = a->first;
+
+	for (; at >= RING_BLOCK_BYTES; at -= RING_BLOCK_BYTES)
+		block = a->link->next[block];
+	while (octets.len > 0) {
+		struct slice piece = slice_sub(octets, 0, RING_BLOCK_BYTES - (size_t)at);
+		memcpy(ring_block_ptr(&a->link->ring, block) + at, piece.ptr, piece.len);
+		octets = slice_from(octets, piece.len);
+		block = a->link->next[block];
+		at = 0;
+	}
+}
+
 /* May wait: puts the envelope behind the content. */
 static enum error
 acceptance_add_envelope(struct ring_acceptance *a, const struct envelope *envelope,
@@ -422,7 +439,7 @@ ring_abort(struct acceptance *acceptance)
 }
 
 static const struct accept_store_ops ring_accept_ops = {
-	ring_is_full, ring_begin, ring_room, ring_fill, ring_commit, ring_abort};
+	ring_is_full, ring_begin, ring_room, ring_fill, ring_overwrite, ring_commit, ring_abort};
 
 /* A queue that breaks the ring's rules is as good as dead. */
 static void

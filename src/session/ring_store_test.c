@@ -297,6 +297,37 @@ START_TEST(content_and_envelope_arrive_whole)
 }
 END_TEST
 
+/* Piece by piece another content, over the borders of blocks. */
+static void
+overwrite_body(void *arg)
+{
+	static const uint64_t pieces[] = {1, 7, RING_BLOCK_BYTES - 1, RING_BLOCK_BYTES,
+		RING_BLOCK_BYTES + 1, 2 * RING_BLOCK_BYTES};
+	static uint8_t octets[2 * RING_BLOCK_BYTES];
+	const uint64_t size = 3 * RING_BLOCK_BYTES;
+	struct world *world = arg;
+	struct acceptance *a = begin(world);
+	uint64_t at = 0, id = 0;
+
+	ck_assert_ok(send_content(world, a, 1, 0, size, SIZE_MAX));
+	for (size_t i = 0; at < size; i = (i + 1) % (sizeof pieces / sizeof *pieces)) {
+		uint64_t len = pieces[i] < size - at ? pieces[i] : size - at;
+		for (uint64_t j = 0; j < len; j++)
+			octets[j] = octet(2, at + j);
+		world->accept->ops->overwrite(a, at, slice_of(octets, len));
+		at += len;
+	}
+	ck_assert_int_eq(commit(world, a, size, FOREVER, &id), ACCEPT_DURABLE);
+	check_kept(world, world->count - 1, 2, size);
+	queue_die(world);
+}
+
+START_TEST(content_is_overwritten)
+{
+	run_with(overwrite_body, BLOCKS);
+}
+END_TEST
+
 static void
 outcomes_body(void *arg)
 {
@@ -749,9 +780,9 @@ START_TEST(memory_that_is_no_ring_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("session/ring_store", content_and_envelope_arrive_whole, answers_become_outcomes,
-	large_messages_do_not_wait_for_each_other, without_blocks_it_waits_and_goes_on,
-	what_is_not_handed_over_moves_to_the_next_queue,
+UNIT_MAIN("session/ring_store", content_and_envelope_arrive_whole, content_is_overwritten,
+	answers_become_outcomes, large_messages_do_not_wait_for_each_other,
+	without_blocks_it_waits_and_goes_on, what_is_not_handed_over_moves_to_the_next_queue,
 	a_ring_may_die_under_whoever_waits_for_blocks, what_was_handed_over_is_unknown_at_once,
 	without_a_queue_it_holds_ten_seconds, late_answers_free_what_was_given_up,
 	a_queue_that_breaks_the_rules_is_dropped, a_cancelled_commit_is_unknown,

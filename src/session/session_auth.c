@@ -264,9 +264,49 @@ decide(struct judgement *j)
 	j->decision = policy_decide(&evidence);
 }
 
+#define RESULTS      "Authentication-Results"
+#define RESULTS_AWAY "X-Removed-Auth-Results"
+_Static_assert(sizeof RESULTS == sizeof RESULTS_AWAY, "one takes the place of the other");
+
+/* Who reads results trusts those with our name in them. */
+static enum error
+disown_forged(struct judgement *j, struct smtp_verdict *ret_verdict)
+{
+	if (content_fault(j->content))
+		return OK; /* no reader of mail has read its header either */
+	struct content_group group = content_find(j->content, SLICE(RESULTS));
+	struct smtp_overwrite *overwrites = arena_take(&j->arena, group.count * sizeof *overwrites);
+	size_t count = 0;
+
+	if (!overwrites && group.count > 0)
+		return ERROR_NO_MEMORY;
+	for (size_t i = 0; i < group.count; i++) {
+		const struct header_field *field = &group.fields[i].field;
+		if (auth_results_claims(field->value, j->auth->conf->hostname))
+			overwrites[count++] = (struct smtp_overwrite){
+				content_offset(j->content, field->name), SLICE(RESULTS_AWAY)};
+	}
+	ret_verdict->overwrites = overwrites;
+	ret_verdict->overwrite_count = count;
+	return OK;
+}
+
+static void
+set_verdict(struct judgement *j, struct smtp_verdict *verdict)
+{
+	const struct policy_decision *decision = &j->decision;
+
+	verdict->fields = buffer_slice(&j->fields);
+	verdict->is_junk = decision->action == POLICY_JUNK;
+	if (decision->action == POLICY_REFUSE)
+		verdict->refusal = (struct smtp_reply){decision->code,
+			{decision->status.class, decision->status.subject, decision->status.detail},
+			slice_text(decision->text)};
+}
+
 enum error
 judgement_end(struct judgement *j, struct slice ip, const struct envelope *envelope,
-	struct policy_decision *ret_decision, struct slice *ret_fields)
+	struct smtp_verdict *ret_verdict)
 {
 	struct env *env = j->auth->env;
 	struct signature_request request = {.dns = &j->auth->source,
@@ -285,9 +325,9 @@ judgement_end(struct judgement *j, struct slice ip, const struct envelope *envel
 	decide(j);
 	summarize(j);
 	append_fields(&j->fields, j);
-	*ret_decision = j->decision;
-	*ret_fields = buffer_slice(&j->fields);
-	return buffer_error(&j->fields);
+	set_verdict(j, ret_verdict);
+	enum error error = disown_forged(j, ret_verdict);
+	return error == OK ? buffer_error(&j->fields) : error;
 }
 
 struct slice

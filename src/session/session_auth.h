@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "ipc/envelope.h"
 #include "policy/policy.h"
+#include "smtp/server.h"
 
 #define SESSION_AUTH_US         (20 * US_PER_S) /* for all questions about one message */
 #define SESSION_AUTH_FIELDS_MAX 12288 /* octets of header fields that a judgement brings */
@@ -31,12 +32,13 @@ void judgement_free(struct judgement **judgement);
 void judgement_feed(struct judgement *judgement, struct slice octets);
 
 /*
- * May wait, SESSION_AUTH_US at most. The content is whole. `ip` is 4 or 16 octets. The fields,
- * whole lines with their CRLF, live as long as the judgement. ERROR_NO_MEMORY: there is no verdict.
+ * May wait, SESSION_AUTH_US at most. The content is whole. `ip` is 4 or 16 octets. Of the verdict
+ * it sets refusal, fields, overwrites and is_junk; what they point to lives as long as the
+ * judgement. Fields of the message that say to be our Authentication-Results get another name, of
+ * the same length (RFC 8601 section 5). ERROR_NO_MEMORY: there is no verdict.
  */
-MUST_CHECK enum error
-judgement_end(struct judgement *judgement, struct slice ip, const struct envelope *envelope,
-	struct policy_decision *ret_decision, struct slice *ret_fields);
+MUST_CHECK enum error judgement_end(struct judgement *judgement, struct slice ip,
+	const struct envelope *envelope, struct smtp_verdict *ret_verdict);
 
 /* "spf=pass dkim=none dmarc=fail policy=reject arc=none rule=reject", for the log; empty before
  * there is a verdict. NULL is taken. */

@@ -216,12 +216,10 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 	struct smtp_verdict *ret_verdict)
 {
 	struct session *session = arg;
-	struct policy_decision decision;
 
 	(void)server;
 	if (session->submission)
-		ret_verdict->refusal =
-			submission_end(session->submission, session->login, &ret_verdict->added);
+		submission_end(session->submission, session->login, ret_verdict);
 	if (ret_verdict->refusal.code != 0)
 		return;
 	/* A signature says which fields a message does not have: one over it as it came would be
@@ -232,15 +230,8 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 	if (!session->judgement)
 		return;
 	if (judgement_end(session->judgement, slice_of(session->guest.ip, session->guest.ip_len),
-		    envelope, &decision, &ret_verdict->fields) != OK) {
+		    envelope, ret_verdict) != OK)
 		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
-		return;
-	}
-	ret_verdict->is_junk = decision.action == POLICY_JUNK;
-	if (decision.action == POLICY_REFUSE)
-		ret_verdict->refusal = (struct smtp_reply){decision.code,
-			{decision.status.class, decision.status.subject, decision.status.detail},
-			slice_text(decision.text)};
 }
 
 static bool

@@ -9,11 +9,14 @@
 #include "text/date.h"
 
 #define FIELDS_MAX 1024
+#define HIDDEN_MAX 16 /* fields of Bcc and Resent-Bcc; RFC 5322 allows one each */
 
 struct submission {
 	struct env *env;
 	struct content *content;
 	struct buffer fields;
+	struct smtp_overwrite hidden[HIDDEN_MAX];
+	size_t hidden_count;
 };
 
 static void
@@ -131,22 +134,107 @@ add_missing(struct submission *submission, const struct session_login *login)
 		append_message_id(submission, login);
 }
 
-struct smtp_reply
-submission_end(
-	struct submission *submission, const struct session_login *login, struct slice *ret_fields)
+/* Between the colon and the line end. */
+static struct slice
+body_of(const struct header_field *field)
 {
-	content_end(submission->content);
-	if (content_is_out_of_memory(submission->content))
-		return SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
-	const char *fault = content_fault(submission->content);
-	if (fault)
-		return (struct smtp_reply){550, {5, 6, 0}, slice_text(fault)};
-	struct smtp_reply refusal = judge_author(submission->content, login);
-	if (refusal.code != 0)
-		return refusal;
+	ssize_t colon = slice_find(field->whole, 0, ':');
+	struct slice body = slice_from(field->whole, (size_t)colon + 1);
+
+	while (body.len > 0 && (body.ptr[body.len - 1] == '\n' || body.ptr[body.len - 1] == '\r'))
+		body.len--;
+	return body;
+}
+
+/* Line ends, and the white space that makes a line go on, stay where they are. */
+static bool
+may_change(struct slice body, size_t at)
+{
+	uint8_t octet = body.ptr[at];
+
+	return octet != '\r' && octet != '\n' && (at == 0 || body.ptr[at - 1] != '\n');
+}
+
+/* A comment as long as what it hides: a field without addresses (RFC 5322 section 3.6.3). */
+static void
+hide(struct slice body, uint8_t *copy)
+{
+	size_t first = body.len, last = 0;
+
+	memcpy(copy, body.ptr, body.len);
+	for (size_t i = 0; i < body.len; i++) {
+		if (!may_change(body, i))
+			continue;
+		copy[i] = '.';
+		first = first < i ? first : i;
+		last = i;
+	}
+	if (first < last) {
+		copy[first] = '(';
+		copy[last] = ')';
+	} else if (first == last) {
+		copy[first] = ' ';
+	}
+}
+
+/* ERROR_NO_MEMORY; ERROR_LIMIT: there are too many. */
+static enum error
+hide_fields(struct submission *submission, struct slice name, struct smtp_verdict *verdict)
+{
+	struct content_group group = content_find(submission->content, name);
+
+	for (size_t i = 0; i < group.count; i++) {
+		struct slice body = body_of(&group.fields[i].field);
+		uint8_t *copy = arena_take(content_arena(submission->content), body.len + 1);
+		if (!copy || submission->hidden_count == HIDDEN_MAX)
+			return copy ? ERROR_LIMIT : ERROR_NO_MEMORY;
+		if (body.len == 0)
+			continue;
+		hide(body, copy);
+		submission->hidden[submission->hidden_count++] = (struct smtp_overwrite){
+			content_offset(submission->content, body), slice_of(copy, body.len)};
+	}
+	verdict->overwrites = submission->hidden;
+	verdict->overwrite_count = submission->hidden_count;
+	return OK;
+}
+
+/* What may be sent gets what it lacks, and loses what nobody shall see. */
+static enum error
+complete(struct submission *submission, const struct session_login *login,
+	struct smtp_verdict *ret_verdict)
+{
 	add_missing(submission, login);
-	*ret_fields = buffer_slice(&submission->fields);
-	return buffer_error(&submission->fields) == OK
-		       ? (struct smtp_reply){.code = 0}
-		       : SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+	ret_verdict->added = buffer_slice(&submission->fields);
+	enum error error = buffer_error(&submission->fields);
+	if (error == OK)
+		error = hide_fields(submission, SLICE("Bcc"), ret_verdict);
+	if (error == OK)
+		error = hide_fields(submission, SLICE("Resent-Bcc"), ret_verdict);
+	return error;
+}
+
+void
+submission_end(struct submission *submission, const struct session_login *login,
+	struct smtp_verdict *ret_verdict)
+{
+	static const struct smtp_reply no_memory = {
+		452, {4, 3, 1}, SLICE_INIT("out of memory, try later")};
+
+	content_end(submission->content);
+	const char *fault = content_fault(submission->content);
+	if (content_is_out_of_memory(submission->content))
+		ret_verdict->refusal = no_memory;
+	else if (fault)
+		ret_verdict->refusal = (struct smtp_reply){550, {5, 6, 0}, slice_text(fault)};
+	else
+		ret_verdict->refusal = judge_author(submission->content, login);
+	if (ret_verdict->refusal.code != 0)
+		return;
+	enum error error = complete(submission, login, ret_verdict);
+	if (error == ERROR_LIMIT)
+		ret_verdict->refusal =
+			SMTP_REPLY(550, 5, 6, 0, "there are more than 16 Bcc fields");
+	else if (error != OK)
+		ret_verdict->refusal = no_memory;
 }

@@ -1,13 +1,14 @@
 /*
  * What somebody who has logged in sends, looked at while it arrives (RFC 6409 sections 6.1 and 8):
- * whose name stands in From, and what a message needs that his program left out.
+ * whose name stands in From, what a message needs that his program left out, and what it should
+ * have left out.
  */
 #ifndef SESSION_SUBMISSION_H
 #define SESSION_SUBMISSION_H
 
 #include "mailauth/content.h"
 #include "session/session_login.h"
-#include "smtp/reply.h"
+#include "smtp/server.h"
 
 struct submission;
 
@@ -17,10 +18,10 @@ void submission_free(struct submission **submission);
 void submission_feed(struct submission *submission, struct slice octets);
 
 /*
- * The content is whole. Code 0: it is taken, with these fields added (whole lines, as long as the
- * submission lives); else why not.
+ * The content is whole. Of the verdict it sets refusal, added and overwrites, which live as long as
+ * the submission: whom Bcc and Resent-Bcc name is nobody else's matter, and is made unreadable.
  */
-struct smtp_reply submission_end(
-	struct submission *submission, const struct session_login *login, struct slice *ret_fields);
+void submission_end(struct submission *submission, const struct session_login *login,
+	struct smtp_verdict *ret_verdict);
 
 #endif

@@ -4,6 +4,7 @@
 struct outcome {
 	struct smtp_reply reply;
 	char fields[1024];
+	char content[4096]; /* with what was overwritten */
 };
 
 /* In pieces of this size. */
@@ -12,16 +13,24 @@ submit(const char *content, const char *senders, size_t piece, struct outcome *o
 {
 	struct session_login login = {SLICE("alice@example.org"), slice_text(senders)};
 	struct env env;
-	struct slice text = slice_text(content), fields = {0};
+	struct slice text = slice_text(content);
+	struct smtp_verdict verdict = {.is_junk = false};
 
 	env_init_linux(&env);
 	struct submission *submission = submission_new(&env);
 	ck_assert_ptr_nonnull(submission);
 	for (size_t at = 0; at < text.len; at += piece)
 		submission_feed(submission, slice_sub(text, at, piece));
-	outcome->reply = submission_end(submission, &login, &fields);
-	memcpy(outcome->fields, fields.len ? fields.ptr : (const uint8_t *)"", fields.len);
-	outcome->fields[fields.len] = 0;
+	submission_end(submission, &login, &verdict);
+	outcome->reply = verdict.refusal;
+	if (verdict.added.len > 0)
+		memcpy(outcome->fields, verdict.added.ptr, verdict.added.len);
+	outcome->fields[verdict.added.len] = 0;
+	ck_assert_uint_lt(text.len, sizeof outcome->content);
+	strcpy(outcome->content, content);
+	for (size_t i = 0; i < verdict.overwrite_count; i++)
+		memcpy(outcome->content + verdict.overwrites[i].at,
+			verdict.overwrites[i].octets.ptr, verdict.overwrites[i].octets.len);
 	submission_free(&submission);
 	env_done(&env);
 }
@@ -91,4 +100,40 @@ START_TEST(what_is_missing_is_added)
 }
 END_TEST
 
-UNIT_MAIN("session/submission", from_must_be_his, what_is_missing_is_added)
+/* Hidden in place: line ends and the white space behind them stay. */
+START_TEST(nobody_reads_bcc)
+{
+	static const struct {
+		const char *content, *left;
+	} cases[] = {{"Bcc: a@b\r\nTo: c@d\r\n\r\nBcc: e@f\r\n",
+			     "Bcc:(..)\r\nTo: c@d\r\n\r\nBcc: e@f\r\n"},
+		{"bcc :a@b,\r\n c@d\r\n\t\r\n\r\n", "bcc :(...\r\n ..)\r\n\t\r\n\r\n"},
+		{"BCC:\r\n\ta@b\r\n\r\n", "BCC:\r\n\t(.)\r\n\r\n"},
+		{"Bcc:\r\nResent-Bcc:x\r\nBccx: y\r\n\r\n",
+			"Bcc:\r\nResent-Bcc: \r\nBccx: y\r\n\r\n"}};
+	struct outcome outcome;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (size_t piece = 1; piece < 40; piece += 13) {
+			submit(cases[i].content, "", piece, &outcome);
+			ck_assert_uint_eq(outcome.reply.code, 0);
+			ck_assert_str_eq(outcome.content, cases[i].left);
+		}
+}
+END_TEST
+
+START_TEST(too_many_bcc)
+{
+	char content[1024] = "";
+	struct outcome outcome;
+
+	for (int i = 0; i < 17; i++)
+		strcat(content, "Bcc: a@b\r\n");
+	strcat(content, "\r\n");
+	submit(content, "", 100, &outcome);
+	ck_assert_uint_eq(outcome.reply.code, 550);
+}
+END_TEST
+
+UNIT_MAIN("session/submission", from_must_be_his, what_is_missing_is_added, nobody_reads_bcc,
+	too_many_bcc)

@@ -394,7 +394,7 @@ put_around(
 
 /* May wait. False with the reply given: it is not taken. */
 static bool
-judge(struct smtp_server *server, struct envelope *envelope)
+judge(struct smtp_server *server, struct transfer *transfer, struct envelope *envelope)
 {
 	struct smtp_verdict verdict = {.is_junk = false};
 
@@ -409,6 +409,9 @@ judge(struct smtp_server *server, struct envelope *envelope)
 	if (verdict.refusal.code != 0)
 		smtp_server_reply(server, &verdict.refusal);
 	envelope->is_junk = verdict.is_junk;
+	for (size_t i = 0; verdict.refusal.code == 0 && i < verdict.overwrite_count; i++)
+		server->store->ops->overwrite(transfer->acceptance, verdict.overwrites[i].at,
+			verdict.overwrites[i].octets);
 	return verdict.refusal.code == 0;
 }
 
@@ -529,7 +532,7 @@ transfer_content(struct smtp_server *server, struct transfer *transfer, struct e
 		smtp_server_break_off(server, error);
 	else if (!transfer->acceptance || !is_acceptable(server, transfer))
 		refuse_content(server, transfer);
-	else if (!transfer->is_judged || judge(server, envelope))
+	else if (!transfer->is_judged || judge(server, transfer, envelope))
 		commit(server, transfer, envelope);
 }
 

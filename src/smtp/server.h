@@ -98,10 +98,18 @@ const char *smtp_end_text(enum smtp_end end);
 struct smtp_server;
 
 /* What is to become of a content that came whole. */
+/* Octets of the content that others take the place of, as many. */
+struct smtp_overwrite {
+	uint64_t at;
+	struct slice octets;
+};
+
 struct smtp_verdict {
 	struct smtp_reply refusal; /* code 0: it is taken */
 	struct slice fields;       /* to stand in front of our trace field: whole lines */
 	struct slice added;        /* to stand behind it, likewise */
+	const struct smtp_overwrite *overwrites;
+	size_t overwrite_count;
 	bool is_junk;
 };
 
