@@ -273,12 +273,25 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 		LOG_STRING("end", smtp_end_text(end)), LOG_NUMBER("messages", server->messages));
 }
 
+/* What auth said of a guest who logs in: its login, or one more failure of its address. */
 static void
-set_login(struct session *session, struct smtp_server *server, struct session_login *known)
+note_login(struct session *session, struct smtp_server *server, enum error error,
+	struct session_login *known)
 {
+	if (error == ERROR_DENIED)
+		session_guest_did(session->worker->limits, &session->guest, CONF_LIMIT_LOGINS);
+	if (error != OK)
+		return;
 	session_login_free(session->worker->logins, &session->login);
 	session->login = known;
 	server->login = known->login;
+}
+
+static bool
+may_log_in(struct session *session)
+{
+	return session_guest_may(session->worker->limits, &session->guest, CONF_LIMIT_LOGINS)
+		       .code == 0;
 }
 
 /* May wait. */
@@ -287,12 +300,13 @@ session_authenticate(void *arg, struct smtp_server *server, struct slice login,
 	struct secret password, mono_us deadline)
 {
 	struct session *session = arg;
-	struct session_login *known;
+	struct session_login *known = NULL;
+
+	if (!may_log_in(session))
+		return ERROR_LIMIT;
 	enum error error = session_logins_ask(
 		session->worker->logins, login, password, server->client_address, deadline, &known);
-
-	if (error == OK)
-		set_login(session, server, known);
+	note_login(session, server, error, known);
 	return error;
 }
 
@@ -321,12 +335,13 @@ session_scram_prove(void *arg, struct smtp_server *server, const struct smtp_scr
 	mono_us deadline, uint8_t ret_signature[SMTP_SCRAM_SIGNATURE])
 {
 	struct session *session = arg;
-	struct session_login *known;
+	struct session_login *known = NULL;
+
+	if (!may_log_in(session))
+		return ERROR_LIMIT;
 	enum error error = session_logins_prove(session->worker->logins, proof,
 		server->client_address, deadline, ret_signature, &known);
-
-	if (error == OK)
-		set_login(session, server, known);
+	note_login(session, server, error, known);
 	return error;
 }
 
