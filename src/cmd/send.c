@@ -29,6 +29,10 @@ static const char usage[] =
 	"      --file FILE             the text, instead of the standard input\n"
 	"      --raw                   the input is the whole message, with its header\n"
 	"      --helo NAME             what to say in EHLO; default: the own address\n"
+	"      --notify WHEN           reports wanted: never, or success, failure, delay with "
+	"commas\n"
+	"      --ret full|hdrs         what comes back with a report of failure\n"
+	"      --envid TEXT            a name for the message, which reports repeat\n"
 	"      --tls if-offered        STARTTLS where the server offers it, whoever it is "
 	"(default)\n"
 	"      --tls off               in clear text\n"
@@ -56,7 +60,10 @@ enum {
 	OPTION_TLS,
 	OPTION_TLS_NAME,
 	OPTION_TLS_CA,
-	OPTION_INSECURE
+	OPTION_INSECURE,
+	OPTION_NOTIFY,
+	OPTION_RET,
+	OPTION_ENVID
 };
 
 static const struct option options[] = {
@@ -67,6 +74,9 @@ static const struct option options[] = {
 	{"file", required_argument, NULL, OPTION_FILE},
 	{"raw", no_argument, NULL, OPTION_RAW},
 	{"helo", required_argument, NULL, OPTION_HELO},
+	{"notify", required_argument, NULL, OPTION_NOTIFY},
+	{"ret", required_argument, NULL, OPTION_RET},
+	{"envid", required_argument, NULL, OPTION_ENVID},
 	{"tls", required_argument, NULL, OPTION_TLS},
 	{"tls-name", required_argument, NULL, OPTION_TLS_NAME},
 	{"tls-ca", required_argument, NULL, OPTION_TLS_CA},
@@ -83,6 +93,7 @@ struct arguments {
 	const char *hello;
 	const char *tls;
 	const char *tls_name;
+	const char *notify, *returns, *envelope_id;
 	bool wants_help;
 };
 
@@ -101,7 +112,8 @@ read_options(struct send *send, struct arguments *arguments, int argc, char **ar
 			arguments->from = optarg;
 			break;
 		case OPTION_TO:
-			send->recipients[send->count++].address = slice_text(optarg);
+			send->recipients[send->count++] =
+				(struct smtp_client_recipient){.address = slice_text(optarg)};
 			break;
 		case OPTION_SUBJECT:
 			arguments->subject = optarg;
@@ -114,6 +126,15 @@ read_options(struct send *send, struct arguments *arguments, int argc, char **ar
 			break;
 		case OPTION_HELO:
 			arguments->hello = optarg;
+			break;
+		case OPTION_NOTIFY:
+			arguments->notify = optarg;
+			break;
+		case OPTION_RET:
+			arguments->returns = optarg;
+			break;
+		case OPTION_ENVID:
+			arguments->envelope_id = optarg;
 			break;
 		case OPTION_TLS:
 			arguments->tls = optarg;
@@ -213,6 +234,45 @@ check_address(
 	return EX_OK;
 }
 
+/* What reports shall come (RFC 3461). */
+static int
+check_wishes(struct send *send, const struct arguments *arguments)
+{
+	struct slice returns = slice_text(arguments->returns);
+	uint32_t notify = 0;
+
+	if (arguments->notify && !dsn_notify_parse(slice_text(arguments->notify), &notify))
+		return tool_misused(SEND_NAME,
+			"--notify %s: it is never, or some of success, failure, delay with commas "
+			"between them",
+			arguments->notify);
+	for (size_t i = 0; i < send->count; i++)
+		send->recipients[i].notify = notify;
+	if (slice_equal_nocase(returns, SLICE("full")))
+		send->returns = SLICE("FULL");
+	else if (slice_equal_nocase(returns, SLICE("hdrs")))
+		send->returns = SLICE("HDRS");
+	else if (arguments->returns)
+		return tool_misused(SEND_NAME, "--ret %s: it is full or hdrs", arguments->returns);
+	return EX_OK;
+}
+
+static int
+check_envelope_id(struct send *send, struct slice text)
+{
+	uint8_t storage[DSN_ENVELOPE_ID_MAX];
+	struct buffer xtext;
+
+	buffer_init_fixed(&xtext, storage, sizeof storage);
+	xtext_append(&xtext, text);
+	if (buffer_error(&xtext) != OK || !dsn_envelope_id_is_valid(buffer_slice(&xtext)))
+		return refuse_value(send, "--envid", text,
+			"it has to be printable ASCII, 100 octets at most as xtext");
+	if (!arena_copy(&send->arena, buffer_slice(&xtext), &send->envelope_id))
+		return tool_fail(SEND_NAME, EX_OSERR, "out of memory");
+	return EX_OK;
+}
+
 static int
 check_values(struct send *send, const struct arguments *arguments)
 {
@@ -305,6 +365,10 @@ send_with(struct send *send, int argc, char **argv)
 		code = check_options(send, &arguments);
 	if (code == EX_OK)
 		code = check_values(send, &arguments);
+	if (code == EX_OK)
+		code = check_wishes(send, &arguments);
+	if (code == EX_OK && arguments.envelope_id)
+		code = check_envelope_id(send, slice_text(arguments.envelope_id));
 	if (code == EX_OK)
 		code = read_body(send);
 	if (code == EX_OK)

@@ -36,6 +36,8 @@ struct send {
 	const char *tls_ca;    /* NULL: those that the system trusts */
 	struct slice tls_name; /* whom the certificate must be for; empty: the server's address */
 	struct tls_context *tls_context;
+	struct slice returns;     /* "FULL", "HDRS", or empty */
+	struct slice envelope_id; /* xtext */
 	bool is_raw;
 	bool is_verbose;
 	bool is_json;

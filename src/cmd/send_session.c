@@ -135,6 +135,8 @@ send_message(struct send *send, struct smtp_client *client)
 	struct smtp_client_message message = {.reverse_path = send->reverse_path,
 		.size = smtp_content_size(source.bytes),
 		.is_8bit = has_8bit(source.bytes),
+		.returns = send->returns,
+		.envelope_id = send->envelope_id,
 		.read = source_read,
 		.read_arg = &source};
 	if (error == OK)

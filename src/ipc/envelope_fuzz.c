@@ -33,8 +33,13 @@ require_equal(const struct envelope *a, const struct envelope *b)
 		slice_equal(a->client_address, b->client_address) &&
 		slice_equal(a->listener, b->listener) && slice_equal(a->trace, b->trace) &&
 		slice_equal(a->unknown, b->unknown));
-	for (uint32_t i = 0; i < a->recipient_count; i++)
+	require(a->returns == b->returns && slice_equal(a->envelope_id, b->envelope_id));
+	for (uint32_t i = 0; i < a->recipient_count; i++) {
+		struct envelope_wish one = envelope_wish(a, i), other = envelope_wish(b, i);
 		require(slice_equal(a->recipients[i].address, b->recipients[i].address));
+		require(one.notify == other.notify && one.is_expanded == other.is_expanded &&
+			slice_equal(one.original, other.original));
+	}
 }
 
 /* What the rest of the program relies on without looking again. */
@@ -50,7 +55,11 @@ require_sound(const struct envelope *envelope)
 	for (uint32_t i = 0; i < envelope->recipient_count; i++) {
 		require(envelope->recipients[i].address.len > 0);
 		require_line(envelope->recipients[i].address);
+		struct envelope_wish wish = envelope_wish(envelope, i);
+		require(dsn_notify_is_valid(wish.notify));
+		require(wish.original.len == 0 || dsn_original_is_valid(wish.original));
 	}
+	require(envelope->envelope_id.len == 0 || dsn_envelope_id_is_valid(envelope->envelope_id));
 	if (envelope->trace_id_at != SIZE_MAX) {
 		struct slice id =
 			slice_sub(envelope->trace, envelope->trace_id_at, QUEUE_ID_DIGITS);

@@ -68,6 +68,27 @@ sample_envelope(struct envelope_recipient *recipients)
 	};
 }
 
+/* What lies in a spool from before there were wishes: octets that were written then. */
+START_TEST(envelopes_without_wishes_are_read)
+{
+	static const uint8_t old[] = "\x01\x08\0\0\0\x2a\0\0\0\0\0\0\0"
+				     "\x03\x03\0\0\0s@b\x04\x03\0\0\0a@b\x04\x03\0\0\0c@d";
+	struct memory *memory = memory_new(0);
+	struct envelope back;
+	struct arena arena;
+
+	arena_init(&arena, memory, 65536);
+	ck_assert_ok(envelope_decode(slice_of(old, sizeof old - 1), &arena, &back));
+	ck_assert_uint_eq(back.recipient_count, 2);
+	ck_assert_ptr_null(back.wishes);
+	ck_assert_uint_eq(envelope_wish(&back, 1).notify, 0);
+	ck_assert_uint_eq(back.returns, RETURNS_UNSTATED);
+	ck_assert_uint_eq(back.envelope_id.len, 0);
+	arena_done(&arena);
+	memory_free(&memory);
+}
+END_TEST
+
 START_TEST(envelopes_survive_the_trip)
 {
 	struct memory *memory = memory_new(0);
@@ -927,11 +948,11 @@ START_TEST(shared_memory_fails_clean)
 }
 END_TEST
 
-UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_survive_the_trip, envelopes_are_checked,
-	messages_survive_the_trip, each_role_says_what_it_may,
-	descriptors_come_in_the_number_of_their_kind, every_list_of_recipients_fits_its_message,
-	channels_carry_descriptors, senders_wait_for_room, bad_messages_are_refused,
-	an_empty_message_leaves_no_descriptor, what_a_dead_peer_said_before_is_heard,
-	rings_carry_content_and_envelope, rings_wake_only_sleepers, rings_refuse_a_hostile_session,
-	ring_memory_is_sealed, snapshots_find_their_names, log_rings_wrap_and_count_losses,
-	shared_memory_fails_clean)
+UNIT_MAIN("ipc", queue_ids_sort_as_numbers, envelopes_without_wishes_are_read,
+	envelopes_survive_the_trip, envelopes_are_checked, messages_survive_the_trip,
+	each_role_says_what_it_may, descriptors_come_in_the_number_of_their_kind,
+	every_list_of_recipients_fits_its_message, channels_carry_descriptors,
+	senders_wait_for_room, bad_messages_are_refused, an_empty_message_leaves_no_descriptor,
+	what_a_dead_peer_said_before_is_heard, rings_carry_content_and_envelope,
+	rings_wake_only_sleepers, rings_refuse_a_hostile_session, ring_memory_is_sealed,
+	snapshots_find_their_names, log_rings_wrap_and_count_losses, shared_memory_fails_clean)
