@@ -647,6 +647,81 @@ START_TEST(results_survive_a_failed_flush)
 }
 END_TEST
 
+static bool
+segment_is_there(struct world *world, uint32_t segment)
+{
+	int fd;
+
+	if (spool_open_segment(&world->env, world->dir_fd, segment, &fd) != OK)
+		return false;
+	close(fd);
+	return true;
+}
+
+#define KEEP_EVERY 70 /* of 60,000 octets: a segment */
+
+/* Mail that comes and goes, but for one in each segment, until one of those has moved: its old
+ * place and what the line says. */
+static struct committed_message *
+pass_until_moved(struct world *world, struct session *session, const struct ring_submission *same,
+	struct spool_reference *ret_old)
+{
+	struct spool_reference kept[1000 / KEEP_EVERY + 1];
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		ck_assert_uint_eq(submit_again(session, same), RING_DURABLE);
+		struct committed_message *message = committed(world);
+		for (uint32_t n = 0; message->has_moved && n <= i / KEEP_EVERY; n++) {
+			*ret_old = kept[n];
+			if (kept[n].queue_id == message->message.queue_id)
+				return message;
+		}
+		ck_assert(!message->has_moved);
+		if (i % KEEP_EVERY == 0)
+			kept[i / KEEP_EVERY] = message->message;
+		else
+			put_result(world, (struct spool_result){
+						  .kind = SPOOL_DONE, .message = message->message});
+		handoff_free(&world->writer.committed);
+		writer_store_results(&world->writer);
+	}
+	ck_abort_msg("nothing moved");
+}
+
+/* The place is another, which the schedule is told; until it has heard of it, the old one stays. */
+START_TEST(what_stays_is_copied_forward)
+{
+	struct world world;
+	int i = 0;
+
+	world_init(&world);
+	struct session *session = add_session(&world);
+	struct ring_submission same = submit_once(session, 60000);
+	ring_publish(&session->ring);
+	ck_assert_uint_eq(answer_of(session).status, RING_DURABLE);
+	put_result(&world,
+		(struct spool_result){.kind = SPOOL_DONE, .message = committed(&world)->message});
+	handoff_free(&world.writer.committed);
+	struct spool_reference old;
+	struct committed_message *moved = pass_until_moved(&world, session, &same, &old);
+	ck_assert_uint_ne(moved->message.segment, old.segment);
+	ck_assert_uint_eq(moved->content.size, 60000);
+	uint32_t segment = moved->message.segment;
+	for (; i < 20; i++) {
+		ck_assert(segment_is_there(&world, old.segment));
+		usleep(10000);
+	}
+	while (handoff_first(&world.writer.committed))
+		handoff_free(&world.writer.committed);
+	for (; i < 500 && segment_is_there(&world, old.segment); i++)
+		usleep(10000);
+	ck_assert(!segment_is_there(&world, old.segment));
+	ck_assert(segment_is_there(&world, segment));
+	ck_assert_uint_eq(atomic_load(&world.writer.troubles.lost_results), 0);
+	world_done(&world);
+}
+END_TEST
+
 static mono_us
 thread_time(pthread_t thread)
 {
@@ -837,7 +912,7 @@ UNIT_MAIN("queue/writer", an_answer_comes_after_the_flush_and_not_before,
 	the_id_stands_in_the_trace, nonsense_fails_alone,
 	a_hostile_ring_is_dropped_and_the_others_go_on,
 	a_peer_that_writes_all_the_time_harms_itself, failures_of_the_disk_are_told_and_pass,
-	results_are_stored, results_survive_a_failed_flush,
+	results_are_stored, what_stays_is_copied_forward, results_survive_a_failed_flush,
 	a_stalled_schedule_stops_intake_without_spinning, many_large_envelopes_are_all_taken,
 	space_is_watched_while_nothing_happens, prepared_segments_are_room,
 	a_failed_write_is_no_space_too, nothing_stays_open)

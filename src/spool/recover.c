@@ -363,8 +363,11 @@ settle_messages(struct recovery *recovery)
 			segment_count_entry(spool, entry, true);
 			continue;
 		}
-		if (entry->flags & ENTRY_STUB &&
-			(stub_may_stay(segment) || (is_done_copy(entry) && recovery->unread)))
+		if (is_done_copy(entry) && recovery->unread) {
+			entry->flags |= ENTRY_STUB;
+			continue;
+		}
+		if (entry->flags & ENTRY_STUB && stub_may_stay(segment))
 			continue;
 		if (!(entry->flags & (ENTRY_DONE | ENTRY_SETTLED)) &&
 			!(segment && segment->flags & SEGMENT_KEEP))

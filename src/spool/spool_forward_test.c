@@ -247,7 +247,62 @@ START_TEST(what_is_damaged_stays)
 }
 END_TEST
 
+/* A disk that does not open one of the files. */
+struct shut_disk {
+	const struct disk_ops *disk;
+	struct disk_ops ops;
+	const char *name; /* NULL: opens all */
+};
+
+static int
+shut_openat(void *arg, int dir_fd, const char *name, int flags, mode_t mode)
+{
+	struct shut_disk *shut = arg;
+
+	if (shut->name && strcmp(name, shut->name) == 0)
+		return -EIO;
+	return shut->disk->openat(NULL, dir_fd, name, flags, mode);
+}
+
+/* The original can't be read while its copy is delivered: it is dead when it can, also after starts
+ * at which it still could not. */
+START_TEST(an_original_does_not_come_back)
+{
+	struct fixture f;
+	struct shut_disk shut = {.name = NULL};
+	char name[LOGFILE_NAME_BYTES];
+	bool more;
+
+	fixture_init(&f);
+	shut.disk = f.env.disk;
+	shut.ops = *f.env.disk;
+	shut.ops.openat = shut_openat;
+	f.env.disk = &shut.ops;
+	f.env.world = &shut;
+	f.options.journal_bytes = 1u << 20; /* nothing is in a state yet */
+	fixture_open(&f);
+	struct added old = fill_segment(&f, 1, 5000);
+	ck_assert_uint_eq(spool_forward(f.spool, 9, true, &more), 1);
+	commit_ok(&f);
+	logfile_name(LOGFILE_SEGMENT, old.message.segment, name);
+	for (int i = 0; i < 4; i++) {
+		shut.name = i < 3 ? name : NULL;
+		fixture_open(&f);
+		ck_assert_uint_eq(f.seen->count, i == 0);
+		if (i > 0)
+			continue;
+		ck_assert(message_is_whole(&f, find_seen(&f, 1)));
+		add_result(&f, &old.message, SPOOL_DONE, 0, 0);
+		commit_ok(&f);
+	}
+	ck_assert_uint_eq(f.seen->damage, 0);
+	f.env.disk = shut.disk;
+	f.env.world = NULL;
+	fixture_done(&f);
+}
+END_TEST
+
 UNIT_MAIN("spool/spool_forward", a_few_that_stay_do_not_hold_all_segments,
 	it_goes_on_beside_new_mail, all_that_is_known_of_a_message_moves_with_it,
 	an_old_place_stays_until_all_know_the_new_one, what_lives_stays_where_it_is,
-	one_that_ends_while_it_moves_is_gone, what_is_damaged_stays)
+	one_that_ends_while_it_moves_is_gone, what_is_damaged_stays, an_original_does_not_come_back)

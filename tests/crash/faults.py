@@ -11,7 +11,6 @@ JOURNAL = 'src/spool/journal.c'
 RECORDS = 'src/spool/journal_records.c'
 FILES = 'src/spool/files.c'
 FORWARD = 'src/spool/forward.c'
-RECOVER = 'src/spool/recover.c'
 RECOVER_SEGMENTS = 'src/spool/recover_segments.c'
 MAILDIR = 'src/mailbox/maildir.c'
 MAILDIR_FLUSH = 'src/mailbox/maildir_flush.c'
@@ -168,9 +167,6 @@ FAULTS = [
     Fault('MOVED left out', 'spool', [(FORWARD, 'if (journal_add_moved(spool, to) != OK)', 'if (!spool)')]),
     Fault('copy counts though the journal does not say so', 'spool', [
         (RECOVER_SEGMENTS, 'if (found->record.type == RECORD_COPY &&', 'if (found->record.type == RECORD_COPY && !found->record.size &&')], ('--failing', 'flush')),
-    Fault('end of a moved message forgotten while its original is unread', 'spool', [
-        (SPOOL, 'if (entry->flags & ENTRY_COPIED && entry->queue_id <= spool->unread_floor)', 'if (entry->queue_id == 0)'),
-        (RECOVER, '(is_done_copy(entry) && recovery->unread)', '(is_done_copy(entry) && !recovery)')], ('--failing', 'read')),
     Fault('Maildir: file not flushed', 'maildir', [(MAILDIR, '	maildir_flush_all(batch->maildir, batch->flushes, flush_count);\n', '')]),
     Fault('Maildir: folder not flushed', 'maildir', [(MAILDIR, '	maildir_folders_flush(batch);\n', '')]),
     Fault('Maildir: folders above a new one not flushed', 'maildir', [
