@@ -40,7 +40,7 @@ FILES_PUBLISH = """		batch_flush(batch);
 
 FAULTS = [
     Fault('failures left out of the state', 'spool', [(RECORDS, ' | ENTRY_FAILED | ', ' | ')]),
-    Fault('told delays left out of the state', 'spool', [(RECORDS, ' | ENTRY_DELAY_TOLD)', ')')]),
+    Fault('told delays left out of the state', 'spool', [(RECORDS, 'ENTRY_FAILED | ENTRY_DELAY_TOLD |', 'ENTRY_FAILED |')]),
     Fault('report and failure in different batches', 'spool', [
         (SPOOL, 'bool is_settling = adding->settles.len > 0;', 'bool is_settling = adding->settles.len > SPOOL_SETTLES_MAX;')]),
     Fault('segment flush left out', 'spool', [(SPOOL, FLUSH_BATCH, FLUSH_BATCH.split('	if')[0])]),
