@@ -172,6 +172,7 @@ enum conf_loopback { CONF_LOOPBACK_EXEMPT = 1, CONF_LOOPBACK_LIMITED };
 struct conf_limits {
 	uint64_t address[CONF_LIMITS]; /* IPv4 addresses, IPv6 networks of 64 bits */
 	uint64_t network[CONF_LIMITS]; /* of 24 and of 48 bits */
+	uint64_t account_failures;     /* in ten minutes */
 	enum conf_loopback loopback;
 	struct slice *exempt; /* networks */
 	size_t exempt_count;

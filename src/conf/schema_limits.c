@@ -44,6 +44,21 @@ static const struct schema_key limits_keys[] = {
 		"second."),
 	LIMIT("login_failures", CONF_LIMIT_LOGINS, "20", "100", "Failed logins in ten minutes."),
 	{
+		.word = "account_failures",
+		.type = SCHEMA_NUMBER,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_limits, account_failures),
+		.min = 0,
+		.max = 1000000,
+		.fallback = "50",
+		.help = "Failed logins as the same user in ten minutes, from wherever. Then he can "
+			"log "
+			"in only from networks where he did so before since the server was "
+			"started, "
+			"so that strangers who guess do not shut him out there.",
+		.example = "account_failures 50",
+	},
+	{
 		.word = "loopback",
 		.type = SCHEMA_CHOICE,
 		.readers = ALWAYS | SESSION,

@@ -15,6 +15,8 @@ struct guard_service {
 	struct answerer answerer;
 	struct tally_table *workers[GUARD_WORKERS_MAX]; /* NULL: never heard */
 	struct tally_table gone;
+	struct siphash_key hash_key; /* of logins, for all workers the same */
+	bool has_key;
 };
 
 static struct tally_table *
@@ -39,7 +41,9 @@ forget_predecessor(struct guard_service *service, uint32_t worker, mono_us now)
 		struct tally *tally = &table->entries[i];
 		if (tally->key.octets[0] == 0)
 			continue;
-		memset(tally->own.gauges, 0, sizeof tally->own.gauges);
+		/* Where a login is known is not open, but true. */
+		if (tally->key.octets[0] != TALLY_KNOWN)
+			memset(tally->own.gauges, 0, sizeof tally->own.gauges);
 		tally_add(&tally_get(&service->gone, &tally->key, now)->own, &tally->own, now);
 		*tally = (struct tally){0};
 	}
@@ -81,6 +85,17 @@ take_report(
 	return cursor.error == OK ? buffer_error(others) : cursor.error;
 }
 
+/* A new guard goes on with the key that the workers have. */
+static void
+settle_key(struct guard_service *service, struct slice known)
+{
+	if (!service->has_key && known.len == sizeof service->hash_key.bytes)
+		memcpy(service->hash_key.bytes, known.ptr, known.len);
+	else if (!service->has_key)
+		env_random(service->env, &service->hash_key, sizeof service->hash_key);
+	service->has_key = true;
+}
+
 static void
 answer(void *arg, struct question *question)
 {
@@ -93,6 +108,7 @@ answer(void *arg, struct question *question)
 		question_refuse(question, SLICE("no such worker"));
 		return;
 	}
+	settle_key(service, report->hash_key);
 	if (report->is_first)
 		forget_predecessor(service, worker, loop_now(service->env->loop));
 	buffer_init(&others, service->env->memory, TALLY_BYTES_MAX);
@@ -102,8 +118,10 @@ answer(void *arg, struct question *question)
 			LOG_STRING("error", error_text(error)));
 		question_refuse(question, slice_text(error_text(error)));
 	} else {
-		struct ipc_message word = {
-			.kind = IPC_GUARD_WORD, .guard_word = {.records = buffer_slice(&others)}};
+		struct ipc_message word = {.kind = IPC_GUARD_WORD,
+			.guard_word = {.hash_key = slice_of(service->hash_key.bytes,
+					       sizeof service->hash_key.bytes),
+				.records = buffer_slice(&others)}};
 		question_answer(question, &word);
 	}
 	buffer_done(&others);

@@ -14,6 +14,8 @@ struct world {
 	struct guard_service *service;
 	struct caller callers[WORKERS];
 	bool has_reported[WORKERS];
+	const char *hash_key; /* that the workers know */
+	char heard_key[17];
 	unsigned broken;
 	void (*test)(struct world *world);
 };
@@ -40,13 +42,18 @@ static enum error
 send_report(struct world *world, unsigned worker, struct slice records, struct tally_counts *ret)
 {
 	struct ipc_message question = {.kind = IPC_GUARD_REPORT,
-		.guard_report = {.is_first = !world->has_reported[worker], .records = records}};
+		.guard_report = {.is_first = !world->has_reported[worker],
+			.hash_key = slice_text(world->hash_key),
+			.records = records}};
 	struct call_answer answer;
 	struct tally_key key;
 
 	enum error error = call_ask(&world->callers[worker], &question, IPC_GUARD_WORD,
 		loop_deadline(world->env.loop, 5 * US_PER_S), &answer);
 	if (error == OK) {
+		struct slice hash_key = answer.message.guard_word.hash_key;
+		ck_assert_uint_eq(hash_key.len, 16);
+		memcpy(world->heard_key, hash_key.ptr, hash_key.len);
 		struct cursor cursor = cursor_of(answer.message.guard_word.records);
 		ck_assert(tally_decode(&cursor, &key, ret));
 		ck_assert(!tally_decode(&cursor, &key, ret) && cursor.error == OK);
@@ -104,7 +111,7 @@ with_guard(void (*test)(struct world *world))
 	static struct world world;
 	struct task_group tasks;
 
-	world = (struct world){.test = test};
+	world = (struct world){.test = test, .hash_key = ""};
 	env_init_linux(&world.env);
 	loop_new(&world.env, &options);
 	world.service = guard_service_new(&world.env, &root_ops, &world);
@@ -162,6 +169,26 @@ START_TEST(of_a_dead_worker_nothing_is_open_and_what_happened_counts)
 END_TEST
 
 static void
+hash_keys(struct world *world)
+{
+	world->hash_key = "0123456789abcdef"; /* its predecessor's */
+	others_have(world, 0, 1, 1);
+	ck_assert_str_eq(world->heard_key, "0123456789abcdef");
+	world->hash_key = "";
+	others_have(world, 1, 1, 1);
+	ck_assert_str_eq(world->heard_key, "0123456789abcdef");
+	world->hash_key = "fedcba9876543210"; /* nobody changes it */
+	others_have(world, 2, 1, 1);
+	ck_assert_str_eq(world->heard_key, "0123456789abcdef");
+}
+
+START_TEST(all_hash_logins_with_one_key)
+{
+	with_guard(hash_keys);
+}
+END_TEST
+
+static void
 nonsense(struct world *world)
 {
 	struct tally_counts counts;
@@ -177,4 +204,5 @@ START_TEST(nonsense_is_refused)
 END_TEST
 
 UNIT_MAIN("guard/guard", each_hears_what_the_others_have,
-	of_a_dead_worker_nothing_is_open_and_what_happened_counts, nonsense_is_refused)
+	of_a_dead_worker_nothing_is_open_and_what_happened_counts, nonsense_is_refused,
+	all_hash_logins_with_one_key)

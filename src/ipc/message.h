@@ -209,12 +209,15 @@
 
 /*
  * What a worker has counted of strangers and not yet reported: records of ipc/tally.h, the first of
- * its life with is_first; and: what all others have of the same keys.
+ * its life with is_first; and: what all others have of the same keys. With both goes the key that
+ * hashes logins there: guard's, or that of a worker that had it from guard's predecessor.
  */
 #define IPC_FIELDS_guard_report(F, m)  \
 	F(m, u32, request, UINT32_MAX) \
-	F(m, u32, is_first, 1) F(m, slice, records, 61440)
-#define IPC_FIELDS_guard_word(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, records, 61440)
+	F(m, u32, is_first, 1) F(m, slice, hash_key, 16) F(m, slice, records, 61440)
+#define IPC_FIELDS_guard_word(F, m)    \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, slice, hash_key, 16) F(m, slice, records, 61440)
 
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */

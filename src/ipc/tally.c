@@ -4,7 +4,8 @@
  */
 #include "ipc/tally.h"
 
-#define IPV4_BYTES 4
+#define IPV4_BYTES  4
+#define LOGIN_BYTES 254 /* no login is longer (text/sasl.h) */
 
 void
 tally_table_init(struct tally_table *table, struct env *env)
@@ -101,12 +102,47 @@ tally_key_network(struct slice ip)
 	return ip.len == IPV4_BYTES ? key_of(TALLY_IPV4_24, ip, 3) : key_of(TALLY_IPV6_48, ip, 6);
 }
 
+static struct tally_key
+key_hashed(enum tally_kind kind, const struct siphash_key *hash_key, struct slice login,
+	struct slice network)
+{
+	struct tally_key key = {.octets = {(uint8_t)kind}};
+	uint8_t text[LOGIN_BYTES + TALLY_KEY_BYTES];
+	size_t len = login.len < LOGIN_BYTES ? login.len : LOGIN_BYTES;
+
+	for (size_t i = 0; i < len; i++)
+		text[i] = ascii_lower(login.ptr[i]);
+	if (network.len > 0)
+		memcpy(text + len, network.ptr, network.len);
+	uint64_t sum = siphash(hash_key, slice_of(text, len + network.len));
+	memcpy(key.octets + 1, &sum, sizeof sum);
+	return key;
+}
+
+struct tally_key
+tally_key_account(const struct siphash_key *hash_key, struct slice login)
+{
+	return key_hashed(TALLY_ACCOUNT, hash_key, login, slice_of(NULL, 0));
+}
+
+struct tally_key
+tally_key_known(
+	const struct siphash_key *hash_key, struct slice login, const struct tally_key *network)
+{
+	return key_hashed(
+		TALLY_KNOWN, hash_key, login, slice_of(network->octets, sizeof network->octets));
+}
+
 void
 tally_key_append(struct buffer *buffer, const struct tally_key *key)
 {
 	const uint8_t *octets = key->octets + 1;
 	bool is_network = key->octets[0] == TALLY_IPV4_24 || key->octets[0] == TALLY_IPV6_48;
 
+	if (key->octets[0] >= TALLY_ACCOUNT) {
+		buffer_append_text(buffer, key->octets[0] == TALLY_ACCOUNT ? "account" : "known");
+		return;
+	}
 	if (key->octets[0] <= TALLY_IPV4_24) {
 		buffer_printf(buffer, "%u.%u.%u.%u%s", octets[0], octets[1], octets[2], octets[3],
 			is_network ? "/24" : "");

@@ -27,8 +27,17 @@ enum tally_rate {
 	TALLY_RATES
 };
 
-/* IPv4 addresses as they are, IPv6 networks of 64 bits, and the networks around them. */
-enum tally_kind { TALLY_IPV4 = 1, TALLY_IPV4_24, TALLY_IPV6_64, TALLY_IPV6_48, TALLY_KINDS };
+enum tally_kind {
+	/* IPv4 addresses as they are, IPv6 networks of 64 bits, and the networks around them */
+	TALLY_IPV4 = 1,
+	TALLY_IPV4_24,
+	TALLY_IPV6_64,
+	TALLY_IPV6_48,
+	/* a login, and a network where it had the right password: its gauge is no longer 0 */
+	TALLY_ACCOUNT,
+	TALLY_KNOWN,
+	TALLY_KINDS
+};
 
 #define TALLY_KEY_BYTES 9
 struct tally_key {
@@ -83,7 +92,13 @@ struct tally *tally_get(struct tally_table *table, const struct tally_key *key, 
 struct tally_key tally_key_address(struct slice ip);
 struct tally_key tally_key_network(struct slice ip);
 
-/* "192.0.2.7", "192.0.2.0/24", "2001:db8:0:1::/64". */
+/* A login as text in any case of its letters, and the network (of tally_key_network) that it came
+ * from: hashed with a key that strangers do not know, or they could make logins that meet. */
+struct tally_key tally_key_account(const struct siphash_key *hash_key, struct slice login);
+struct tally_key tally_key_known(
+	const struct siphash_key *hash_key, struct slice login, const struct tally_key *network);
+
+/* "192.0.2.7", "192.0.2.0/24", "2001:db8:0:1::/64"; "account", "known". */
 void tally_key_append(struct buffer *buffer, const struct tally_key *key);
 
 /* Over how long a rate is counted. */

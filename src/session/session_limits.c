@@ -14,6 +14,7 @@
 #define LOG_LOOK_US       (10 * US_PER_S)
 #define RECORDS_MAX       (TALLY_BYTES_MAX / TALLY_RECORD)
 #define CALLS_MAX         4
+#define KNOWN_WAIT_US     (100 * US_PER_MS)
 #define PLACES_SHARE      3  /* of a client, for each place that is free */
 #define PLACES_SHARED_MIN 16 /* below it there is nothing to share out */
 
@@ -29,6 +30,9 @@ struct session_limits {
 	struct task_event changed;
 	uint16_t queue[TALLY_ENTRIES]; /* entries that changed, in order; each once */
 	size_t queue_start, queue_len;
+	struct siphash_key login_key; /* guard's, for all workers */
+	bool has_login_key;
+	bool says_hello; /* to a new guard, even without counts */
 	bool has_reported;
 	bool is_alone;       /* guard was not heard */
 	bool has_unlogged;   /* refusals */
@@ -128,6 +132,8 @@ session_limits_connect(struct session_limits *limits, int channel_fd, uint32_t i
 		limits->unable(limits->arg, error);
 	else if (limits->is_alone)
 		mark_all(limits);
+	limits->says_hello = error == OK;
+	task_event_signal(&limits->changed);
 }
 
 static void
@@ -143,12 +149,16 @@ encode_changed(struct session_limits *limits, struct buffer *records)
 }
 
 static enum error
-take_word(struct session_limits *limits, struct slice records)
+take_word(struct session_limits *limits, const struct ipc_guard_word *word)
 {
-	struct cursor cursor = cursor_of(records);
+	struct cursor cursor = cursor_of(word->records);
 	struct tally_key key;
 	struct tally_counts others;
 
+	if (word->hash_key.len != sizeof limits->login_key.bytes)
+		return ERROR_FORMAT;
+	memcpy(limits->login_key.bytes, word->hash_key.ptr, word->hash_key.len);
+	limits->has_login_key = true;
 	while (tally_decode(&cursor, &key, &others)) {
 		struct tally *tally = tally_find(&limits->table, &key);
 		if (tally)
@@ -190,16 +200,19 @@ report(struct session_limits *limits)
 	struct call_answer answer;
 
 	buffer_init(&records, limits->env->memory, TALLY_BYTES_MAX);
+	limits->says_hello = false;
 	encode_changed(limits, &records);
 	struct ipc_message question = {.kind = IPC_GUARD_REPORT,
-		.guard_report = {
-			.is_first = !limits->has_reported, .records = buffer_slice(&records)}};
+		.guard_report = {.is_first = !limits->has_reported,
+			.hash_key = slice_of(limits->login_key.bytes,
+				limits->has_login_key ? sizeof limits->login_key.bytes : 0),
+			.records = buffer_slice(&records)}};
 	enum error error = buffer_error(&records);
 	if (error == OK) {
 		error = call_ask(&limits->caller, &question, IPC_GUARD_WORD,
 			loop_deadline(limits->env->loop, ANSWER_US), &answer);
 		if (error == OK)
-			error = take_word(limits, answer.message.guard_word.records);
+			error = take_word(limits, &answer.message.guard_word);
 		call_answer_done(&answer, limits->env);
 	}
 	buffer_done(&records);
@@ -260,6 +273,8 @@ look_at_log(struct session_limits *limits, bool is_end)
 	limits->look_log_at = now + LOG_LOOK_US;
 	for (size_t i = 0; i < TALLY_ENTRIES; i++) {
 		struct tally *tally = &limits->table.entries[i];
+		if (tally->key.octets[0] >= TALLY_ACCOUNT)
+			continue; /* said with the login (refuse_login) */
 		if (tally->refused > 0 && (is_end || now - tally->logged_at >= LOG_EVERY_US))
 			log_refusals(limits, tally, now);
 		is_left |= tally->refused > 0;
@@ -275,7 +290,7 @@ report_run(void *arg)
 	enum error error = OK;
 
 	while (error == OK) {
-		if (limits->queue_len > 0) {
+		if (limits->queue_len > 0 || limits->says_hello) {
 			error = report(limits);
 			if (error == OK)
 				error = task_sleep(loop, loop_deadline(loop, REPORT_EVERY_US));
@@ -503,4 +518,95 @@ session_guest_content_over(struct session_limits *limits, struct session_guest *
 	if (guest->has_content && guest->counting == GUEST_ALL)
 		step(limits, guest, TALLY_CONTENTS, false);
 	guest->has_content = false;
+}
+
+/* Where this login had the right password; one that nobody asked about here is guard's to know. */
+static struct tally *
+known_of(struct session_limits *limits, const struct session_guest *guest, struct slice login)
+{
+	struct tally_key network = tally_key_network(ip_of(guest));
+	struct tally_key key = tally_key_known(&limits->login_key, login, &network);
+
+	return tally_get(&limits->table, &key, loop_now(limits->env->loop));
+}
+
+static bool
+is_known(struct session_limits *limits, const struct session_guest *guest, struct slice login)
+{
+	const struct tally *known = known_of(limits, guest, login);
+
+	return known->own.gauges[0] > 0 || known->others.gauges[0] > 0;
+}
+
+/* One line for a login and a time, with the last of its clients. */
+static void
+refuse_login(struct session_limits *limits, const struct session_guest *guest, struct slice login,
+	struct tally *account)
+{
+	mono_us now = loop_now(limits->env->loop);
+	struct tally_key address = tally_key_address(ip_of(guest));
+	char storage[64];
+	struct buffer client;
+
+	account->refused++;
+	if (account->logged_at > 0 && now - account->logged_at < LOG_EVERY_US)
+		return;
+	buffer_init_fixed(&client, storage, sizeof storage);
+	tally_key_append(&client, &address);
+	log_event(limits->env, LOG_WARNING, "login_limited", LOG_SLICE("login", login),
+		LOG_SLICE("client", buffer_slice(&client)),
+		LOG_NUMBER("most", limits->conf->account_failures),
+		LOG_NUMBER("refused", account->refused));
+	account->refused = 0;
+	account->logged_at = now;
+}
+
+bool
+session_guest_may_log_in(
+	struct session_limits *limits, const struct session_guest *guest, struct slice login)
+{
+	struct loop *loop = limits->env->loop;
+	uint64_t most = limits->conf->account_failures;
+
+	if (session_guest_may(limits, guest, CONF_LIMIT_LOGINS).code != 0)
+		return false;
+	if (guest->counting != GUEST_ALL || most == 0 || !limits->has_login_key)
+		return true;
+	struct tally_key key = tally_key_account(&limits->login_key, login);
+	if (sum_of(tally_find(&limits->table, &key), CONF_LIMIT_LOGINS, loop_now(loop)) < most ||
+		is_known(limits, guest, login))
+		return true;
+	mark(limits, known_of(limits, guest, login));
+	if (task_sleep(loop, loop_deadline(loop, KNOWN_WAIT_US)) != OK ||
+		is_known(limits, guest, login))
+		return true; /* whoever is told to end will not get far */
+	refuse_login(limits, guest, login, tally_get(&limits->table, &key, loop_now(loop)));
+	return false;
+}
+
+void
+session_guest_logged_in(
+	struct session_limits *limits, const struct session_guest *guest, struct slice login)
+{
+	if (guest->counting != GUEST_ALL || !limits->has_login_key)
+		return;
+	struct tally *known = known_of(limits, guest, login);
+	known->own.gauges[0] = 1;
+	mark(limits, known);
+}
+
+void
+session_guest_failed_login(
+	struct session_limits *limits, const struct session_guest *guest, struct slice login)
+{
+	mono_us now = loop_now(limits->env->loop);
+
+	session_guest_did(limits, guest, CONF_LIMIT_LOGINS);
+	if (guest->counting != GUEST_ALL || !limits->has_login_key ||
+		is_known(limits, guest, login))
+		return;
+	struct tally_key key = tally_key_account(&limits->login_key, login);
+	struct tally *account = tally_get(&limits->table, &key, now);
+	tally_count(&account->own, TALLY_LOGINS, now);
+	mark(limits, account);
 }

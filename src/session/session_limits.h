@@ -69,6 +69,19 @@ void session_guest_did(
 bool session_guest_is_slowed(const struct session_limits *limits, const struct session_guest *guest,
 	enum conf_limit limit);
 
+/*
+ * Logins. Whoever guesses is limited by his address and network, and all who guess together by the
+ * login; but he whose login it is keeps getting in from networks where he did before. May wait
+ * shortly: for guard to say whether this is one. The failures of a login in known networks do not
+ * count against it.
+ */
+bool session_guest_may_log_in(
+	struct session_limits *limits, const struct session_guest *guest, struct slice login);
+void session_guest_logged_in(
+	struct session_limits *limits, const struct session_guest *guest, struct slice login);
+void session_guest_failed_login(
+	struct session_limits *limits, const struct session_guest *guest, struct slice login);
+
 /* Its content is on its way; is over (or never was). */
 void session_guest_content(struct session_limits *limits, struct session_guest *guest);
 void session_guest_content_over(struct session_limits *limits, struct session_guest *guest);

@@ -26,7 +26,7 @@ answer(void *arg, struct question *question)
 	struct cursor cursor = cursor_of(question_message(question)->guard_report.records);
 	struct tally_key key;
 	struct tally_counts counts;
-	char storage[16 * TALLY_RECORD];
+	char storage[64 * TALLY_RECORD];
 	struct buffer records;
 
 	buffer_init_fixed(&records, storage, sizeof storage);
@@ -37,7 +37,8 @@ answer(void *arg, struct question *question)
 	ck_assert_ok(buffer_error(&records));
 	world->reports++;
 	question_answer(question, &(struct ipc_message){.kind = IPC_GUARD_WORD,
-					  .guard_word = {.records = buffer_slice(&records)}});
+					  .guard_word = {.hash_key = SLICE("0123456789abcdef"),
+						  .records = buffer_slice(&records)}});
 }
 
 static const struct answerer_ops answerer_ops = {.question = answer};
@@ -112,6 +113,7 @@ with_limits(void (*test)(struct world *world))
 	world.conf.limits.address[CONF_LIMIT_CONNECTIONS] = 10;
 	world.conf.limits.network[CONF_LIMIT_CONNECTIONS] = 25;
 	world.conf.limits.address[CONF_LIMIT_UNKNOWN] = 4;
+	world.conf.limits.account_failures = 6;
 	world.limits = session_limits_new(&world.env, &world.conf, unable, &world);
 	task_group_init(&tasks, world.env.loop);
 	ck_assert_ok(task_start(&tasks, "test", run, &world));
@@ -190,6 +192,57 @@ START_TEST(rates_are_limited_with_one_line_of_the_log)
 }
 END_TEST
 
+static bool
+may_log_in(struct world *world, const char *address, const char *login)
+{
+	struct session_guest guest = guest_of(world, address);
+
+	return session_guest_may_log_in(world->limits, &guest, slice_text(login));
+}
+
+static void
+fail_login(struct world *world, const char *address, const char *login)
+{
+	struct session_guest guest = guest_of(world, address);
+
+	session_guest_failed_login(world->limits, &guest, slice_text(login));
+}
+
+static void
+logins(struct world *world)
+{
+	struct session_guest home;
+
+	guard_start(world);
+	pause_ms(world, 100);
+	home = guest_of(world, "198.51.100.7:9");
+	session_guest_logged_in(world->limits, &home, SLICE("anna@a.test"));
+	for (unsigned i = 0; i < 9; i++) /* her own do not count */
+		fail_login(world, "198.51.100.7:9", "anna@a.test");
+	ck_assert(may_log_in(world, "192.0.2.200:9", "anna@a.test"));
+	for (unsigned i = 0; i < 6; i++) {
+		char address[32];
+		snprintf(address, sizeof address, "192.0.%u.1:9", i);
+		fail_login(world, address, i % 2 ? "Anna@A.test" : "anna@a.test");
+	}
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert(!may_log_in(world, "192.0.2.200:9", "ANNA@a.test"));
+	/* From her network she can, and others can from anywhere. */
+	ck_assert(may_log_in(world, "198.51.100.8:9", "anna@a.test"));
+	ck_assert(may_log_in(world, "192.0.2.200:9", "otto@a.test"));
+	ck_assert_uint_eq(log_memory_count(&world->log, "login_limited"), 1);
+	/* Another worker has seen her there: guard says so. */
+	world->others = 1;
+	ck_assert(may_log_in(world, "203.0.113.1:9", "anna@a.test"));
+	answerer_done(&world->guard);
+}
+
+START_TEST(guessers_do_not_shut_a_user_out)
+{
+	with_limits(logins);
+}
+END_TEST
+
 static void
 together(struct world *world)
 {
@@ -221,4 +274,4 @@ END_TEST
 
 UNIT_MAIN("session/limits", a_worker_alone_keeps_the_limits,
 	who_is_exempt_is_not_counted_and_leaves_places, rates_are_limited_with_one_line_of_the_log,
-	workers_limit_together_and_alone_without_guard)
+	workers_limit_together_and_alone_without_guard, guessers_do_not_shut_a_user_out)

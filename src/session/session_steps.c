@@ -273,25 +273,21 @@ session_closed(void *arg, const struct smtp_server *server, enum smtp_end end)
 		LOG_STRING("end", smtp_end_text(end)), LOG_NUMBER("messages", server->messages));
 }
 
-/* What auth said of a guest who logs in: its login, or one more failure of its address. */
+/* What auth said of a guest who logs in: its login, or one more failure. */
 static void
 note_login(struct session *session, struct smtp_server *server, enum error error,
-	struct session_login *known)
+	struct slice login, struct session_login *known)
 {
+	struct session_limits *limits = session->worker->limits;
+
 	if (error == ERROR_DENIED)
-		session_guest_did(session->worker->limits, &session->guest, CONF_LIMIT_LOGINS);
+		session_guest_failed_login(limits, &session->guest, login);
 	if (error != OK)
 		return;
+	session_guest_logged_in(limits, &session->guest, login);
 	session_login_free(session->worker->logins, &session->login);
 	session->login = known;
 	server->login = known->login;
-}
-
-static bool
-may_log_in(struct session *session)
-{
-	return session_guest_may(session->worker->limits, &session->guest, CONF_LIMIT_LOGINS)
-		       .code == 0;
 }
 
 /* May wait. */
@@ -302,11 +298,11 @@ session_authenticate(void *arg, struct smtp_server *server, struct slice login,
 	struct session *session = arg;
 	struct session_login *known = NULL;
 
-	if (!may_log_in(session))
+	if (!session_guest_may_log_in(session->worker->limits, &session->guest, login))
 		return ERROR_LIMIT;
 	enum error error = session_logins_ask(
 		session->worker->logins, login, password, server->client_address, deadline, &known);
-	note_login(session, server, error, known);
+	note_login(session, server, error, login, known);
 	return error;
 }
 
@@ -337,11 +333,11 @@ session_scram_prove(void *arg, struct smtp_server *server, const struct smtp_scr
 	struct session *session = arg;
 	struct session_login *known = NULL;
 
-	if (!may_log_in(session))
+	if (!session_guest_may_log_in(session->worker->limits, &session->guest, proof->login))
 		return ERROR_LIMIT;
 	enum error error = session_logins_prove(session->worker->logins, proof,
 		server->client_address, deadline, ret_signature, &known);
-	note_login(session, server, error, known);
+	note_login(session, server, error, proof->login, known);
 	return error;
 }
 

@@ -92,9 +92,7 @@ smtp_auth_conclude(struct smtp_server *server, enum error error)
 		smtp_server_break_off(server, error);
 	else if (error == ERROR_LIMIT)
 		smtp_server_reply(server,
-			&SMTP_REPLY(454, 4, 7, 0,
-				"too many failed logins from your address or network, come back "
-				"later"));
+			&SMTP_REPLY(454, 4, 7, 0, "too many failed logins, come back later"));
 	else
 		smtp_server_reply(server,
 			&SMTP_REPLY(454, 4, 7, 0, "passwords can't be checked now, try later"));
