@@ -93,6 +93,7 @@ struct conf_certificate {
 	struct slice key;
 };
 #define CONF_CERTIFICATES_MAX 64
+#define CONF_SELF_SIGNED      "self-signed" /* the name of the one that is made */
 
 /* A key that signs what a domain of ours sends (DKIM). */
 struct conf_dkim {
@@ -261,6 +262,23 @@ struct conf_problems {
 	size_t count;
 	bool more; /* there were more than fit */
 };
+
+/* How many certificates clients may be shown: one is made where none is configured. */
+static inline size_t
+conf_shown_certificates(const struct conf *conf)
+{
+	return conf->certificate_count > 0 ? conf->certificate_count : 1;
+}
+
+/* Whether any client gets TLS. */
+static inline bool
+conf_has_tls(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (conf->listeners[i].tls > CONF_TLS_OFF)
+			return true;
+	return false;
+}
 
 void conf_problems_init(struct conf_problems *problems, struct memory *memory);
 void conf_problems_done(struct conf_problems *problems);

@@ -161,7 +161,7 @@ START_TEST(readers_see_their_part)
 			   "route c.example { to discard }\n");
 
 	check_view(f, 0, "");
-	check_view(f, CONF_READER_KEYS, "");
+	check_view(f, CONF_READER_KEYS, "hostname a.example\n");
 	check_view(f, CONF_READER_LOG, "log {\n\tformat line\n\tto stderr\n}\n");
 	check_view(f, CONF_READER_ADMIN,
 		"hostname a.example\ncontrol /run/veredus/control\nlisten mx {\n\taddress "
@@ -184,7 +184,7 @@ START_TEST(readers_see_their_part)
 		"64K\nspool_segment 64M\nspool_reserve 32M\n");
 	check_view(f, CONF_READER_SESSION,
 		"hostname a.example\nlisten mx {\n\taddress *:25\n\trole mx\n\ttls "
-		"off\n\ttls_minimum 1.2\n\tbare_newlines "
+		"starttls\n\ttls_minimum 1.2\n\tbare_newlines "
 		"normalize\n\tstrict_paths no\n}\ndomain b.example "
 		"{\n\taccounts file /a\n}\n"
 		"route c.example {\n\tto discard\n}\nauthentication off\ndmarc evident\n"

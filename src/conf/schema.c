@@ -286,7 +286,7 @@ static const struct schema_key root_keys[] = {
 		.word = "hostname",
 		.type = SCHEMA_HOST,
 		.flags = SCHEMA_REQUIRED,
-		.readers = CONF_READERS_ALL & ~(unsigned)(LOG | KEYS),
+		.readers = CONF_READERS_ALL & ~(unsigned)LOG,
 		.offset = offsetof(struct conf, hostname),
 		.noun = "hostname",
 		.help = "The full name of this machine: in greetings, in Received, in the names of "
@@ -826,20 +826,15 @@ check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
 		ret_words[0] = "dkim";
 		return "there may be 4096 keys for DKIM";
 	}
-	for (size_t i = 0; conf->certificate_count == 0 && i < conf->listener_count; i++)
-		if (conf->listeners[i].tls > CONF_TLS_OFF) {
-			ret_words[0] = "listen";
-			return "a listener with TLS needs a certificate: certificate NAME { "
-			       "chain FILE key FILE }";
-		}
 	for (size_t i = 0; i < conf->listener_count; i++) {
 		const struct conf_listener *listener = &conf->listeners[i];
 		if (listener->role != CONF_ROLE_SUBMISSION)
 			continue;
 		ret_words[0] = "listen";
 		if (listener->tls == CONF_TLS_OFF || conf->certificate_count == 0)
-			return "\"role submission\" needs TLS: a password in the clear is "
-			       "everybody's";
+			return "\"role submission\" needs TLS with a certificate: a password in "
+			       "the "
+			       "clear is everybody's";
 		if (conf->passwords.len == 0)
 			return "\"role submission\" needs logins: passwords FILE";
 	}
@@ -897,10 +892,6 @@ schema_fill_defaults(struct conf *conf)
 	if (conf->authentication == 0)
 		conf->authentication =
 			has_resolver ? CONF_AUTHENTICATION_ON : CONF_AUTHENTICATION_OFF;
-	for (size_t i = 0; i < conf->listener_count; i++)
-		if (conf->listeners[i].tls == 0)
-			conf->listeners[i].tls =
-				conf->certificate_count > 0 ? CONF_TLS_STARTTLS : CONF_TLS_OFF;
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		struct conf_domain *domain = &conf->domains[i];
 		if (domain->owner != 0)

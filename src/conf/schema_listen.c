@@ -76,11 +76,12 @@ static const struct schema_key listen_keys[] = {
 		.readers = ALWAYS | SESSION,
 		.offset = offsetof(struct conf_listener, tls),
 		CHOICES(tls_modes),
-		.fallback_note = "starttls if there is a certificate, else off",
+		.fallback = "starttls",
 		.help = "How clients get TLS. The certificates are those of the \"certificate\" "
 			"blocks: which one is shown depends on the name that a client asks for, "
-			"and "
-			"on the kinds of keys that it knows.",
+			"and on the kinds of keys that it knows. Without any, each start makes one "
+			"that signs itself: other servers' mail is encrypted with it, but people's "
+			"programs will rightly complain.",
 		.example = "tls implicit",
 	},
 	{

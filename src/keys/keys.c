@@ -15,6 +15,7 @@
 #include "mailauth/dkim_sign.h"
 #include "tls/context.h"
 #include "tls/private_key.h"
+#include "tls/self_signed.h"
 
 #define FILE_MAX      65536
 #define QUESTIONS_MAX 256
@@ -151,6 +152,28 @@ take_dkim_key(struct keys_service *service, struct dkim_key *dkim, struct secret
 	}
 	key_free(&dkim->key);
 	dkim->key = key;
+}
+
+/* A certificate that nobody vouches for, so that no mail need travel in the clear. It is another
+ * one after each start: it lies in no file that could be stolen. */
+void
+keys_service_sign_itself(struct keys_service *service, struct slice hostname)
+{
+	struct certificate *certificate = &service->certificates[0];
+	struct buffer chain, key;
+
+	buffer_init(&chain, service->env->memory, FILE_MAX);
+	buffer_init(&key, service->env->memory, FILE_MAX);
+	if (tls_self_signed(hostname, &chain, &key) == OK) {
+		take_chain(service, certificate, buffer_slice(&chain));
+		take_key(service, certificate, secret_of(buffer_slice(&key)));
+		try_pair(service, certificate);
+	} else {
+		unusable(service, certificate, "libcrypto made none");
+	}
+	memory_wipe(key.ptr, key.capacity);
+	buffer_done(&chain);
+	buffer_done(&key);
 }
 
 void
@@ -305,17 +328,22 @@ keys_service_new(
 {
 	struct keys_service *service = memory_get(env->memory, sizeof *service);
 
-	*service = (struct keys_service){
-		.env = env, .root = root, .root_arg = root_arg, .count = conf->certificate_count};
+	*service = (struct keys_service){.env = env,
+		.root = root,
+		.root_arg = root_arg,
+		.count = conf_shown_certificates(conf)};
 	service->certificates =
 		memory_get(env->memory, (service->count + 1) * sizeof *service->certificates);
 	for (size_t i = 0; i < service->count; i++) {
 		struct certificate *certificate = &service->certificates[i];
-		certificate->name = conf->certificates[i].name;
-		certificate->chain_path = conf->certificates[i].chain;
-		certificate->key_path = conf->certificates[i].key;
+		certificate->name = SLICE(CONF_SELF_SIGNED);
 		buffer_init(&certificate->chain, env->memory, TLS_CHAIN_BYTES_MAX);
 		buffer_init(&certificate->next_chain, env->memory, TLS_CHAIN_BYTES_MAX);
+	}
+	for (size_t i = 0; i < conf->certificate_count; i++) {
+		service->certificates[i].name = conf->certificates[i].name;
+		service->certificates[i].chain_path = conf->certificates[i].chain;
+		service->certificates[i].key_path = conf->certificates[i].key;
 	}
 	service->dkim_count = conf->dkim_count;
 	service->dkims =

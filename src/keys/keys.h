@@ -22,6 +22,12 @@ struct keys_service *keys_service_new(
 	struct env *env, const struct conf *conf, const struct keys_root_ops *root, void *root_arg);
 
 /*
+ * Makes the only certificate, which is in no file, and signs itself: nobody vouches for it, but no
+ * mail need travel in the clear. It is another one after each start.
+ */
+void keys_service_sign_itself(struct keys_service *service, struct slice hostname);
+
+/*
  * A file of a certificate, at any time another one; read now, and closed. A chain and a key that
  * belong together take the place of the earlier two at once; until then those stay.
  */

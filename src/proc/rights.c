@@ -252,7 +252,7 @@ asks_dns(const struct conf *conf)
 static bool
 has_keys(const struct conf *conf)
 {
-	return conf->certificate_count > 0 || conf->dkim_count > 0;
+	return conf_has_tls(conf) || conf->dkim_count > 0;
 }
 
 static bool

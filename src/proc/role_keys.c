@@ -52,9 +52,12 @@ keys_message(void *state, struct ipc_message *message)
 static enum error
 keys_prepare(void *state, struct role_context *context)
 {
-	(void)state;
-	(void)context;
-	return tls_prepare();
+	const struct conf *conf = context->conf;
+	enum error error = tls_prepare();
+
+	if (error == OK && conf->certificate_count == 0)
+		keys_service_sign_itself(((struct keys_role *)state)->service, conf->hostname);
+	return error;
 }
 
 static enum error

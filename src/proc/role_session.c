@@ -62,7 +62,7 @@ session_message(void *state, struct ipc_message *message)
 static enum error
 session_prepare(void *state, struct role_context *context)
 {
-	bool needs_crypto = context->conf->certificate_count > 0 || context->conf->dkim_count > 0 ||
+	bool needs_crypto = conf_has_tls(context->conf) || context->conf->dkim_count > 0 ||
 			    context->conf->authentication == CONF_AUTHENTICATION_ON;
 
 	(void)state;

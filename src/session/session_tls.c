@@ -127,8 +127,8 @@ certificates_run(void *arg)
 
 	while (error != ERROR_CANCELLED) {
 		bool has_all = true;
-		for (size_t i = 0; error != ERROR_CANCELLED && i < tls->conf->certificate_count;
-			i++) {
+		for (size_t i = 0;
+			error != ERROR_CANCELLED && i < conf_shown_certificates(tls->conf); i++) {
 			error = ask_chain(tls, i);
 			has_all &= error == OK;
 		}
@@ -145,7 +145,7 @@ session_tls_go(struct session_tls *tls)
 {
 	if (!tls->certificates)
 		return ERROR_NO_MEMORY;
-	if (tls->conf->certificate_count == 0)
+	if (!conf_has_tls(tls->conf))
 		return OK;
 	return task_start(&tls->tasks, "certificates", certificates_run, tls);
 }
@@ -159,7 +159,7 @@ session_tls_keys(struct session_tls *tls)
 bool
 session_tls_is_ready(const struct session_tls *tls)
 {
-	return tls->conf->certificate_count > 0 &&
+	return conf_has_tls(tls->conf) &&
 	       (!tls->has_asked || tls_certificates_count(tls->certificates) > 0);
 }
 
