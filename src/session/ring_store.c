@@ -268,7 +268,10 @@ acceptance_slowness(struct ring_acceptance *a, mono_us now)
 	}
 	uint64_t sent = a->bytes - a->window_bytes;
 	uint64_t needed = held * (uint64_t)elapsed / RING_PATIENCE_US;
-	return sent < needed ? needed - sent : 0;
+	if (sent < needed)
+		return needed - sent;
+	acceptance_watch_pace(a, now);
+	return 0;
 }
 
 /* The last block stays: octets may be on their way into it. */

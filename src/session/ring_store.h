@@ -22,7 +22,7 @@
  * RING_WINDOW_US and more, is refused (room and commit fail) and its blocks are given on.
  */
 #define RING_FLOOR_BLOCKS 2u
-#define RING_WINDOW_US    (3 * US_PER_S)
+#define RING_WINDOW_US    (2 * US_PER_S)
 #define RING_PATIENCE_US  (60 * US_PER_S)
 
 struct ring_store;
