@@ -263,8 +263,10 @@ server_state(const struct smtp_server *server)
 
 /* Why a command may not stand where it does. */
 static struct smtp_reply
-order_reply(enum session_state state, enum smtp_verb verb)
+order_reply(const struct smtp_server *server, enum smtp_verb verb)
 {
+	enum session_state state = server_state(server);
+
 	if (state == STATE_NEW)
 		return SMTP_REPLY(503, 5, 5, 1, "say EHLO first");
 	if (verb == VERB_MAIL || verb == VERB_STARTTLS || verb == VERB_AUTH)
@@ -341,7 +343,7 @@ handle_command(struct smtp_server *server, struct slice text)
 	server->line = loggable(server, text, command.verb);
 	const struct command_row *row = &commands[command.verb];
 	if (!(row->states & state)) {
-		struct smtp_reply reply = order_reply(state, command.verb);
+		struct smtp_reply reply = order_reply(server, command.verb);
 		if (is_excused(server, command.verb))
 			smtp_server_reply(server, &reply);
 		else
