@@ -204,6 +204,23 @@ log_record_text(struct slice record, const char *key, struct slice *ret_value)
 	return cursor.error != OK ? cursor.error : ERROR_NOT_FOUND;
 }
 
+enum error
+log_record_number(struct slice record, const char *key, int64_t *ret_value)
+{
+	struct cursor cursor = cursor_of(record);
+
+	record_take_head(&cursor);
+	while (cursor.error == OK && cursor_left(&cursor) > 0) {
+		struct record_field field = record_take_field(&cursor);
+		if (cursor.error == OK && field.type == LOG_FIELD_NUMBER &&
+			slice_equal(field.key, slice_text(key))) {
+			*ret_value = field.number;
+			return OK;
+		}
+	}
+	return cursor.error != OK ? cursor.error : ERROR_NOT_FOUND;
+}
+
 void
 time_append_rfc3339(struct buffer *buffer, wall_us time)
 {

@@ -81,6 +81,8 @@ bool log_record_is_of_mail(struct slice record);
 MUST_CHECK enum error
 log_record_text(struct slice record, const char *key, struct slice *ret_value);
 
+MUST_CHECK enum error log_record_number(struct slice record, const char *key, int64_t *ret_value);
+
 /* The text as a JSON string with its quotes; octets that are no UTF-8 become U+FFFD. */
 void json_append_string(struct buffer *buffer, struct slice text);
 

@@ -9,12 +9,12 @@ int cmd_serve(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_queue(int argc, char **argv);
+int cmd_why(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_spf(int argc, char **argv);
 int cmd_dkim(int argc, char **argv);
 int cmd_arc(int argc, char **argv);
 int cmd_dmarc(int argc, char **argv);
-int cmd_spool(int argc, char **argv);
 int cmd_user(int argc, char **argv);
 
 /* Becomes the server with this configuration; returns an exit code when that fails. */

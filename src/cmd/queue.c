@@ -4,23 +4,18 @@
  */
 #include "base/log_record.h"
 #include "cmd/command.h"
+#include "cmd/control.h"
 #include "cmd/queue_list.h"
 #include "cmd/tool.h"
-#include "conf/conf.h"
-#include "ipc/channel.h"
 #include "ipc/queue_id.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#define NAME            "queue"
-#define PAGE            500 /* messages asked for at once */
-#define ANSWER_US       (60 * US_PER_S)
-#define DEFAULT_CONTROL "/run/veredus/control" /* when the configuration is not for our eyes */
+#define NAME      "queue"
+#define PAGE      500 /* messages asked for at once */
+#define ANSWER_US (60 * US_PER_S)
 
 #define NOTHING_MATCHED 1
 #define LANES_MAX       1000         /* of a summary */
@@ -80,7 +75,7 @@ struct queue_list {
 	struct env env;
 	struct arena arena;
 	const char *file; /* NULL: VEREDUS_CONF */
-	struct slice control;
+	struct control control;
 	enum verb verb;
 	char **ids;
 	int id_count;
@@ -92,7 +87,6 @@ struct queue_list {
 	bool is_sure;
 	bool counts_only;
 	bool wants_help;
-	struct channel channel;
 	struct buffer line;
 	struct buffer recipients; /* of the message that is being received */
 	uint64_t shown;
@@ -103,23 +97,6 @@ struct queue_list {
 	uint64_t other_lanes; /* messages of lanes that found no room */
 	int code;
 };
-
-/* The path is a person's: shown as it is. */
-static int
-fail_at(const struct queue_list *list, int code, const char *what)
-{
-	return tool_fail(NAME, code, "%s %.*s", what, SLICE_ARGS(list->control));
-}
-
-static int
-no_answer(const struct queue_list *list, const char *why)
-{
-	return tool_fail(NAME, EX_UNAVAILABLE,
-		"no answer at %.*s: is veredus running? %s. Start it with `veredus serve`, or "
-		"name "
-		"its configuration with -c",
-		SLICE_ARGS(list->control), why);
-}
 
 static void
 count_item(struct queue_list *list, const struct ipc_queue_item *item)
@@ -187,18 +164,6 @@ keep_recipient(struct queue_list *list, const struct ipc_queue_recipient *recipi
 		queue_recipient_append_row(&list->recipients, recipient, env_wall(&list->env));
 }
 
-static int
-explain_refusal(const struct queue_list *list, struct slice reason)
-{
-	struct buffer text;
-
-	buffer_init(&text, list->env.memory, TOOL_LINE_MAX);
-	tool_append_harmless(&text, reason);
-	tool_fail(NAME, EX_TEMPFAIL, "%s", buffer_text(&text));
-	buffer_done(&text);
-	return EX_TEMPFAIL;
-}
-
 /* May wait: the answer to one question; where to go on, 0 at the end. */
 static int
 receive_page(struct queue_list *list, uint64_t *ret_next)
@@ -207,11 +172,11 @@ receive_page(struct queue_list *list, uint64_t *ret_next)
 
 	for (;;) {
 		enum error error = channel_receive(
-			&list->channel, loop_deadline(list->env.loop, ANSWER_US), &message);
+			&list->control.channel, loop_deadline(list->env.loop, ANSWER_US), &message);
 		if (error != OK)
-			return no_answer(list, error_text(error));
+			return control_no_answer(&list->control, error_text(error));
 		if (message.kind == IPC_REFUSED)
-			return explain_refusal(list, message.refused.reason);
+			return control_refused(&list->control, message.refused.reason);
 		if (message.kind == IPC_QUEUE_END) {
 			*ret_next = message.queue_end.next_id;
 			return EX_OK;
@@ -228,10 +193,11 @@ static int
 ask(struct queue_list *list, const struct ipc_queue_list *question, uint64_t *ret_next)
 {
 	struct ipc_message message = {.kind = IPC_QUEUE_LIST, .queue_list = *question};
-	enum error error =
-		channel_send(&list->channel, &message, loop_deadline(list->env.loop, ANSWER_US));
+	enum error error = channel_send(
+		&list->control.channel, &message, loop_deadline(list->env.loop, ANSWER_US));
 
-	return error == OK ? receive_page(list, ret_next) : no_answer(list, error_text(error));
+	return error == OK ? receive_page(list, ret_next)
+			   : control_no_answer(&list->control, error_text(error));
 }
 
 /* May wait: all pages. Ids grow, so a server that sends us back is wrong, and would do so for ever.
@@ -247,7 +213,7 @@ ask_all(struct queue_list *list, struct ipc_queue_list question)
 		if (code != EX_OK)
 			return code;
 		if (next != 0 && next <= question.from_id)
-			return fail_at(list, EX_PROTOCOL, "wrong answers from");
+			return control_fail(&list->control, EX_PROTOCOL, "wrong answers from");
 	} while (next != 0 && (list->limit == 0 || list->shown < list->limit));
 	return EX_OK;
 }
@@ -400,67 +366,15 @@ do_verb(struct queue_list *list)
 	return code == EX_OK ? conclude(list) : code;
 }
 
-static int
-explain_connect(const struct queue_list *list, int error)
-{
-	switch (error) {
-	case ENOENT:
-	case ENOTDIR:
-		return no_answer(list, "There is no such socket");
-	case ECONNREFUSED:
-		return no_answer(list, "Nobody listens on the socket");
-	case EACCES:
-	case EPERM:
-		return fail_at(list, EX_NOPERM, "not permitted; try as root: may not connect to");
-	default:
-		return no_answer(list, strerror(error));
-	}
-}
-
 static void
 list_run(void *arg)
 {
 	struct queue_list *list = arg;
-	struct env *env = &list->env;
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-	memcpy(address.sun_path, list->control.ptr, list->control.len);
-	int fd = env->net->connect(
-		env->world, (const struct sockaddr *)&address, sizeof address, SOCK_SEQPACKET);
-	if (fd < 0) {
-		list->code = explain_connect(list, -fd);
-		return;
-	}
-	enum error error = channel_open(&list->channel, env->loop, fd, ROLE_TOOL, ROLE_ADMIN);
-	if (error == OK)
+	list->code = control_connect(&list->control);
+	if (list->code == EX_OK)
 		list->code = do_verb(list);
-	else
-		list->code = no_answer(list, error_text(error));
-	channel_close(&list->channel);
-}
-
-/* Where the server listens: as the configuration says. A person who may not read the default one
- * may still be one who may ask. */
-static int
-find_control(struct queue_list *list)
-{
-	const char *file = list->file ? list->file : VEREDUS_CONF;
-	struct conf_problems problems;
-	struct conf conf;
-
-	conf_problems_init(&problems, list->env.memory);
-	enum error error = conf_load(&list->env, &list->arena, AT_FDCWD, file, &conf, &problems);
-	int code = error == OK ? EX_OK : EX_CONFIG;
-	if (error == OK) {
-		list->control = conf.control;
-	} else if (!list->file && (error == ERROR_NOT_FOUND || error == ERROR_DENIED)) {
-		list->control = SLICE(DEFAULT_CONTROL);
-		code = EX_OK;
-	} else {
-		conf_problems_say(&list->env, file, &problems, error);
-	}
-	conf_problems_done(&problems);
-	return code;
+	control_close(&list->control);
 }
 
 enum filter_option { STATE = 256, SENDER, RECIPIENT, LANE, OLDER, LIMIT, YES, ALL };
@@ -540,7 +454,7 @@ take_options(struct queue_list *list, int argc, char **argv)
 		if (option == 'c')
 			list->file = optarg;
 		else if (option == 's')
-			list->control = slice_text(optarg);
+			list->control.path = slice_text(optarg);
 		else if (option == 'j')
 			list->is_json = true;
 		else if (option == 'h')
@@ -607,7 +521,7 @@ read_options(struct queue_list *list, int argc, char **argv)
 			argv[optind]);
 	list->ids = argv + optind + 1;
 	list->id_count = argc - optind - 1;
-	if (list->file && list->control.ptr)
+	if (list->file && list->control.path.ptr)
 		return tool_misused(NAME, "give -c or --control, not both");
 	return check_selection(list);
 }
@@ -615,14 +529,12 @@ read_options(struct queue_list *list, int argc, char **argv)
 static int
 list_with(struct queue_list *list)
 {
-	struct sockaddr_un address;
-	int code = list->control.ptr ? EX_OK : find_control(list);
+	int code = list->control.path.ptr
+			   ? EX_OK
+			   : control_find(&list->control, &list->arena, list->file, NULL);
 
 	if (code != EX_OK)
 		return code;
-	if (list->control.len == 0 || list->control.len >= sizeof address.sun_path)
-		return tool_misused(NAME, "--control: a path of 1 to %zu octets is needed",
-			sizeof address.sun_path - 1);
 	enum error error = tool_run(&list->env, "queue list", list_run, list);
 	if (error != OK)
 		return tool_fail(NAME, EX_OSERR, "can't start: %s", error_text(error));
@@ -632,9 +544,10 @@ list_with(struct queue_list *list)
 int
 cmd_queue(int argc, char **argv)
 {
-	struct queue_list list = {.channel = {.fd = -1}};
+	struct queue_list list = {.control = {.command = NAME, .channel = {.fd = -1}}};
 
 	env_init_linux(&list.env);
+	list.control.env = &list.env;
 	arena_init(&list.arena, list.env.memory, CONF_ARENA_MAX);
 	buffer_init(&list.line, list.env.memory, TOOL_LINE_MAX + RECIPIENTS_MAX);
 	buffer_init(&list.recipients, list.env.memory, RECIPIENTS_MAX);

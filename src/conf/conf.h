@@ -43,7 +43,7 @@ enum conf_reader {
 #define CONF_READERS_ALL ((1u << CONF_READERS) - 1)
 
 /* In all enums of choices 0 stands for "not given": only views (conf_parse_view) hold it. */
-enum conf_role { CONF_ROLE_MX = 1, CONF_ROLE_SUBMISSION, CONF_ROLE_LMTP };
+enum conf_role { CONF_ROLE_MX = 1, CONF_ROLE_SUBMISSION };
 enum conf_tls { CONF_TLS_OFF = 1, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_tls_version { CONF_TLS_1_0 = 1, CONF_TLS_1_1, CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS_ANY };
@@ -186,6 +186,12 @@ struct conf_retry {
 	int64_t expire_us;
 };
 
+/* What `veredus why` answers from. */
+struct conf_history {
+	int64_t keep_us;
+	uint64_t size; /* octets; 0: there is none */
+};
+
 struct conf_log {
 	enum conf_log_format format;
 	enum conf_log_to to;
@@ -240,6 +246,7 @@ struct conf {
 	uint64_t report_original_limit;
 	uint64_t spool_segment; /* octets; a multiple of 1 MiB */
 	uint64_t spool_reserve; /* octets */
+	struct conf_history history;
 	struct conf_log log;
 };
 

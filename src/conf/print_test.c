@@ -35,7 +35,7 @@ static const char rich[] =
 	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry { first 61s max 24h "
 	"expire 30d }\n"
 	"reports_limit 0\nreport_delay 0s\nreport_original_limit 1024K\nspool_segment "
-	"1024M\nspool_reserve 1024K\nlog { format json to file "
+	"1024M\nspool_reserve 1024K\nhistory { keep 48h size 8192K }\nlog { format json to file "
 	"/var/log/\xc3\xa9 }\n";
 
 static const char canonical[] =
@@ -78,7 +78,7 @@ static const char canonical[] =
 	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry {\n\tfirst 61s\n\tmax "
 	"1d\n\texpire 30d\n}\n"
 	"reports_limit 0\nreport_delay 0s\nreport_original_limit 1M\nspool_segment "
-	"1G\nspool_reserve 1M\nlog {\n\tformat json\n\tto file "
+	"1G\nspool_reserve 1M\nhistory {\n\tkeep 2d\n\tsize 8M\n}\nlog {\n\tformat json\n\tto file "
 	"\"/var/log/\xc3\xa9\"\n}\n";
 
 static void
@@ -138,8 +138,7 @@ START_TEST(views_parse_to_the_same)
 		if (!(readers & (CONF_READER_ROOT | CONF_READER_TOOL)))
 			ck_assert_uint_eq(view.user.len, 0);
 		if (!(readers & (CONF_READER_ROOT | CONF_READER_TOOL | CONF_READER_QUEUE)))
-			ck_assert(view.spool.len == 0 && view.spool_reserve == 0 &&
-				  view.retry.first_us == 0);
+			ck_assert(view.spool.len == 0 && view.retry.first_us == 0);
 	}
 	fixture_free(f);
 }
@@ -162,7 +161,9 @@ START_TEST(readers_see_their_part)
 
 	check_view(f, 0, "");
 	check_view(f, CONF_READER_KEYS, "hostname a.example\n");
-	check_view(f, CONF_READER_LOG, "log {\n\tformat line\n\tto stderr\n}\n");
+	check_view(f, CONF_READER_LOG,
+		"spool_reserve 32M\nhistory {\n\tkeep 7d\n\tsize 256M\n}\n"
+		"log {\n\tformat line\n\tto stderr\n}\n");
 	check_view(f, CONF_READER_ADMIN,
 		"hostname a.example\ncontrol /run/veredus/control\nlisten mx {\n\taddress "
 		"*:25\n}\n");

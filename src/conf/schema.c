@@ -275,6 +275,53 @@ static const struct schema_block log_block = {
 	.item_size = sizeof(struct conf_log),
 };
 
+static const struct schema_key history_keys[] = {
+	{
+		.word = "keep",
+		.type = SCHEMA_DURATION,
+		.readers = ALWAYS | LOG,
+		.offset = offsetof(struct conf_history, keep_us),
+		.min = 60,
+		.max = DAYS(366),
+		.fallback = "7d",
+		.help = "For how long it is kept, and at most a quarter longer.",
+		.example = "keep 7d",
+	},
+	{
+		.word = "size",
+		.type = SCHEMA_SIZE,
+		.readers = ALWAYS | LOG,
+		.offset = offsetof(struct conf_history, size),
+		.min = 0,
+		.max = GIB(1024),
+		.fallback = "256M",
+		.help = "The most that it takes of the disk, from 4M on. Half of it is for what "
+			"arrived or failed, a quarter each for tries that brought no end and for "
+			"what was refused; the oldest goes when there is more. 0: no history is "
+			"kept.",
+		.example = "size 256M",
+	},
+};
+
+static const char *
+check_history(const void *item, const char *ret_words[SCHEMA_BLAMED])
+{
+	const struct conf_history *history = item;
+
+	if (history->size > 0 && history->size < MIB(4)) {
+		ret_words[0] = "size";
+		return "\"size\" must be 0, or 4M at least";
+	}
+	return NULL;
+}
+
+static const struct schema_block history_block = {
+	.keys = history_keys,
+	.key_count = COUNT(history_keys),
+	.item_size = sizeof(struct conf_history),
+	.check = check_history,
+};
+
 static const struct schema_choice early_talkers[] = {
 	{"refuse", CONF_EARLY_REFUSE, SCHEMA_NONE, "It gets 554 instead of a greeting."},
 	{"log", CONF_EARLY_LOG, SCHEMA_NONE, "It is greeted, and the log says what it did."},
@@ -788,7 +835,7 @@ static const struct schema_key root_keys[] = {
 	{
 		.word = "spool_reserve",
 		.type = SCHEMA_SIZE,
-		.readers = ALWAYS | QUEUE,
+		.readers = ALWAYS | QUEUE | LOG,
 		.offset = offsetof(struct conf, spool_reserve),
 		.min = 0,
 		.max = GIB(1024),
@@ -797,6 +844,18 @@ static const struct schema_key root_keys[] = {
 			"put off with "
 			"452; what is in the queue is still delivered.",
 		.example = "spool_reserve 32M",
+	},
+	{
+		.word = "history",
+		.type = SCHEMA_BLOCK,
+		.readers = ALWAYS | LOG,
+		.offset = offsetof(struct conf, history),
+		.block = &history_block,
+		.help = "What became of mail, also of mail that was refused, in the folder "
+			"\"history\" of the spool: veredus why answers from it. It has "
+			"addresses, names of servers and their replies, nothing of the content "
+			"but the Message-ID.",
+		.example = "history { keep 7d size 256M }",
 	},
 	{
 		.word = "log",

@@ -26,6 +26,7 @@ enum tag {
 	TAG_RETURNS,
 	TAG_ENVELOPE_ID,
 	TAG_WISH, /* of one recipient: u32 number, u8 bits, ORCPT */
+	TAG_MESSAGE_ID,
 	TAG_KNOWN_END
 };
 
@@ -77,6 +78,21 @@ append_wishes(struct buffer *buffer, const struct envelope *envelope)
 }
 
 void
+envelope_append_some(const struct envelope *envelope, struct buffer *text)
+{
+	size_t start = text->len;
+
+	for (uint32_t i = 0; i < envelope->recipient_count; i++) {
+		struct slice address = envelope->recipients[i].address;
+		if (text->len - start + address.len + 1 > ENVELOPE_SOME_BYTES)
+			return;
+		if (text->len > start)
+			buffer_append_octet(text, ' ');
+		buffer_append(text, address);
+	}
+}
+
+void
 envelope_encode(const struct envelope *envelope, struct buffer *buffer)
 {
 	append_number(buffer, TAG_ID, envelope->id);
@@ -98,6 +114,8 @@ envelope_encode(const struct envelope *envelope, struct buffer *buffer)
 	if (envelope->is_junk)
 		append_number(buffer, TAG_IS_JUNK, 1);
 	append_wishes(buffer, envelope);
+	if (envelope->message_id.len > 0)
+		append_bytes(buffer, TAG_MESSAGE_ID, envelope->message_id);
 	buffer_append(buffer, envelope->unknown);
 }
 
@@ -161,7 +179,7 @@ decode_number(enum tag tag, struct slice bytes, struct envelope *envelope)
 		envelope->body = (enum envelope_body)number;
 		return true;
 	case TAG_PROTOCOL:
-		if (!take_number(bytes, PROTOCOL_LMTPS, &number))
+		if (!take_number(bytes, PROTOCOL_ESMTPSA, &number))
 			return false;
 		envelope->protocol = (enum envelope_protocol)number;
 		return true;
@@ -208,6 +226,9 @@ decode_field(enum tag tag, struct slice bytes, struct envelope *envelope)
 	case TAG_ENVELOPE_ID:
 		envelope->envelope_id = bytes;
 		return dsn_envelope_id_is_valid(bytes);
+	case TAG_MESSAGE_ID:
+		envelope->message_id = bytes;
+		return message_id_is_valid(bytes);
 	case TAG_TRACE:
 		envelope->trace = bytes;
 		return bytes.len <= TRACE_MAX && is_trace_text(bytes);

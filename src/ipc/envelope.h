@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "ipc/queue_id.h"
 #include "text/dsn_request.h"
+#include "text/message_id.h"
 
 #define ENVELOPE_RECIPIENTS_MAX 100000
 #define ENVELOPE_BYTES_MAX                                                     \
@@ -39,9 +40,7 @@ enum envelope_protocol {
 	PROTOCOL_LOCAL,
 	PROTOCOL_ESMTPS,
 	PROTOCOL_ESMTPA,
-	PROTOCOL_ESMTPSA,
-	PROTOCOL_LMTP, /* RFC 2033 */
-	PROTOCOL_LMTPS
+	PROTOCOL_ESMTPSA
 };
 
 /* How much of the message a report of failure shall bring back (RET of RFC 3461). */
@@ -79,6 +78,7 @@ struct envelope {
 	enum envelope_returns returns;
 	struct slice envelope_id; /* ENVID as it was said; empty: none */
 	enum envelope_protocol protocol;
+	struct slice message_id;     /* message_id.h; empty: none was found */
 	struct slice helo;           /* as the client said it */
 	struct slice client_address; /* textual; empty for local mail */
 	uint16_t client_port;
@@ -101,6 +101,10 @@ envelope_wish(const struct envelope *envelope, uint32_t recipient)
 {
 	return envelope->wishes ? envelope->wishes[recipient] : (struct envelope_wish){0};
 }
+
+/* Addresses for a log line, a space between: those of the first recipients that fit. */
+#define ENVELOPE_SOME_BYTES 400
+void envelope_append_some(const struct envelope *envelope, struct buffer *text);
 
 /* Appends the encoded form. The error is the buffer's. */
 void envelope_encode(const struct envelope *envelope, struct buffer *buffer);

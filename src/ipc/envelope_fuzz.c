@@ -32,7 +32,7 @@ require_equal(const struct envelope *a, const struct envelope *b)
 	require(slice_equal(a->reverse_path, b->reverse_path) && slice_equal(a->helo, b->helo) &&
 		slice_equal(a->client_address, b->client_address) &&
 		slice_equal(a->listener, b->listener) && slice_equal(a->trace, b->trace) &&
-		slice_equal(a->unknown, b->unknown));
+		slice_equal(a->message_id, b->message_id) && slice_equal(a->unknown, b->unknown));
 	require(a->returns == b->returns && slice_equal(a->envelope_id, b->envelope_id));
 	for (uint32_t i = 0; i < a->recipient_count; i++) {
 		struct envelope_wish one = envelope_wish(a, i), other = envelope_wish(b, i);
@@ -52,6 +52,7 @@ require_sound(const struct envelope *envelope)
 	require_line(envelope->helo);
 	require_line(envelope->client_address);
 	require_line(envelope->listener);
+	require(envelope->message_id.len == 0 || message_id_is_valid(envelope->message_id));
 	for (uint32_t i = 0; i < envelope->recipient_count; i++) {
 		require(envelope->recipients[i].address.len > 0);
 		require_line(envelope->recipients[i].address);

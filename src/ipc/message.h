@@ -16,6 +16,7 @@
 #include "base/secret.h"
 #include "ipc/delivery.h"
 #include "ipc/role.h"
+#include "text/message_id.h"
 
 #define IPC_MESSAGE_MAX 65536
 #define IPC_FDS_MAX     4
@@ -108,7 +109,8 @@
  * The operator's questions: at most `max` messages of the queue are looked at, from this id on, or
  * this one alone; with each that matches `action` is done (enum queue_action). An item for each,
  * with its recipients before it if they are wanted, then the end with the id to go on from (0: no
- * more). states: a bit for each state, 0 for all. Patterns: ipc/queue_match.h; empty for all.
+ * more). states: a bit for each state, 0 for all. Patterns: queue/glob.h; empty for all; a
+ * Message-ID is no pattern.
  * received_before: 0 for all. Answers carry the request's number, so that one that comes late is
  * known as such.
  */
@@ -123,7 +125,8 @@
 	F(m, u64, received_before, INT64_MAX) \
 	F(m, slice, sender, IPC_TEXT_MAX)     \
 	F(m, slice, recipient, IPC_TEXT_MAX)  \
-	F(m, slice, lane, IPC_TEXT_MAX)
+	F(m, slice, lane, IPC_TEXT_MAX)       \
+	F(m, slice, message_id, MESSAGE_ID_MAX)
 #define IPC_FIELDS_queue_item(F, m)                \
 	F(m, u32, request, UINT32_MAX)             \
 	F(m, u64, queue_id, UINT64_MAX)            \

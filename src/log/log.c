@@ -5,6 +5,7 @@
  * again. Announcements end when nobody reads standard output any more.
  */
 #include "log/log.h"
+#include "log/history_writer.h"
 #include "ipc/log_ring.h"
 #include "task/task.h"
 
@@ -17,6 +18,7 @@
 #define LOG_LAST_TURNS   64                /* at the end: more than a full ring */
 #define LOG_TIME_OFF_US  (3600 * US_PER_S) /* a record that claims a time further off is refused */
 #define LOG_SUMMARY_US   US_PER_S
+#define LOG_LOOK_US      (3600 * US_PER_S) /* whether something of the history is too old */
 #define LOG_ORIGIN_BYTES 32
 
 struct log_source {
@@ -45,7 +47,8 @@ struct log_service {
 	int wake_fd;
 	int log_fd;
 	uint64_t lost_writes; /* since the last one that went through */
-	bool nobody_listens;  /* to announcements */
+	struct history_writer history;
+	bool nobody_listens; /* to announcements */
 	struct buffer log;
 	struct buffer announcements;
 	bool summary_due; /* something was left out, and the last summary is not old enough */
@@ -117,6 +120,7 @@ static void
 log_flush(struct log_service *service)
 {
 	log_flush_lines(service);
+	history_writer_flush(&service->history);
 	if (service->announcements.len == 0)
 		return;
 	int result = service->nobody_listens
@@ -145,7 +149,10 @@ may_say(enum role role, struct slice record)
 		enum role role;
 	} owned[] = {{"received", ROLE_SESSION}, {"delivered", ROLE_QUEUE},
 		{"deferred", ROLE_QUEUE}, {"failed", ROLE_QUEUE}, {"held", ROLE_QUEUE},
-		{"discarded", ROLE_QUEUE}, {"spool_damage", ROLE_QUEUE},
+		{"discarded", ROLE_QUEUE}, {"expired", ROLE_QUEUE}, {"released", ROLE_QUEUE},
+		{"retried", ROLE_QUEUE}, {"deleted", ROLE_QUEUE}, {"reported", ROLE_QUEUE},
+		{"suppressed", ROLE_QUEUE}, {"not_reported", ROLE_QUEUE}, {"relayed", ROLE_RELAY},
+		{"refused", ROLE_SESSION}, {"spool_damage", ROLE_QUEUE},
 		{"accounts_read", ROLE_LOOKUP}, {"starting", ROLE_ROOT}, {"stopped", ROLE_ROOT},
 		{"sandbox", ROLE_ROOT}, {"listening", ROLE_ROOT}, {"listener_ended", ROLE_ROOT},
 		{"process_died", ROLE_ROOT}, {"process_ended", ROLE_ROOT},
@@ -192,6 +199,7 @@ log_take_record(struct log_service *service, enum role role, uint32_t worker, st
 		return error;
 	}
 	announce(service, record);
+	history_writer_take(&service->history, record);
 	if (service->log.len > LOG_OUTPUT_BYTES / 2 ||
 		service->announcements.len > LOG_OUTPUT_BYTES / 2)
 		log_flush(service);
@@ -359,6 +367,16 @@ log_may_sleep(struct log_service *service)
 	return may_sleep;
 }
 
+static mono_us
+log_wakes_at(const struct log_service *service)
+{
+	struct loop *loop = service->env->loop;
+
+	if (service->summary_due)
+		return loop_deadline(loop, LOG_SUMMARY_US);
+	return service->conf->history.size > 0 ? loop_deadline(loop, LOG_LOOK_US) : MONO_NEVER;
+}
+
 static void
 log_run(void *arg)
 {
@@ -370,10 +388,8 @@ log_run(void *arg)
 		if (log_drain(service))
 			error = task_sleep(loop, loop_deadline(loop, LOG_REST_US));
 		else if (log_may_sleep(service))
-			error = watch_wait(&service->wake, POLL_READABLE,
-				service->summary_due ? loop_deadline(loop, LOG_SUMMARY_US)
-						     : MONO_NEVER);
-		if (error == ERROR_TIMEOUT) /* for a summary */
+			error = watch_wait(&service->wake, POLL_READABLE, log_wakes_at(service));
+		if (error == ERROR_TIMEOUT) /* for a summary, or an end of a file of history */
 			error = OK;
 		if (error != OK)
 			break;
@@ -396,8 +412,15 @@ log_service_new(struct env *env, const struct conf *conf, int wake_fd)
 	task_group_init(&service->tasks, env->loop);
 	buffer_init(&service->log, env->memory, 2 * LOG_OUTPUT_BYTES);
 	buffer_init(&service->announcements, env->memory, 2 * LOG_OUTPUT_BYTES);
+	history_writer_init(&service->history, env, conf);
 	env->log = &service->own;
 	return service;
+}
+
+bool
+log_service_add_history(struct log_service *service, struct slice name, int file_fd)
+{
+	return history_writer_add(&service->history, name, file_fd);
 }
 
 void
@@ -488,6 +511,7 @@ log_service_free(struct log_service **service_pointer)
 	env->net->close(env->world, service->wake_fd);
 	if (service->log_fd != STDERR_FILENO)
 		env->disk->close(env->world, service->log_fd);
+	history_writer_done(&service->history);
 	buffer_done(&service->log);
 	buffer_done(&service->announcements);
 	memory_put(env->memory, service);

@@ -15,6 +15,10 @@ struct log_service;
 /* `wake_fd` is what the rings' writers signal; the service owns it from here on. */
 struct log_service *log_service_new(struct env *env, const struct conf *conf, int wake_fd);
 
+/* A file of the history by its name (base/history.h), open for reading and appending; owned from
+ * here on. False: it has no such name, and the descriptor is the caller's. */
+bool log_service_add_history(struct log_service *service, struct slice name, int file_fd);
+
 /* The log file, open for appending; owned from here on. Needed only when the configuration names a
  * file. A later one takes its place: what was taken before goes to the old one. */
 void log_service_set_file(struct log_service *service, int file_fd);

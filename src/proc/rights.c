@@ -161,6 +161,10 @@ static const struct system_call admin_calls[] = {
 };
 
 static const struct system_call log_calls[] = {
+	/* files of the history, which root has opened; whether there is room for more */
+	CALL("pread64"),
+	CALL("ftruncate"),
+	CALL("fstatfs"),
 	{0},
 };
 
@@ -294,7 +298,7 @@ static const struct process_rights table[] = {
 		.reads = CONF_READER_LOG,
 		.system_calls = log_calls,
 		.filtered = true,
-		.does = "writes the log and what is announced on standard output",
+		.does = "writes the log, the history and what is announced on standard output",
 		.may_not = "open a file, touch the network, the spool or a mailbox",
 	},
 	{

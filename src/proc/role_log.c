@@ -30,9 +30,10 @@ log_message(void *state, struct ipc_message *message)
 {
 	struct log_role *role = state;
 
-	if (message->kind == IPC_FOLDER)
-		log_service_set_file(role->service, message->fds[0]);
-	else if (message->kind == IPC_LOG_RING)
+	if (message->kind == IPC_FOLDER) {
+		if (!log_service_add_history(role->service, message->folder.path, message->fds[0]))
+			log_service_set_file(role->service, message->fds[0]);
+	} else if (message->kind == IPC_LOG_RING)
 		log_service_add_ring(role->service, message->log_ring.role,
 			message->log_ring.worker, message->fds[0]);
 	else if (message->kind == IPC_LOG_RING_GONE)

@@ -3,6 +3,7 @@
  * about the machine (a port in use, a folder that belongs to somebody else, a user who does not
  * exist) is found here, before anything runs, and said with what to do about it.
  */
+#include "base/history.h"
 #include "mailbox/template.h"
 #include "net/listener.h"
 #include "proc/find_user.h"
@@ -20,6 +21,7 @@
 
 #define WORKERS_MAX         64
 #define LOG_FILE_MODE       0640
+#define HISTORY_FILE_MODE   0600
 #define CONTROL_FOLDER_MODE 0750
 
 static int __attribute__((format(printf, 3, 4)))
@@ -261,7 +263,7 @@ root_reopen_log(struct root *root)
 	}
 	list_for_each (link, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
-		if (folder->role != ROLE_LOG)
+		if (folder->role != ROLE_LOG || !slice_equal(folder->path, root->conf->log.file))
 			continue;
 		env->disk->close(env->world, folder->fd);
 		folder->fd = fd;
@@ -272,6 +274,95 @@ root_reopen_log(struct root *root)
 		LOG_SLICE("file", root->conf->log.file), LOG_STRING("result", error_text(error)));
 }
 
+/* The folder is its user's, who may have put another name of somebody's file there: only what was
+ * made here is given away, and an older file must be a plain one of that user. */
+static int
+make_history_file(struct root *root, int fd, bool made, const struct user *owner)
+{
+	struct env *env = root->env;
+	struct stat stat;
+
+	int result = made ? give_away(root, fd, owner, HISTORY_FILE_MODE) : 0;
+	if (result >= 0)
+		result = env->disk->fstat(env->world, fd, &stat);
+	if (result < 0)
+		return result;
+	if (!S_ISREG(stat.st_mode) || stat.st_nlink != 1)
+		return -EINVAL;
+	return root->as_root && stat.st_uid != owner->uid ? -EPERM : 0;
+}
+
+/* A file of the history: `log` may read and empty it, and opens none itself. */
+static int
+open_history_file(struct root *root, int folder_fd, struct slice name, const struct user *owner)
+{
+	struct env *env = root->env;
+	const char *file = text_of(root, slice_from(name, sizeof HISTORY_FOLDER));
+	int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+
+	int fd = file ? env->disk->openat(env->world, folder_fd, file, flags | O_CREAT | O_EXCL,
+				HISTORY_FILE_MODE)
+		      : -ENOMEM;
+	bool made = fd >= 0;
+	if (fd == -EEXIST)
+		fd = env->disk->openat(env->world, folder_fd, file, flags, 0);
+	int result = fd < 0 ? fd : make_history_file(root, fd, made, owner);
+	if (result < 0) {
+		if (fd >= 0)
+			env->disk->close(env->world, fd);
+		return problem(root, EX_CANTCREAT, "can't use the file %.*s in the spool: %s",
+			SLICE_ARGS(name), strerror(-result));
+	}
+	add_folder(root, ROLE_LOG, slice_of(NULL, 0), name, fd);
+	return EX_OK;
+}
+
+static int
+open_history_files(struct root *root, int folder_fd, const struct user *owner)
+{
+	struct buffer text;
+	struct slice name;
+	int code = EX_OK;
+
+	buffer_init(&text, root->env->memory, 64);
+	for (int i = 0; code == EX_OK && i < HISTORY_KINDS * HISTORY_FILES; i++) {
+		buffer_clear(&text);
+		buffer_printf(&text, HISTORY_FOLDER "/%s-%d",
+			history_kind_name((enum history_kind)(i / HISTORY_FILES)),
+			i % HISTORY_FILES);
+		code = arena_copy(&root->arena, buffer_slice(&text), &name)
+			       ? open_history_file(root, folder_fd, name, owner)
+			       : EX_OSERR;
+	}
+	buffer_done(&text);
+	return code;
+}
+
+static int
+set_up_history(struct root *root)
+{
+	const struct conf *conf = root->conf;
+	struct buffer path;
+	struct user owner;
+	int folder_fd;
+	int code = find_owner(root, conf->user, &owner);
+
+	if (conf->history.size == 0 || code != EX_OK)
+		return code;
+	buffer_init(&path, root->env->memory, IPC_PATH_MAX);
+	buffer_append(&path, conf->spool);
+	buffer_append_text(&path, "/" HISTORY_FOLDER);
+	code = buffer_error(&path) == OK
+		       ? open_folder(root, buffer_text(&path), &owner, 0700, &folder_fd)
+		       : EX_OSERR;
+	buffer_done(&path);
+	if (code != EX_OK)
+		return code;
+	code = open_history_files(root, folder_fd, &owner);
+	root->env->disk->close(root->env->world, folder_fd);
+	return code;
+}
+
 static int
 set_up_state(struct root *root)
 {
@@ -279,6 +370,8 @@ set_up_state(struct root *root)
 	int code =
 		set_up_folder(root, ROLE_QUEUE, slice_of(NULL, 0), conf->spool, conf->user, 0700);
 
+	if (code == EX_OK)
+		code = set_up_history(root);
 	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;
 }
 

@@ -195,7 +195,8 @@ configure(struct world *world, bool accounts)
 	ck_assert_ptr_nonnull(mkdtemp(world->folder));
 	buffer_init(&text, world->env->memory, 4096);
 	buffer_printf(&text,
-		"hostname mx.test\nuser nobody\nspool %s/spool\ncontrol %s/c/control\n",
+		"hostname mx.test\nuser nobody\nhistory { size 0 }\nspool %s/spool\ncontrol "
+		"%s/c/control\n",
 		world->folder, world->folder);
 	if (accounts)
 		buffer_append_text(&text, "domain a.test {\naccounts system\nmailbox maildir "

@@ -212,7 +212,7 @@ root_send_log_file(struct root *root, struct root_child *log)
 {
 	list_for_each (link, &root->folders) {
 		struct root_folder *folder = list_entry(link, struct root_folder, link);
-		if (folder->role == ROLE_LOG)
+		if (folder->role == ROLE_LOG && slice_equal(folder->path, root->conf->log.file))
 			return root_send_folder(log, folder);
 	}
 	return OK;

@@ -15,7 +15,11 @@
 #define NO_SLOT       UINT32_MAX
 #define READ_AGAIN_US (10 * US_PER_S)
 #define NO_ROUTE_TEXT SLICE("no domain or route of the configuration takes this address")
+#define REPLY_SHOWN   300 /* octets of the reply of a success in the log */
 #define BIT(i)        (UINT64_C(1) << (i))
+
+static const char *const tls_words[TLS_STATES] = {
+	[TLS_NONE] = "none", [TLS_UNVERIFIED] = "unverified", [TLS_VERIFIED] = "verified"};
 
 /* May wait. */
 void
@@ -172,6 +176,7 @@ attempt_begin(struct queue_service *service, struct part *part)
 	attempt->template = part->template;
 	attempt->attempts = part->attempts + 1;
 	attempt->is_new = part->is_new;
+	attempt->begun_at = env_wall(service->env);
 	take_recipients(attempt, part);
 	queued->under_way++;
 	if (part->taken == part->count)
@@ -186,6 +191,7 @@ log_delivered(const struct attempt *attempt, uint32_t i, const struct delivery_r
 {
 	const struct envelope *envelope = &attempt->opened->envelope;
 	struct env *env = attempt->service->env;
+	wall_us now = env_wall(env);
 	char id[QUEUE_ID_DIGITS + 1];
 
 	queue_id_print(attempt->message->message.queue_id, id);
@@ -193,7 +199,11 @@ log_delivered(const struct attempt *attempt, uint32_t i, const struct delivery_r
 		LOG_SLICE("to", envelope->recipients[attempt->recipients[i]].address),
 		result->path.len > 0 ? LOG_SLICE("path", result->path)
 				     : LOG_SLICE("remote", result->remote),
-		LOG_NUMBER("delay_ms", (env_wall(env) - envelope->received_at) / US_PER_MS));
+		LOG_NUMBER("delay_ms", (now - envelope->received_at) / US_PER_MS),
+		LOG_NUMBER("waited_ms", (attempt->begun_at - envelope->received_at) / US_PER_MS),
+		LOG_NUMBER("attempts", attempt->attempts),
+		LOG_SLICE("reply", slice_sub(result->text, 0, REPLY_SHOWN)),
+		LOG_STRING("tls", tls_words[result->tls]));
 }
 
 static struct slice
@@ -211,7 +221,7 @@ log_failed(struct queue_service *service, const struct queued *queued, const cha
 	queue_id_print(queued->message.queue_id, id);
 	log_event(service->env, LOG_INFO, event, LOG_STRING("id", id), LOG_SLICE("to", to),
 		LOG_SLICE("status", enhanced_status_print(failure->status, printed)),
-		LOG_SLICE("reply", failure->text));
+		LOG_SLICE("reply", failure->text), LOG_SLICE("remote", failure->remote));
 }
 
 /* A server that was told what to report says it itself (RFC 3461 section 5.2.2). */
@@ -265,6 +275,10 @@ settle(struct attempt *attempt, uint32_t i, const struct delivery_result *result
 	memcpy(attempt->text, text.ptr ? text.ptr : (const uint8_t *)"", text.len);
 	attempt->text_len = (uint8_t)text.len;
 	attempt->status = result->status;
+	attempt->tls = result->tls;
+	struct slice remote = slice_sub(result->remote, 0, sizeof attempt->remote);
+	memcpy(attempt->remote, remote.ptr ? remote.ptr : (const uint8_t *)"", remote.len);
+	attempt->remote_len = (uint8_t)remote.len;
 }
 
 static uint32_t
@@ -287,18 +301,54 @@ part_of(const struct attempt *attempt)
 		.attempts = attempt->attempts};
 }
 
+/* What is the same for all recipients of one attempt. */
+struct deferral {
+	const struct envelope *envelope; /* NULL: it is not at hand */
+	const struct queue_lane *lane;   /* NULL: there is none */
+	uint32_t attempts;
+	struct enhanced_status status;
+	struct slice text;
+	struct slice remote;
+	enum delivery_tls tls;
+};
+
 static void
-log_deferred(struct queue_service *service, const struct queued *queued, uint32_t count,
-	uint32_t attempts, struct enhanced_status status, struct slice text, wall_us next_at)
+append_addresses(struct buffer *to, const struct envelope *envelope, const uint32_t *recipients,
+	uint32_t count)
+{
+	for (uint32_t i = 0; envelope && i < count; i++) {
+		struct slice address = envelope->recipients[recipients[i]].address;
+		if (to->len + address.len + 1 > to->max)
+			return;
+		if (to->len > 0)
+			buffer_append_octet(to, ' ');
+		buffer_append(to, address);
+	}
+}
+
+static void
+log_deferred(struct queue_service *service, const struct queued *queued,
+	const struct deferral *deferral, const uint32_t *recipients, uint32_t count)
 {
 	char id[QUEUE_ID_DIGITS + 1], printed[ENHANCED_STATUS_BYTES];
+	uint8_t to_storage[ENVELOPE_SOME_BYTES], lane_storage[ROUTE_LANE_NAME_MAX + 16];
+	const struct queue_lane *lane = deferral->lane;
+	struct buffer to, name;
 
+	buffer_init_fixed(&to, to_storage, sizeof to_storage);
+	append_addresses(&to, deferral->envelope, recipients, count);
+	buffer_init_fixed(&name, lane_storage, sizeof lane_storage);
+	buffer_append_text(&name, lane ? transport_name(lane->transport) : "none");
+	buffer_append_text(&name, lane ? " " : "");
+	buffer_append(&name, lane ? lane->name : SLICE(""));
 	queue_id_print(queued->message.queue_id, id);
 	log_event(service->env, LOG_INFO, "deferred", LOG_STRING("id", id),
-		LOG_NUMBER("recipients", count), LOG_NUMBER("attempts", attempts),
-		LOG_SLICE("status", enhanced_status_print(status, printed)),
-		LOG_SLICE("reply", text),
-		LOG_NUMBER("next_s", (next_at - env_wall(service->env)) / US_PER_S));
+		LOG_NUMBER("recipients", count), LOG_NUMBER("attempts", deferral->attempts),
+		LOG_SLICE("status", enhanced_status_print(deferral->status, printed)),
+		LOG_SLICE("reply", deferral->text),
+		LOG_NUMBER("next_s", (queued->next_attempt_at - env_wall(service->env)) / US_PER_S),
+		LOG_SLICE("lane", buffer_slice(&name)), LOG_SLICE("remote", deferral->remote),
+		LOG_STRING("tls", tls_words[deferral->tls]), LOG_SLICE("to", buffer_slice(&to)));
 }
 
 /* When these are tried again; false: never, they are as old as mail may get. */
@@ -353,8 +403,10 @@ defer_attempt(struct attempt *attempt)
 		return;
 	if (defer(service, &like, &attempt->lane->policy, attempt->opened->envelope.received_at,
 		    recipients, count)) {
-		log_deferred(service, queued, count, attempt->attempts, attempt->status,
-			attempt_text(attempt), queued->next_attempt_at);
+		struct deferral deferral = {&attempt->opened->envelope, attempt->lane,
+			attempt->attempts, attempt->status, attempt_text(attempt),
+			slice_of(attempt->remote, attempt->remote_len), attempt->tls};
+		log_deferred(service, queued, &deferral, recipients, count);
 		return;
 	}
 	expire(service, queued, &attempt->opened->envelope, recipients, count,
@@ -551,8 +603,9 @@ recipients_defer(struct queue_service *service, struct part *part)
 			.attempts = queued->attempts,
 			.next_attempt_at = queued->next_attempt_at,
 			.text = NO_ROUTE_TEXT};
-		log_deferred(service, queued, count, like.attempts, status, NO_ROUTE_TEXT,
-			queued->next_attempt_at);
+		struct deferral deferral = {
+			.attempts = like.attempts, .status = status, .text = NO_ROUTE_TEXT};
+		log_deferred(service, queued, &deferral, part->recipients, count);
 		part_free(service, part);
 		queue_put_result(service, &result);
 		return;

@@ -72,7 +72,10 @@ look_matches(struct queue_service *service, const struct look *look,
 
 	/* One that can't be read is shown to who asks for all, and named by its id. */
 	if (look->read != OK)
-		return is_any && request->sender.len == 0;
+		return is_any && request->sender.len == 0 && request->message_id.len == 0;
+	if (request->message_id.len > 0 &&
+		!slice_equal(request->message_id, look->envelope.message_id))
+		return false;
 	if (!glob_matches(request->sender, look->envelope.reverse_path))
 		return false;
 	for (uint32_t i = 0; !is_any && i < look->envelope.recipient_count; i++)

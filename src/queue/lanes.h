@@ -11,7 +11,8 @@
 #include "route/route.h"
 #include "schedule/lane.h"
 
-#define LANE_BUCKETS 4096
+#define LANE_BUCKETS       4096
+#define ATTEMPT_REMOTE_MAX 160 /* octets kept of who gave the last reply */
 
 struct carrier;
 struct carrier_channel;
@@ -59,6 +60,8 @@ struct attempt {
 	uint32_t recipients[DELIVERY_RECIPIENTS_MAX]; /* ascending */
 	uint32_t count;
 	uint32_t attempts; /* with this one */
+	wall_us begun_at;
+	enum delivery_tls tls; /* of the last reply that was no success, as are the next two */
 	uint32_t slot;
 	uint32_t generation;
 	enum lane_outcome outcome;
@@ -67,6 +70,8 @@ struct attempt {
 	struct enhanced_status status; /* of the last reply */
 	uint8_t text_len;
 	char text[SPOOL_RESULT_TEXT_MAX - 1];
+	uint8_t remote_len;
+	char remote[ATTEMPT_REMOTE_MAX];
 };
 
 /* A place for an attempt, by which a carrier names it. */

@@ -6,7 +6,9 @@
 #include "session/session_private.h"
 #include "base/log_record.h"
 
-#define SLOW_US US_PER_S /* before the next name that is tried out is answered */
+#define REFUSED_FIELDS 10
+#define HELO_SHOWN     128      /* octets of it in the log */
+#define SLOW_US        US_PER_S /* before the next name that is tried out is answered */
 
 /* "2-17": the seventeenth session of worker 2, for the log. */
 static struct log_field
@@ -110,18 +112,31 @@ session_refused(void *arg, const struct smtp_server *server, struct slice line,
 {
 	struct session *session = arg;
 	struct slice summary = judgement_summary(session->judgement);
+	struct log_field fields[REFUSED_FIELDS];
+	uint8_t storage[ENVELOPE_SOME_BYTES];
+	struct slice sender;
+	struct buffer to;
+	size_t count = 0;
 	char id[32];
 
+	fields[count++] = session_field(session, id);
+	fields[count++] = LOG_SLICE("client", server->client_address);
+	fields[count++] = LOG_NUMBER("code", reply->code);
+	fields[count++] = LOG_SLICE("reply", reply->text);
+	fields[count++] = LOG_SLICE("command", line);
 	if (summary.len > 0)
-		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
-			LOG_SLICE("client", server->client_address),
-			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
-			LOG_SLICE("command", line), LOG_SLICE("authentication", summary));
-	else
-		log_event(session->worker->env, LOG_INFO, "refused", session_field(session, id),
-			LOG_SLICE("client", server->client_address),
-			LOG_NUMBER("code", reply->code), LOG_SLICE("reply", reply->text),
-			LOG_SLICE("command", line));
+		fields[count++] = LOG_SLICE("authentication", summary);
+	if (smtp_server_sender(server, &sender))
+		fields[count++] = LOG_SLICE("from", sender);
+	buffer_init_fixed(&to, storage, sizeof storage);
+	if (server->offered) {
+		envelope_append_some(server->offered, &to);
+		fields[count++] = LOG_SLICE("to", buffer_slice(&to));
+		if (server->offered->message_id.len > 0)
+			fields[count++] = LOG_SLICE("message_id", server->offered->message_id);
+	}
+	fields[count++] = LOG_SLICE("listener", server->settings->listener);
+	log_write(session->worker->env, LOG_INFO, "refused", fields, count);
 }
 
 static void
@@ -141,7 +156,11 @@ session_received(void *arg, const struct smtp_server *server, const struct envel
 	struct session *session = arg;
 	struct slice summary = judgement_summary(session->judgement);
 	char session_id[32], queue_id[QUEUE_ID_DIGITS + 1];
+	uint8_t storage[ENVELOPE_SOME_BYTES];
+	struct buffer to;
 
+	buffer_init_fixed(&to, storage, sizeof storage);
+	envelope_append_some(envelope, &to);
 	if (server->login.len == 0)
 		session_guest_did(session->worker->limits, &session->guest, CONF_LIMIT_MESSAGES);
 	queue_id_print(envelope->id, queue_id);
@@ -152,7 +171,12 @@ session_received(void *arg, const struct smtp_server *server, const struct envel
 		LOG_NUMBER("size", envelope->content_size),
 		LOG_SLICE("tls", server->tls.len > 0 ? server->tls : SLICE("none")),
 		LOG_SLICE("authentication", summary.len > 0 ? summary : SLICE("none")),
-		LOG_SLICE("login", server->login.len > 0 ? server->login : SLICE("none")));
+		LOG_SLICE("login", server->login.len > 0 ? server->login : SLICE("none")),
+		LOG_SLICE("message_id",
+			envelope->message_id.len > 0 ? envelope->message_id : SLICE("none")),
+		LOG_SLICE("listener", server->settings->listener),
+		LOG_SLICE("helo", slice_sub(server->helo, 0, HELO_SHOWN)),
+		LOG_SLICE("to", buffer_slice(&to)));
 }
 
 /* Trusted clients are ours: nothing that they send claims more than that. */
@@ -160,8 +184,7 @@ static bool
 session_is_judged(const struct session *session)
 {
 	return session->worker->conf->authentication == CONF_AUTHENTICATION_ON &&
-	       session->listener->conf->role != CONF_ROLE_LMTP && !session->is_trusted &&
-	       session->server.login.len == 0 && session->guest.ip_len > 0;
+	       !session->is_trusted && session->server.login.len == 0 && session->guest.ip_len > 0;
 }
 
 static void

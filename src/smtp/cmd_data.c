@@ -17,6 +17,7 @@
 #include "smtp/trace.h"
 
 #include "text/header.h"
+#include "text/message_id.h"
 
 #define DISCARD_BYTES                                                              \
 	1024 /* what a read takes of content that is refused already; on the stack \
@@ -29,6 +30,7 @@ struct transfer {
 	struct content_reader reader;
 	struct header_counter hops;
 	struct first_line first_line;
+	struct message_id *message_id; /* in the transaction's arena */
 	uint8_t *spill; /* octets that could not be unstuffed where they lay; NULL: none ever */
 	size_t spill_at, spill_len;
 	struct acceptance *acceptance; /* NULL once it is clear that nothing will be kept */
@@ -236,6 +238,7 @@ receive_block(struct smtp_server *server, struct transfer *transfer, uint8_t *bl
 		return error;
 	header_counter_feed(&transfer->hops, slice_of(block, *ret_produced));
 	first_line_feed(&transfer->first_line, slice_of(block, *ret_produced));
+	message_id_feed(transfer->message_id, slice_of(block, *ret_produced));
 	transfer->size += *ret_produced;
 	if (transfer->received - transfer->turn_at >= OCTETS_A_TURN) {
 		transfer->turn_at = transfer->received;
@@ -316,17 +319,6 @@ content_error_reply(uint32_t errors)
 	return SMTP_REPLY(550, 5, 6, 0, "the content has a line that is too long");
 }
 
-/* To the whole of it: in LMTP once for each recipient that was accepted, in their order (RFC 2033
- * section 4.2). All have the same fate here: the message is stored for all of them or for none. */
-static void
-reply_to_content(struct smtp_server *server, const struct smtp_reply *reply)
-{
-	uint32_t count = server->settings->is_lmtp ? server->transaction->accepted : 1;
-
-	for (uint32_t i = 0; i < count; i++)
-		smtp_server_reply(server, reply);
-}
-
 /* Why content that came whole is not taken; the lasting reasons first. */
 static void
 refuse_content(struct smtp_server *server, const struct transfer *transfer)
@@ -348,7 +340,7 @@ refuse_content(struct smtp_server *server, const struct transfer *transfer)
 	} else {
 		reply = SMTP_REPLY(451, 4, 3, 0, "the message could not be stored, try later");
 	}
-	reply_to_content(server, &reply);
+	smtp_server_reply(server, &reply);
 }
 
 static void
@@ -364,7 +356,7 @@ reply_received(struct smtp_server *server, struct envelope *envelope, uint64_t i
 	server->commands = 0;
 	server->excess_recipients = 0;
 	queue_id_print(id, text + id_at);
-	reply_to_content(
+	smtp_server_reply(
 		server, &(struct smtp_reply){250, {2, 0, 0}, slice_of(text, sizeof text - 1)});
 	server->ops->received(server->arg, server, envelope);
 }
@@ -403,14 +395,29 @@ put_around(
 	return true;
 }
 
+/* What its sender calls it, or what was put into its header here. */
+static void
+note_message_id(const struct transfer *transfer, struct envelope *envelope)
+{
+	envelope->message_id = message_id_text(transfer->message_id);
+	if (envelope->message_id.len > 0)
+		return;
+	*transfer->message_id = (struct message_id){.len = 0};
+	message_id_feed(transfer->message_id, envelope->trace);
+	envelope->message_id = message_id_text(transfer->message_id);
+}
+
 /* May wait. False with the reply given: it is not taken. */
 static bool
 judge(struct smtp_server *server, struct transfer *transfer, struct envelope *envelope)
 {
 	struct smtp_verdict verdict = {.is_junk = false};
 
+	note_message_id(transfer, envelope);
+	server->offered = envelope;
 	server->ops->content_ends(server->arg, server, envelope, &verdict);
 	if (task_is_cancelled(server->stream->loop)) {
+		server->offered = NULL;
 		smtp_server_break_off(server, ERROR_CANCELLED);
 		return false;
 	}
@@ -418,7 +425,8 @@ judge(struct smtp_server *server, struct transfer *transfer, struct envelope *en
 		!put_around(server, &verdict, envelope))
 		verdict.refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
 	if (verdict.refusal.code != 0)
-		reply_to_content(server, &verdict.refusal);
+		smtp_server_reply(server, &verdict.refusal);
+	server->offered = NULL;
 	envelope->is_junk = verdict.is_junk;
 	for (size_t i = 0; verdict.refusal.code == 0 && i < verdict.overwrite_count; i++)
 		server->store->ops->overwrite(transfer->acceptance, verdict.overwrites[i].at,
@@ -434,6 +442,7 @@ commit(struct smtp_server *server, struct transfer *transfer, struct envelope *e
 	struct acceptance *acceptance = transfer->acceptance;
 	uint64_t id;
 
+	note_message_id(transfer, envelope);
 	if (!first_line_is_field(&transfer->first_line))
 		end_trace(envelope);
 	envelope->content_flags = transfer->reader.flags;
@@ -444,14 +453,14 @@ commit(struct smtp_server *server, struct transfer *transfer, struct envelope *e
 		reply_received(server, envelope, id);
 		return;
 	case ACCEPT_FAILED:
-		reply_to_content(server,
+		smtp_server_reply(server,
 			&SMTP_REPLY(451, 4, 3, 0, "the message could not be stored, try later"));
 		return;
 	case ACCEPT_NO_SPACE:
-		reply_to_content(server, &SMTP_REPLY(452, 4, 3, 1, "no space left, try later"));
+		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "no space left, try later"));
 		return;
 	case ACCEPT_UNKNOWN:
-		reply_to_content(server,
+		smtp_server_reply(server,
 			&SMTP_REPLY(451, 4, 3, 0,
 				"it is not known whether the message was stored, try again"));
 		return;
@@ -492,8 +501,6 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 static enum envelope_protocol
 protocol_of(const struct smtp_server *server)
 {
-	if (server->settings->is_lmtp)
-		return server->tls.len > 0 ? PROTOCOL_LMTPS : PROTOCOL_LMTP;
 	if (server->login.len > 0) /* RFC 3848 has no word for HELO with it */
 		return server->tls.len > 0 ? PROTOCOL_ESMTPSA : PROTOCOL_ESMTPA;
 	if (!server->is_esmtp)
@@ -576,7 +583,8 @@ smtp_cmd_data(struct smtp_server *server, const struct smtp_command *command)
 			return;
 		}
 	}
-	if (!build_envelope(server, &envelope)) {
+	transfer.message_id = arena_take(&server->arena, sizeof *transfer.message_id);
+	if (!transfer.message_id || !build_envelope(server, &envelope)) {
 		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "out of memory, try later"));
 		return;
 	}

@@ -47,8 +47,6 @@ struct smtp_server_settings {
 					too many recipients */
 	struct siphash_key hash_key; /* secret: for the table of a transaction's recipients */
 	uint32_t content_line_limit;
-	bool is_lmtp;              /* RFC 2033: LHLO, and a reply to the content for each
-				      recipient */
 	bool normalises_newlines;  /* CR and LF alone are line ends, in content and behind commands;
 				      else faults */
 	bool takes_odd_paths;      /* without brackets, and senders that are no addresses to us */
@@ -254,15 +252,19 @@ struct smtp_server {
 	uint32_t auth_failures;
 	uint32_t refusals;
 	uint32_t commands;
-	uint32_t excess_recipients; /* of them, put off for being too many: not counted above */
-	uint32_t messages;          /* accepted */
-	struct slice helo;          /* empty before HELO; in memory of the loop's account */
-	struct slice line;          /* the present command */
-	struct arena arena;         /* of the transaction */
+	uint32_t excess_recipients;     /* of them, put off for being too many: not counted above */
+	uint32_t messages;              /* accepted */
+	struct slice helo;              /* empty before HELO; in memory of the loop's account */
+	struct slice line;              /* the present command */
+	const struct envelope *offered; /* what content came with, while it is judged; else NULL */
+	struct arena arena;             /* of the transaction */
 	struct smtp_transaction *transaction;
 	struct buffer output;
 	uint8_t output_bytes[SMTP_SERVER_OUTPUT_BYTES];
 };
+
+/* Who the present message is from; false: there is none. For logs. */
+bool smtp_server_sender(const struct smtp_server *server, struct slice *ret_sender);
 
 /* May wait: a whole session. At the end the stream is closed and all memory of the session given
  * back; the reader stays the caller's. */
