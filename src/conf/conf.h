@@ -151,11 +151,28 @@ conf_route_is_public(const struct conf_route *route)
 	return route->to != CONF_TO_MX && !slice_equal(route->name, SLICE("*"));
 }
 
+/* To a server that may be somebody else's. */
+static inline bool
+conf_route_is_abroad(const struct conf_route *route)
+{
+	return route->to == CONF_TO_MX || route->to == CONF_TO_HOST;
+}
+
 struct conf_dns {
 	struct slice *servers; /* none: those of /etc/resolv.conf */
 	size_t server_count;
 	struct slice trust_anchor; /* empty: no DNSSEC */
 };
+
+/* Mail that an alias sends abroad (`srs`). */
+enum conf_rewrite { CONF_REWRITE_ON = 1, CONF_REWRITE_OFF };
+
+struct conf_srs {
+	enum conf_rewrite rewrite;
+	struct slice domain;  /* empty: that of the first `domain` */
+	struct slice secrets; /* a file; empty: CONF_SRS_SECRETS in the spool */
+};
+#define CONF_SRS_SECRETS "srs.secrets"
 
 /* What a stranger may use (`limits`); 0: as much as he likes. */
 enum conf_limit {
@@ -218,6 +235,7 @@ struct conf {
 	struct slice *relay_from; /* networks, each in the form of network_parse */
 	size_t relay_from_count;
 	struct conf_dns dns;
+	struct conf_srs srs;
 	enum conf_authentication authentication;
 	enum conf_dmarc dmarc;
 	uint64_t message_size_limit; /* octets */
@@ -286,6 +304,14 @@ conf_has_tls(const struct conf *conf)
 			return true;
 	return false;
 }
+
+/* Whether an alias may send mail to somebody else's server. */
+bool conf_forwards(const struct conf *conf);
+
+/* The domain that answers for such mail; empty: there is none. */
+struct slice conf_forward_domain(const struct conf *conf);
+/* The domain of the return paths of such mail; empty: they stay as they are. */
+struct slice conf_srs_domain(const struct conf *conf);
 
 void conf_problems_init(struct conf_problems *problems, struct memory *memory);
 void conf_problems_done(struct conf_problems *problems);

@@ -19,7 +19,9 @@ static const char rich[] =
 	"route h.example { to host mx.h.example port 2525 fallback a.b 192.0.2.1 family ipv4 }\n"
 	"route i.example { to lmtp unix \"/run/l m\" }\nroute j.example { to lmtp [::1] }\n"
 	"route * { to mx port 26 allow private tls required }\nrelay_from 127.0.0.0/8 [::1]/128\n"
-	"dns { server 127.0.0.1:5300 [::1]:53 trust_anchor /k }\n"
+	"srs { domain a.example secrets /s rewrite off }\n"
+	"dns { server 127.0.0.1:5300 [::1]:53 "
+	"trust_anchor /k }\n"
 	"authentication off\ndmarc strict\n"
 	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1024\nhops_limit "
 	"7\nsession_errors_limit 3\n"
@@ -62,6 +64,7 @@ static const char canonical[] =
 	"127.0.0.0/8\nrelay_from "
 	"[::1]/128\n"
 	"dns {\n\tserver 127.0.0.1:5300\n\tserver [::1]:53\n\ttrust_anchor /k\n}\n"
+	"srs {\n\trewrite off\n\tdomain a.example\n\tsecrets /s\n}\n"
 	"authentication off\ndmarc strict\n"
 	"message_size_limit 1000001\nrecipients_limit 100\ncontent_line_limit 1K\nhops_limit "
 	"7\nsession_errors_limit 3\n"
@@ -160,7 +163,7 @@ START_TEST(readers_see_their_part)
 			   "route c.example { to discard }\n");
 
 	check_view(f, 0, "");
-	check_view(f, CONF_READER_KEYS, "hostname a.example\n");
+	check_view(f, CONF_READER_KEYS, "hostname a.example\nsrs {\n}\n");
 	check_view(f, CONF_READER_LOG,
 		"spool_reserve 32M\nhistory {\n\tkeep 7d\n\tsize 256M\n}\n"
 		"log {\n\tformat line\n\tto stderr\n}\n");
@@ -188,7 +191,8 @@ START_TEST(readers_see_their_part)
 		"starttls\n\ttls_minimum 1.2\n\tbare_newlines "
 		"normalize\n\tstrict_paths no\n}\ndomain b.example "
 		"{\n\taccounts file /a\n}\n"
-		"route c.example {\n\tto discard\n}\nauthentication off\ndmarc evident\n"
+		"route c.example {\n\tto discard\n}\nsrs {\n\trewrite on\n}\nauthentication "
+		"off\ndmarc evident\n"
 		"message_size_limit 25M\nrecipients_limit "
 		"1000\ncontent_line_limit 16K\nhops_limit 100\n"
 		"session_errors_limit 10\nsession_refusals_limit 100\nsession_commands_limit 1000\n"

@@ -486,6 +486,15 @@ static const struct schema_key root_keys[] = {
 		.example = "dns { server 127.0.0.1:53 }",
 	},
 	{
+		.word = "srs",
+		.type = SCHEMA_BLOCK,
+		.readers = ALWAYS | SESSION | KEYS,
+		.offset = offsetof(struct conf, srs),
+		.block = &schema_srs,
+		.help = "The return path of mail that an alias sends to another server.",
+		.example = "srs { secrets /etc/veredus/srs.secrets }",
+	},
+	{
 		.word = "authentication",
 		.type = SCHEMA_CHOICE,
 		.readers = ALWAYS | SESSION,
@@ -896,6 +905,10 @@ check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
 			       "clear is everybody's";
 		if (conf->passwords.len == 0)
 			return "\"role submission\" needs logins: passwords FILE";
+	}
+	if (!schema_srs_is_sound(conf)) {
+		ret_words[0] = "srs";
+		return "the domain of \"srs\" must have a \"domain\" block: bounces come to it";
 	}
 	/* A message that SIZE admitted must fit into a segment with its envelope. */
 	if (conf->message_size_limit > conf->spool_segment / 2) {

@@ -36,4 +36,8 @@ extern const struct schema_block schema_limits;
 /* schema_route.c */
 extern const struct schema_block schema_route;
 
+/* schema_srs.c */
+extern const struct schema_block schema_srs;
+bool schema_srs_is_sound(const struct conf *conf);
+
 #endif

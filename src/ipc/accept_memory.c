@@ -188,6 +188,7 @@ keep_envelope(struct accept_memory_message *message, const struct envelope *enve
 	copy->id = id;
 	return keep(message, &copy->reverse_path) && keep(message, &copy->helo) &&
 	       keep(message, &copy->client_address) && keep(message, &copy->listener) &&
+	       keep(message, &copy->forward_path) && keep(message, &copy->seal) &&
 	       keep(message, &copy->unknown) && keep(message, &copy->envelope_id) &&
 	       keep_recipients(message, envelope) && keep_wishes(message, envelope) &&
 	       keep_trace(message, id);

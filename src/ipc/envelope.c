@@ -27,10 +27,12 @@ enum tag {
 	TAG_ENVELOPE_ID,
 	TAG_WISH, /* of one recipient: u32 number, u8 bits, ORCPT */
 	TAG_MESSAGE_ID,
+	TAG_FORWARD_PATH,
+	TAG_SEAL,
+	TAG_FORWARDED, /* of one recipient: u32 number */
 	TAG_KNOWN_END
 };
 
-#define TRACE_MAX   16384
 #define HELO_MAX    512
 #define UNKNOWN_MAX 65536
 #define IS_EXPANDED 0x80u /* beside enum dsn_notify */
@@ -77,6 +79,22 @@ append_wishes(struct buffer *buffer, const struct envelope *envelope)
 	}
 }
 
+static void
+append_forward(struct buffer *buffer, const struct envelope *envelope)
+{
+	if (envelope->forward_path.len > 0)
+		append_bytes(buffer, TAG_FORWARD_PATH, envelope->forward_path);
+	if (envelope->seal.len > 0)
+		append_bytes(buffer, TAG_SEAL, envelope->seal);
+	for (uint32_t i = 0; envelope->wishes && i < envelope->recipient_count; i++) {
+		if (!envelope->wishes[i].is_forwarded)
+			continue;
+		buffer_append_octet(buffer, TAG_FORWARDED);
+		buffer_append_u32(buffer, 4);
+		buffer_append_u32(buffer, i);
+	}
+}
+
 void
 envelope_append_some(const struct envelope *envelope, struct buffer *text)
 {
@@ -116,6 +134,7 @@ envelope_encode(const struct envelope *envelope, struct buffer *buffer)
 	append_wishes(buffer, envelope);
 	if (envelope->message_id.len > 0)
 		append_bytes(buffer, TAG_MESSAGE_ID, envelope->message_id);
+	append_forward(buffer, envelope);
 	buffer_append(buffer, envelope->unknown);
 }
 
@@ -204,7 +223,7 @@ decode_number(enum tag tag, struct slice bytes, struct envelope *envelope)
 		envelope->is_junk = number != 0;
 		return true;
 	default: /* TAG_TRACE_ID_AT */
-		if (!take_number(bytes, TRACE_MAX, &number))
+		if (!take_number(bytes, ENVELOPE_TRACE_MAX, &number))
 			return false;
 		envelope->trace_id_at = (size_t)number;
 		return true;
@@ -229,9 +248,14 @@ decode_field(enum tag tag, struct slice bytes, struct envelope *envelope)
 	case TAG_MESSAGE_ID:
 		envelope->message_id = bytes;
 		return message_id_is_valid(bytes);
+	case TAG_FORWARD_PATH:
+		return take_text(bytes, ENVELOPE_ADDRESS_MAX, &envelope->forward_path);
+	case TAG_SEAL:
+		envelope->seal = bytes;
+		return bytes.len <= ENVELOPE_TRACE_MAX && is_trace_text(bytes);
 	case TAG_TRACE:
 		envelope->trace = bytes;
-		return bytes.len <= TRACE_MAX && is_trace_text(bytes);
+		return bytes.len <= ENVELOPE_TRACE_MAX && is_trace_text(bytes);
 	default:
 		return decode_number(tag, bytes, envelope);
 	}
@@ -261,6 +285,19 @@ decode_wish(struct slice bytes, const struct arrays *arrays, const struct envelo
 	return true;
 }
 
+/* They stand behind the wishes. */
+static bool
+decode_forwarded(struct slice bytes, const struct arrays *arrays, const struct envelope *envelope)
+{
+	struct cursor cursor = cursor_of(bytes);
+	uint32_t number = cursor_take_u32(&cursor);
+
+	if (cursor.error != OK || cursor_left(&cursor) > 0 || number >= envelope->recipient_count)
+		return false;
+	arrays->wishes[number].is_forwarded = true;
+	return true;
+}
+
 static bool
 decode_recipient(struct slice bytes, const struct arrays *arrays, struct envelope *envelope)
 {
@@ -280,7 +317,7 @@ count_recipients(struct slice bytes, uint32_t *ret_count, bool *ret_has_wishes)
 	while (cursor.error == OK && cursor_left(&cursor) > 0) {
 		uint8_t tag = cursor_take_u8(&cursor);
 		count += tag == TAG_RECIPIENT;
-		has_wishes |= tag == TAG_WISH;
+		has_wishes |= tag == TAG_WISH || tag == TAG_FORWARDED;
 		cursor_take(&cursor, cursor_take_u32(&cursor));
 	}
 	if (cursor.error == OK && count > ENVELOPE_RECIPIENTS_MAX)
@@ -309,6 +346,8 @@ decode_fields(struct slice bytes, const struct arrays *arrays, struct envelope *
 			good = decode_recipient(field, arrays, envelope);
 		else if (good && tag == TAG_WISH)
 			good = decode_wish(field, arrays, envelope);
+		else if (good && tag == TAG_FORWARDED)
+			good = decode_forwarded(field, arrays, envelope);
 		else if (good)
 			good = decode_field((enum tag)tag, field, envelope);
 		if (!good)
@@ -359,6 +398,8 @@ envelope_decode(struct slice bytes, struct arena *arena, struct envelope *ret_en
 	envelope.recipients = arrays.recipients;
 	envelope.wishes = arrays.wishes;
 	error = decode_fields(bytes, &arrays, &envelope);
+	if (error == OK && envelope.trace.len + envelope.seal.len > ENVELOPE_TRACE_MAX)
+		error = ERROR_FORMAT;
 	if (error == OK && envelope.trace_id_at != SIZE_MAX &&
 		!is_id_place(envelope.trace, envelope.trace_id_at))
 		error = ERROR_FORMAT;

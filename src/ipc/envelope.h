@@ -22,7 +22,9 @@
 		       ring to the queue, and a batch's memory */
 #define ENVELOPE_RECIPIENT_BYTES(len) (5 + (uint64_t)(len))  /* encoded: tag, length, address */
 #define ENVELOPE_WISH_BYTES(len)      (10 + (uint64_t)(len)) /* with its number, bits, ORCPT */
-#define ENVELOPE_OTHER_BYTES          32768 /* encoded: more than all but the recipients takes */
+#define ENVELOPE_FORWARD_BYTES        9                      /* likewise, that it is forwarded */
+#define ENVELOPE_OTHER_BYTES          49152 /* encoded: more than all but the recipients takes */
+#define ENVELOPE_TRACE_MAX            16384
 #define ENVELOPE_ADDRESS_MAX                                                 \
 	1024 /* octets of one address; RFC 5321 section 4.5.3.1 asks for 256 \
 	      */
@@ -63,8 +65,9 @@ struct envelope_recipient {
 struct envelope_wish {
 	struct slice original; /* ORCPT as it was said; empty: none */
 	uint8_t notify;        /* enum dsn_notify */
-	bool is_expanded; /* it had several targets, which are recipients too: there is nothing to
-			     deliver, only its sender to be told */
+	bool is_expanded;  /* it had several targets, which are recipients too: there is nothing to
+			      deliver, only its sender to be told */
+	bool is_forwarded; /* an alias sends it abroad: under forward_path, and with the seal */
 };
 
 struct envelope {
@@ -92,7 +95,10 @@ struct envelope {
 	 */
 	struct slice trace;
 	size_t trace_id_at;
-	bool is_junk;         /* policy says: for the recipients' Junk folders */
+	bool is_junk;              /* policy says: for the recipients' Junk folders */
+	struct slice forward_path; /* the return path of what is forwarded; empty: reverse_path */
+	struct slice seal; /* whole lines, in front of the trace of what is forwarded; both together
+			      are no longer than a trace may be */
 	struct slice unknown; /* encoded fields of a later version, kept as they are */
 };
 

@@ -33,11 +33,13 @@ require_equal(const struct envelope *a, const struct envelope *b)
 		slice_equal(a->client_address, b->client_address) &&
 		slice_equal(a->listener, b->listener) && slice_equal(a->trace, b->trace) &&
 		slice_equal(a->message_id, b->message_id) && slice_equal(a->unknown, b->unknown));
+	require(slice_equal(a->forward_path, b->forward_path) && slice_equal(a->seal, b->seal));
 	require(a->returns == b->returns && slice_equal(a->envelope_id, b->envelope_id));
 	for (uint32_t i = 0; i < a->recipient_count; i++) {
 		struct envelope_wish one = envelope_wish(a, i), other = envelope_wish(b, i);
 		require(slice_equal(a->recipients[i].address, b->recipients[i].address));
 		require(one.notify == other.notify && one.is_expanded == other.is_expanded &&
+			one.is_forwarded == other.is_forwarded &&
 			slice_equal(one.original, other.original));
 	}
 }

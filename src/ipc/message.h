@@ -185,6 +185,12 @@
 #define IPC_FIELDS_dkim_sign(F, m) \
 	F(m, u32, request, UINT32_MAX) F(m, u32, number, 4096) F(m, slice, digest, 32)
 #define IPC_FIELDS_dkim_signature(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, signature, 512)
+/* A return path of forwarded mail: the local part for a sender, or (is_back) the sender of a local
+ * part. outcome: enum srs_outcome of mailauth/srs.h. */
+#define IPC_FIELDS_srs_ask(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u32, is_back, 1) F(m, slice, text, IPC_TEXT_MAX)
+#define IPC_FIELDS_srs_answer(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u32, outcome, 4) F(m, slice, text, IPC_TEXT_MAX)
 
 /*
  * Whether this is the password of that login, asked for a client at this address; and: whether it
@@ -284,7 +290,9 @@
 	M(SCRAM_CHALLENGE, scram_challenge, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)       \
 	M(SCRAM_PROVE, scram_prove, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)               \
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
-	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)
+	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)  \
+	M(SRS_ASK, srs_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                       \
+	M(SRS_ANSWER, srs_answer, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)
 
 /* A test that needs kinds which no role has yet defines rows of its own before it includes this. */
 #ifndef IPC_TEST_MESSAGES

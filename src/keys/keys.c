@@ -4,7 +4,8 @@
  * named by the hash of their public half, so a signature is never made with another than the
  * asker's certificate has.
  *
- * Keys for DKIM are one file each, named by their place in the configuration.
+ * Keys for DKIM are one file each, named by their place in the configuration. Secrets of SRS
+ * are one file for all.
  *
  * What is asked is answered at once: an RSA signature of 2048 bits takes half a millisecond.
  */
@@ -13,6 +14,7 @@
 #include "base/log_record.h"
 #include "ipc/answerer.h"
 #include "mailauth/dkim_sign.h"
+#include "mailauth/srs.h"
 #include "tls/context.h"
 #include "tls/private_key.h"
 #include "tls/self_signed.h"
@@ -37,6 +39,9 @@ struct dkim_key {
 };
 
 struct keys_service {
+	struct slice srs_path; /* empty: any that nobody else has */
+	struct buffer srs_text;
+	struct srs_secrets srs;
 	struct dkim_key *dkims;
 	size_t dkim_count;
 	struct env *env;
@@ -154,6 +159,50 @@ take_dkim_key(struct keys_service *service, struct dkim_key *dkim, struct secret
 	dkim->key = key;
 }
 
+/* The new text stays as long as views of it do. */
+static void
+take_srs(struct keys_service *service, struct slice text)
+{
+	struct env *env = service->env;
+	struct srs_secrets secrets;
+	struct buffer copy;
+
+	buffer_init(&copy, env->memory, FILE_MAX);
+	buffer_append(&copy, text);
+	enum error error = buffer_error(&copy);
+	if (error == OK)
+		error = srs_secrets_read(secret_of(buffer_slice(&copy)), &secrets);
+	if (error == OK) {
+		struct buffer old = service->srs_text;
+		service->srs_text = copy;
+		service->srs = secrets;
+		copy = old;
+	} else {
+		log_event(env, LOG_ERROR, "srs_secrets_unusable",
+			LOG_STRING("reason",
+				error == ERROR_NOT_FOUND ? "there is no secret in the file"
+				: error == ERROR_LIMIT
+					? "there are more than 8, or one is shorter than 16 octets"
+					: error_text(error)),
+			LOG_STRING("effect", service->srs.count > 0
+						     ? "the earlier ones stay in use"
+						     : "return paths are not rewritten"));
+	}
+	if (copy.ptr)
+		memory_wipe(copy.ptr, copy.capacity);
+	buffer_done(&copy);
+}
+
+static bool
+is_srs_path(const struct keys_service *service, struct slice path)
+{
+	struct slice name = SLICE("/" CONF_SRS_SECRETS);
+
+	if (service->srs_path.len > 0)
+		return slice_equal(service->srs_path, path);
+	return path.len > name.len && slice_equal(slice_from(path, path.len - name.len), name);
+}
+
 /* A certificate that nobody vouches for, so that no mail need travel in the clear. It is another
  * one after each start: it lies in no file that could be stolen. */
 void
@@ -204,6 +253,8 @@ keys_service_set_file(struct keys_service *service, struct slice path, int fd)
 	for (size_t i = 0; i < service->dkim_count; i++)
 		if (error == OK && slice_equal(service->dkims[i].path, path))
 			take_dkim_key(service, &service->dkims[i], secret_of(buffer_slice(&text)));
+	if (error == OK && is_srs_path(service, path))
+		take_srs(service, buffer_slice(&text));
 	memory_wipe(text.ptr, text.capacity);
 	buffer_done(&text);
 }
@@ -297,6 +348,45 @@ answer_dkim_signature(struct keys_service *service, struct question *question)
 	question_answer(question, &answer);
 }
 
+static enum srs_outcome
+outcome_of(enum error error)
+{
+	switch (error) {
+	case OK:
+		return SRS_OUTCOME_MADE;
+	case ERROR_TIMEOUT:
+		return SRS_OUTCOME_EXPIRED;
+	case ERROR_DENIED:
+	case ERROR_FORMAT:
+		return SRS_OUTCOME_FORGED;
+	default:
+		return SRS_OUTCOME_UNFIT;
+	}
+}
+
+static void
+answer_srs(struct keys_service *service, struct question *question)
+{
+	const struct ipc_srs_ask *ask = &question_message(question)->srs_ask;
+	struct ipc_message answer = {.kind = IPC_SRS_ANSWER};
+	wall_us now = env_wall(service->env);
+	uint8_t storage[IPC_TEXT_MAX];
+	struct buffer text;
+
+	buffer_init_fixed(&text, storage, sizeof storage);
+	if (service->srs.count == 0)
+		answer.srs_answer.outcome = SRS_OUTCOME_NO_SECRET;
+	else if (ask->is_back)
+		answer.srs_answer.outcome =
+			outcome_of(srs_append_reverse(&service->srs, ask->text, now, &text));
+	else
+		answer.srs_answer.outcome =
+			outcome_of(srs_append_forward(&service->srs, ask->text, now, &text));
+	if (answer.srs_answer.outcome == SRS_OUTCOME_MADE)
+		answer.srs_answer.text = buffer_slice(&text);
+	question_answer(question, &answer);
+}
+
 static void
 answer(void *arg, struct question *question)
 {
@@ -304,6 +394,8 @@ answer(void *arg, struct question *question)
 		answer_dkim_key(arg, question);
 	else if (question_message(question)->kind == IPC_DKIM_SIGN)
 		answer_dkim_signature(arg, question);
+	else if (question_message(question)->kind == IPC_SRS_ASK)
+		answer_srs(arg, question);
 	else if (question_message(question)->kind == IPC_TLS_SIGN)
 		answer_signature(arg, question);
 	else
@@ -345,6 +437,8 @@ keys_service_new(
 		service->certificates[i].chain_path = conf->certificates[i].chain;
 		service->certificates[i].key_path = conf->certificates[i].key;
 	}
+	service->srs_path = conf->srs.secrets;
+	buffer_init(&service->srs_text, env->memory, FILE_MAX);
 	service->dkim_count = conf->dkim_count;
 	service->dkims =
 		memory_get(env->memory, (service->dkim_count + 1) * sizeof *service->dkims);
@@ -388,6 +482,9 @@ keys_service_free(struct keys_service **pointer)
 	}
 	for (size_t i = 0; i < service->dkim_count; i++)
 		key_free(&service->dkims[i].key);
+	if (service->srs_text.ptr)
+		memory_wipe(service->srs_text.ptr, service->srs_text.capacity);
+	buffer_done(&service->srs_text);
 	memory_put(service->env->memory, service->dkims);
 	memory_put(service->env->memory, service->certificates);
 	memory_put(service->env->memory, service);

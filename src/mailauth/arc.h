@@ -7,6 +7,7 @@
 #ifndef MAILAUTH_ARC_H
 #define MAILAUTH_ARC_H
 
+#include "mailauth/dkim_sign.h"
 #include "mailauth/signature.h"
 
 #define ARC_SETS_MAX 50 /* section 4.2.1 */
@@ -40,6 +41,7 @@ void arc_check(struct arc *arc, const struct content *content,
 
 struct arc_sealing {
 	const struct key *key;
+	const struct dkim_signer *elsewhere; /* without `key`; sealing may wait then */
 	struct slice domain, selector, authserv_id;
 	struct slice names;   /* for h= of the message signature; empty: those that matter */
 	struct slice results; /* "dkim=pass ...; spf=...": what stands behind authserv-id */

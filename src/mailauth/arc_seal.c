@@ -128,6 +128,7 @@ struct seal_work {
 	const struct arc *arc;
 	const struct content *content;
 	unsigned instance;
+	struct dkim_signer signer;
 	struct buffer results, message, seal, names, text, scratch;
 };
 
@@ -166,8 +167,8 @@ make_message(struct seal_work *work)
 
 	field_of(&work->results, &above);
 	choose_names(work);
-	buffer_printf(text, "ARC-Message-Signature: a=%s;\r\n b=",
-		signature_algorithm_text(key_type(sealing->key)));
+	buffer_printf(text,
+		"ARC-Message-Signature: a=%s;\r\n b=", signature_algorithm_text(work->signer.type));
 	size_t hole = text->len;
 	buffer_append_text(text, ";\r\n bh=");
 	base64_append(text, slice_of(content_hash(work->content, sealing->hash), SHA256_OCTETS));
@@ -179,9 +180,8 @@ make_message(struct seal_work *work)
 	signature_feed_names(buffer_slice(&work->names), CANON_RELAXED, work->content, &above,
 		&sha256, &work->scratch);
 	struct unsigned_field field = {buffer_slice(text), hole, CANON_RELAXED, false};
-	struct dkim_signer signer = dkim_signer_of(sealing->key);
 
-	return signature_append(&work->message, &field, &signer, &sha256, &work->scratch);
+	return signature_append(&work->message, &field, &work->signer, &sha256, &work->scratch);
 }
 
 static enum error
@@ -194,8 +194,7 @@ make_seal(struct seal_work *work)
 	struct sha256 sha256;
 
 	buffer_clear(text);
-	buffer_printf(
-		text, "ARC-Seal: a=%s;\r\n b=", signature_algorithm_text(key_type(sealing->key)));
+	buffer_printf(text, "ARC-Seal: a=%s;\r\n b=", signature_algorithm_text(work->signer.type));
 	size_t hole = text->len;
 	buffer_printf(text, ";\r\n cv=%s;", arc_status_text(sealing->cv));
 	append_tag(text, "d", sealing->domain);
@@ -208,9 +207,8 @@ make_seal(struct seal_work *work)
 	signature_feed_field(&sha256, &work->scratch, CANON_RELAXED, &results, none, true);
 	signature_feed_field(&sha256, &work->scratch, CANON_RELAXED, &message, none, true);
 	struct unsigned_field field = {buffer_slice(text), hole, CANON_RELAXED, false};
-	struct dkim_signer signer = dkim_signer_of(sealing->key);
 
-	return signature_append(&work->seal, &field, &signer, &sha256, &work->scratch);
+	return signature_append(&work->seal, &field, &work->signer, &sha256, &work->scratch);
 }
 
 static enum error
@@ -261,6 +259,7 @@ arc_seal_append(const struct arc_sealing *sealing, const struct arc *arc,
 	if (!is_sealable(sealing, arc, content))
 		return ERROR_FORMAT;
 	work.instance = (unsigned)arc->count + 1;
+	work.signer = sealing->elsewhere ? *sealing->elsewhere : dkim_signer_of(sealing->key);
 	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
 		buffer_init(buffers[i], memory, FIELD_MAX);
 	buffer_init(&work.scratch, memory, 2 * CONTENT_HEADER_MAX);

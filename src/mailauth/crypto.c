@@ -2,6 +2,7 @@
 #include "mailauth/crypto.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -44,6 +45,18 @@ sha256_finish(struct sha256 *sha256, uint8_t ret_digest[SHA256_OCTETS])
 
 	sha256_done(sha256);
 	return is_good ? OK : ERROR_NO_MEMORY;
+}
+
+bool
+hmac_sha1(struct secret key, struct slice text, uint8_t ret_digest[SHA1_OCTETS])
+{
+	struct slice octets = secret_reveal(key);
+	unsigned len = 0;
+
+	return octets.len <= INT_MAX &&
+	       HMAC(EVP_sha1(), octets.ptr, (int)octets.len, text.ptr, text.len, ret_digest,
+		       &len) != NULL &&
+	       len == SHA1_OCTETS;
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * The little of cryptography that signatures of mail need, by OpenSSL's libcrypto: SHA-256, RSA
- * (PKCS #1 v1.5) and Ed25519 (RFC 8463: over the hash). No other file here knows OpenSSL.
+ * (PKCS #1 v1.5) and Ed25519 (RFC 8463: over the hash); and what SRS has, HMAC with SHA-1. No other
+ * file here knows OpenSSL.
  */
 #ifndef MAILAUTH_CRYPTO_H
 #define MAILAUTH_CRYPTO_H
@@ -9,6 +10,7 @@
 #include "base/secret.h"
 
 #define SHA256_OCTETS    32
+#define SHA1_OCTETS      20
 #define RSA_BITS_MIN     1024 /* RFC 8301 section 3.2 */
 #define RSA_BITS_MAX     4096 /* more costs a verifier much, and no signer needs it */
 #define SIGNATURE_OCTETS (RSA_BITS_MAX / 8)
@@ -25,6 +27,9 @@ void sha256_feed(struct sha256 *sha256, struct slice octets);
 MUST_CHECK enum error sha256_finish(struct sha256 *sha256, uint8_t ret_digest[SHA256_OCTETS]);
 /* Ends it without a result; after sha256_finish it does nothing. */
 void sha256_done(struct sha256 *sha256);
+
+/* False: the memory was used up. */
+MUST_CHECK bool hmac_sha1(struct secret key, struct slice text, uint8_t ret_digest[SHA1_OCTETS]);
 
 struct key;
 

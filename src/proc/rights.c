@@ -256,7 +256,7 @@ asks_dns(const struct conf *conf)
 static bool
 has_keys(const struct conf *conf)
 {
-	return conf_has_tls(conf) || conf->dkim_count > 0;
+	return conf_has_tls(conf) || conf->dkim_count > 0 || conf_srs_domain(conf).len > 0;
 }
 
 static bool
@@ -401,7 +401,7 @@ static const struct process_rights table[] = {
 		.ends = ROLE_BIT(ROLE_SESSION),
 		.system_calls = keys_calls,
 		.filtered = true,
-		.does = "signs TLS handshakes and mail with private keys",
+		.does = "signs TLS handshakes, mail and return paths with private keys",
 		.may_not = "open a file, touch the network, the spool or a mailbox",
 	},
 	{

@@ -63,6 +63,7 @@ static enum error
 session_prepare(void *state, struct role_context *context)
 {
 	bool needs_crypto = conf_has_tls(context->conf) || context->conf->dkim_count > 0 ||
+			    conf_srs_domain(context->conf).len > 0 ||
 			    context->conf->authentication == CONF_AUTHENTICATION_ON;
 
 	(void)state;

@@ -272,7 +272,7 @@ root_run(struct env *env, const struct conf *conf, const struct root_options *op
 			LOG_NUMBER("pid", getpid()), LOG_NUMBER("workers", root->workers));
 		report_sandbox(root);
 		root->started = start_all(root);
-		if (root->started && (conf->certificate_count > 0 || conf->passwords.len > 0))
+		if (root->started && root_has_watched_files(conf))
 			watch_certificates(root);
 		if (root->started)
 			announce_listeners(root);

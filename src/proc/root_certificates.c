@@ -3,8 +3,10 @@
  * `keys` or `auth` gets the descriptors. When a file is another one, or has changed and is left
  * alone for a moment, both files of its certificate are opened again; `keys` decides whether they
  * belong together. A file that can't be opened stops nobody's start: the other certificates still
- * work. Keys for DKIM go the same way.
+ * work. Keys for DKIM go the same way, and so do the secrets of return paths (SRS), which are made
+ * here when there are none and the configuration names no file.
  */
+#include "base/file_replace.h"
 #include "base/log_record.h"
 #include "proc/root_private.h"
 
@@ -85,6 +87,84 @@ add_file(struct root *root, enum role role, struct slice name, struct slice path
 	list_append(&root->folders, &file->link);
 }
 
+#define SRS_SECRET_OCTETS 24
+
+static struct root_folder *
+find_spool(struct root *root)
+{
+	list_for_each (link, &root->folders) {
+		struct root_folder *folder = list_entry(link, struct root_folder, link);
+		if (folder->role == ROLE_QUEUE && slice_equal(folder->path, root->conf->spool))
+			return folder;
+	}
+	return NULL;
+}
+
+/* Once, and kept: what was sent with it comes back for weeks. */
+static enum error
+make_srs_secrets(struct root *root)
+{
+	struct env *env = root->env;
+	const struct root_folder *spool = find_spool(root);
+	uint8_t random[SRS_SECRET_OCTETS], storage[256];
+	struct buffer text;
+	struct stat stat;
+
+	if (!spool)
+		return ERROR_NOT_FOUND;
+	int result = env->disk->fstatat(
+		env->world, spool->fd, CONF_SRS_SECRETS, &stat, AT_SYMLINK_NOFOLLOW);
+	if (result != -ENOENT)
+		return result < 0 ? error_from_errno(-result) : OK;
+	env_random(env, random, sizeof random);
+	buffer_init_fixed(&text, storage, sizeof storage);
+	buffer_append_text(&text,
+		"# Proves that a return path was made here. See \"srs\" in veredus.conf(5).\n");
+	for (size_t i = 0; i < sizeof random; i++)
+		buffer_printf(&text, "%02x", random[i]);
+	buffer_append_text(&text, "\n");
+	enum error error = buffer_error(&text);
+	if (error == OK)
+		error = file_replace(env, spool->fd, CONF_SRS_SECRETS, buffer_slice(&text), 0600);
+	memory_wipe(random, sizeof random);
+	memory_wipe(storage, sizeof storage);
+	return error;
+}
+
+static void
+set_up_srs(struct root *root)
+{
+	const struct conf *conf = root->conf;
+	struct slice path = conf->srs.secrets;
+
+	if (conf_srs_domain(conf).len == 0)
+		return;
+	if (path.len == 0) {
+		size_t size = conf->spool.len + sizeof "/" CONF_SRS_SECRETS;
+		void *storage = arena_take(&root->arena, size);
+		struct buffer text;
+		enum error error = storage ? make_srs_secrets(root) : ERROR_NO_MEMORY;
+		if (error != OK)
+			log_event(root->env, LOG_ERROR, "srs_secrets_not_made",
+				LOG_STRING("error", error_text(error)));
+		if (!storage)
+			return;
+		buffer_init_fixed(&text, storage, size);
+		buffer_append(&text, conf->spool);
+		buffer_append_text(&text, "/" CONF_SRS_SECRETS);
+		path = buffer_slice(&text);
+	}
+	for (int half = 0; half < 2; half++)
+		add_file(root, ROLE_KEYS, SLICE("srs"), path);
+}
+
+bool
+root_has_watched_files(const struct conf *conf)
+{
+	return conf->certificate_count > 0 || conf->passwords.len > 0 || conf->dkim_count > 0 ||
+	       conf_srs_domain(conf).len > 0;
+}
+
 void
 root_set_up_certificates(struct root *root)
 {
@@ -98,6 +178,7 @@ root_set_up_certificates(struct root *root)
 	for (size_t i = 0; i < conf->dkim_count; i++)
 		for (int half = 0; half < 2; half++)
 			add_file(root, ROLE_KEYS, conf->dkims[i].name, conf->dkims[i].key);
+	set_up_srs(root);
 	if (conf->passwords.len > 0)
 		add_file(root, ROLE_AUTH, slice_of(NULL, 0), conf->passwords);
 }

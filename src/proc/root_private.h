@@ -125,6 +125,8 @@ MUST_CHECK enum error root_send_log_file(struct root *root, struct root_child *l
 
 /* root_certificates.c */
 void root_set_up_certificates(struct root *root);
+/* Whether there is one that may be replaced. */
+bool root_has_watched_files(const struct conf *conf);
 /* A task: files that were replaced go to `keys`. */
 void root_watch_certificates(void *root);
 

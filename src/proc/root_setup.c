@@ -545,9 +545,9 @@ root_set_up(struct root *root)
 	if (code == EX_OK)
 		code = set_up_mailboxes(root);
 	if (code == EX_OK)
-		root_set_up_certificates(root);
-	if (code == EX_OK)
 		code = set_up_state(root);
+	if (code == EX_OK)
+		root_set_up_certificates(root);
 	if (code == EX_OK)
 		code = set_up_listeners(root);
 	if (code == EX_OK)

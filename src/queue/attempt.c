@@ -174,6 +174,7 @@ attempt_begin(struct queue_service *service, struct part *part)
 	queued_drop_envelope(service, queued);
 	attempt->lane = lane;
 	attempt->template = part->template;
+	attempt->is_forwarded = part->is_forwarded;
 	attempt->attempts = part->attempts + 1;
 	attempt->is_new = part->is_new;
 	attempt->begun_at = env_wall(service->env);
@@ -298,6 +299,7 @@ part_of(const struct attempt *attempt)
 	return (struct part){.message = attempt->message,
 		.lane = attempt->lane,
 		.template = attempt->template,
+		.is_forwarded = attempt->is_forwarded,
 		.attempts = attempt->attempts};
 }
 

@@ -221,6 +221,20 @@ append_recipients(const struct attempt *attempt, struct buffer *list)
 	return error;
 }
 
+/* What an alias sends abroad. */
+static enum error
+set_forward(const struct envelope *envelope, struct buffer *trace, struct ipc_deliver *deliver)
+{
+	if (envelope->forward_path.len > 0)
+		deliver->reverse_path = envelope->forward_path;
+	if (envelope->seal.len == 0)
+		return OK;
+	buffer_append(trace, envelope->seal);
+	buffer_append(trace, envelope->trace);
+	deliver->trace = buffer_slice(trace);
+	return buffer_error(trace);
+}
+
 /* May wait. */
 static enum error
 send_attempt(struct carrier_channel *channel, struct attempt *attempt)
@@ -229,7 +243,7 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 	struct env *env = attempt->service->env;
 	const struct envelope *envelope = &attempt->opened->envelope;
 	struct spool_reference content = attempt->message->content;
-	struct buffer list;
+	struct buffer list, trace;
 	struct ipc_message message = {.kind = IPC_DELIVER,
 		.deliver = {
 			.attempt = attempt_number(attempt),
@@ -249,7 +263,10 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 		}};
 
 	buffer_init(&list, env->memory, DELIVERY_LIST_BYTES);
+	buffer_init(&trace, env->memory, ENVELOPE_TRACE_MAX);
 	enum error error = append_recipients(attempt, &list);
+	if (error == OK && attempt->is_forwarded)
+		error = set_forward(envelope, &trace, &message.deliver);
 	message.deliver.recipients = buffer_slice(&list);
 	if (error == OK)
 		error = set_source(channel, &content, &message);
@@ -257,6 +274,7 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 		error = channel_send(&channel->channel, &message, MONO_NEVER);
 	if (message.fd_count > 0)
 		env->disk->close(env->world, message.fds[0]);
+	buffer_done(&trace);
 	buffer_done(&list);
 	return error;
 }

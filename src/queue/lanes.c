@@ -138,6 +138,7 @@ part_new(struct queue_service *service, const struct part *like)
 		.message = like->message,
 		.lane = like->lane,
 		.template = like->template,
+		.is_forwarded = like->is_forwarded,
 		.attempts = like->attempts,
 		.is_new = like->is_new,
 		.line = {.sender = like->line.sender, .was_tried = like->attempts > 0}};
@@ -200,6 +201,7 @@ part_like(const struct queue_service *service, const struct part *like, wall_us 
 		struct part *part = list_entry(link, struct part, link);
 		if (part->lane == like->lane && part->attempts == like->attempts && at > 0 &&
 			slice_equal(part->template, like->template) &&
+			part->is_forwarded == like->is_forwarded &&
 			schedule_contains(&service->due, &part->due.entry))
 			return part;
 		if (++seen == 16)
@@ -266,7 +268,8 @@ route_into(struct routing *routing, uint32_t recipient, struct part **place)
 	struct queue_service *service = routing->service;
 
 	if (!*place || (*place)->message != routing->message ||
-		!slice_equal((*place)->template, routing->like.template))
+		!slice_equal((*place)->template, routing->like.template) ||
+		(*place)->is_forwarded != routing->like.is_forwarded)
 		*place = part_new(service, &routing->like);
 	routing->error = *place ? part_append(service, *place, recipient) : ERROR_NO_MEMORY;
 }
@@ -312,6 +315,7 @@ route_recipient(struct routing *routing, uint32_t recipient)
 
 	routing->like.lane = NULL;
 	routing->like.template = decision.template;
+	routing->like.is_forwarded = envelope_wish(routing->envelope, recipient).is_forwarded;
 	if (envelope_wish(routing->envelope, recipient).is_expanded) {
 		route_arrived(routing, recipient, DSN_EXPANDED);
 		return;

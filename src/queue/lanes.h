@@ -35,6 +35,7 @@ struct part {
 	struct queued *message;
 	struct queue_lane *lane; /* NULL: no route takes these recipients */
 	struct slice template;
+	bool is_forwarded;    /* all of them, or none */
 	uint32_t *recipients; /* ascending */
 	uint32_t count, capacity;
 	uint32_t taken;    /* the first of them are under way, or settled */
@@ -51,6 +52,7 @@ struct attempt {
 	struct opened *opened;
 	struct carrier_channel *channel;
 	struct slice template;
+	bool is_forwarded;
 	uint64_t copy_bytes; /* that it takes of CARRIER_COPY_BYTES_MAX */
 	uint64_t settled;    /* a bit for each recipient that has its result, as are the next two; a
 				failure, or an arrival that is to be told, is noted with the

@@ -317,6 +317,16 @@ directory_is_account(const struct directory *directory, const struct address *ad
 }
 
 bool
+directory_leads_abroad(const struct directory *directory, const struct address *address)
+{
+	struct route_decision decision = route_decide_domain(&directory->table, address->domain);
+	size_t domains = directory->conf->domain_count;
+
+	return decision.kind != ROUTE_NONE && decision.index >= domains &&
+	       conf_route_is_abroad(&directory->conf->routes[decision.index - domains]);
+}
+
+bool
 directory_trusts(const struct directory *directory, const struct endpoint *client)
 {
 	const struct conf *conf = directory->conf;

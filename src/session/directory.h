@@ -53,4 +53,7 @@ directory_expand(const struct directory *directory, const struct address *addres
  * of a route mean what its destination makes of them. */
 bool directory_is_account(const struct directory *directory, const struct address *address);
 
+/* Whether mail for this address goes to a server that may be somebody else's. */
+bool directory_leads_abroad(const struct directory *directory, const struct address *address);
+
 #endif

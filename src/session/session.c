@@ -51,6 +51,7 @@ session_run(void *arg)
 	line_reader_done(&session->reader);
 	list_remove(&session->link);
 	session_guest_leave(worker->limits, &session->guest);
+	memory_put(worker->env->memory, session->home);
 	memory_put(worker->env->memory, session);
 	worker->session_count--;
 	task_event_signal(&worker->session_ended);
@@ -413,7 +414,8 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	ring_store_on_broken(worker->store, ring_broken, worker);
 	worker->lines = line_pool_new(env);
 	worker->tls = session_tls_new(env, conf, tls_unable, worker);
-	worker->auth = session_auth_new(env, conf, resolver_unable, worker);
+	worker->auth =
+		session_auth_new(env, conf, session_tls_keys(worker->tls), resolver_unable, worker);
 	worker->logins = session_logins_new(env, auth_unable, worker);
 	worker->limits = session_limits_new(env, conf, guard_unable, worker);
 	list_init(&worker->listeners);

@@ -9,6 +9,7 @@
 #include "session/session_auth.h"
 #include "dns/client.h"
 #include "mailauth/auth_results.h"
+#include "session/session_seal.h"
 
 #define PROPERTY_MAX 320 /* octets: an address fits, and a line with three of them */
 #define SUMMARY_MAX  160
@@ -16,6 +17,7 @@
 struct session_auth {
 	struct env *env;
 	const struct conf *conf;
+	struct caller *keys;
 	void (*unable)(void *arg, enum error error);
 	void *arg;
 	struct dns_client dns;
@@ -34,7 +36,9 @@ struct judgement {
 	struct slice author;
 	struct dmarc_verdict dmarc;
 	struct policy_decision decision;
-	struct buffer fields;
+	struct buffer fields, seal;
+	unsigned seal_hash;
+	bool is_sealed; /* if it is taken */
 	size_t summary_len;
 	char summary[SUMMARY_MAX];
 };
@@ -51,13 +55,14 @@ resolver_broken(void *arg, uint32_t instance, enum error error)
 static const struct caller_ops caller_ops = {resolver_broken, NULL};
 
 struct session_auth *
-session_auth_new(
-	struct env *env, const struct conf *conf, void (*unable)(void *, enum error), void *arg)
+session_auth_new(struct env *env, const struct conf *conf, struct caller *keys,
+	void (*unable)(void *, enum error), void *arg)
 {
 	struct session_auth *auth = memory_get(env->memory, sizeof *auth);
 
 	auth->env = env;
 	auth->conf = conf;
+	auth->keys = keys;
 	auth->unable = unable;
 	auth->arg = arg;
 	dns_client_init(&auth->dns, env, ROLE_SESSION, &caller_ops, auth);
@@ -99,20 +104,22 @@ header_done(void *arg, struct content *content)
 
 	dkim_begin(&j->dkim, content);
 	arc_begin(&j->arc, content);
+	j->is_sealed = j->is_sealed && seal_begin(content, &j->seal_hash);
 	j->author_fault = author_of_content(content, &j->author);
 }
 
 struct judgement *
-judgement_new(struct session_auth *auth)
+judgement_new(struct session_auth *auth, bool is_forwarded)
 {
 	struct memory *memory = auth->env->memory;
 	struct judgement *j = memory_try(memory, sizeof *j);
 
 	if (!j)
 		return NULL;
-	*j = (struct judgement){.auth = auth};
+	*j = (struct judgement){.auth = auth, .is_sealed = is_forwarded};
 	arena_init(&j->arena, memory, 2 * SPF_ARENA_BYTES + DKIM_ARENA_BYTES + DMARC_ARENA_BYTES);
 	buffer_init(&j->fields, memory, SESSION_AUTH_FIELDS_MAX);
+	buffer_init(&j->seal, memory, ENVELOPE_TRACE_MAX);
 	j->content = content_new(memory, header_done, j);
 	if (!j->content)
 		judgement_free(&j);
@@ -129,6 +136,7 @@ judgement_free(struct judgement **pointer)
 	content_free(&j->content);
 	arena_done(&j->arena);
 	buffer_done(&j->fields);
+	buffer_done(&j->seal);
 	memory_put(j->auth->env->memory, j);
 	*pointer = NULL;
 }
@@ -291,12 +299,31 @@ disown_forged(struct judgement *j, struct smtp_verdict *ret_verdict)
 	return OK;
 }
 
+/* May wait. What was found goes into the seal, behind the name of our field. */
+static void
+seal(struct judgement *j)
+{
+	struct slice hostname = j->auth->conf->hostname;
+	struct seal_work work = {.env = j->auth->env,
+		.conf = j->auth->conf,
+		.keys = j->auth->keys,
+		.content = j->content,
+		.arc = &j->arc,
+		.hash = j->seal_hash,
+		.results = slice_from(
+			buffer_slice(&j->fields), sizeof RESULTS ": " - 1 + hostname.len)};
+
+	if (j->is_sealed && j->decision.action != POLICY_REFUSE && buffer_error(&j->fields) == OK)
+		seal_append(&work, &j->seal);
+}
+
 static void
 set_verdict(struct judgement *j, struct smtp_verdict *verdict)
 {
 	const struct policy_decision *decision = &j->decision;
 
 	verdict->fields = buffer_slice(&j->fields);
+	verdict->seal = buffer_slice(&j->seal);
 	verdict->is_junk = decision->action == POLICY_JUNK;
 	if (decision->action == POLICY_REFUSE)
 		verdict->refusal = (struct smtp_reply){decision->code,
@@ -325,6 +352,7 @@ judgement_end(struct judgement *j, struct slice ip, const struct envelope *envel
 	decide(j);
 	summarize(j);
 	append_fields(&j->fields, j);
+	seal(j);
 	set_verdict(j, ret_verdict);
 	enum error error = disown_forged(j, ret_verdict);
 	return error == OK ? buffer_error(&j->fields) : error;

@@ -7,6 +7,7 @@
 #define SESSION_SESSION_AUTH_H
 
 #include "conf/conf.h"
+#include "ipc/caller.h"
 #include "ipc/envelope.h"
 #include "policy/policy.h"
 #include "smtp/server.h"
@@ -17,7 +18,7 @@
 struct session_auth;
 
 /* `unable`: what the resolver says can't be taken; the worker is to be replaced. */
-struct session_auth *session_auth_new(struct env *env, const struct conf *conf,
+struct session_auth *session_auth_new(struct env *env, const struct conf *conf, struct caller *keys,
 	void (*unable)(void *arg, enum error error), void *arg);
 
 /* The channel to the resolver; owned from here on. */
@@ -25,15 +26,15 @@ void session_auth_connect(struct session_auth *auth, int channel_fd, uint32_t in
 void session_auth_stop(struct session_auth *auth);
 void session_auth_free(struct session_auth **auth);
 
-/* One message under judgement. NULL: no memory. */
+/* One message under judgement, which is sealed if it is forwarded. NULL: no memory. */
 struct judgement;
-struct judgement *judgement_new(struct session_auth *auth);
+struct judgement *judgement_new(struct session_auth *auth, bool is_forwarded);
 void judgement_free(struct judgement **judgement);
 void judgement_feed(struct judgement *judgement, struct slice octets);
 
 /*
  * May wait, SESSION_AUTH_US at most. The content is whole. `ip` is 4 or 16 octets. Of the verdict
- * it sets refusal, fields, overwrites and is_junk; what they point to lives as long as the
+ * it sets refusal, fields, overwrites, is_junk and seal; what they point to lives as long as the
  * judgement. Fields of the message that say to be our Authentication-Results get another name, of
  * the same length (RFC 8601 section 5). ERROR_NO_MEMORY: there is no verdict.
  */

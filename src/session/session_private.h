@@ -8,11 +8,12 @@
 #include "session/ring_store.h"
 #include "session/session.h"
 #include "session/session_auth.h"
+#include "session/session_forward.h"
 #include "session/session_limits.h"
 #include "session/session_login.h"
-#include "session/session_sign.h"
 #include "session/session_tls.h"
 #include "session/submission.h"
+#include "sign/signing.h"
 #include "smtp/server.h"
 
 #define ADDRESS_TEXT_BYTES 64
@@ -80,6 +81,8 @@ struct session {
 	struct judgement *judgement;   /* of the content under way; NULL: none */
 	struct submission *submission; /* likewise, where somebody has logged in */
 	struct signing *signing;       /* likewise */
+	struct forward_address *home;  /* whom the present recipient stands for, if goes_home */
+	bool goes_home;
 	struct session_guest guest;
 	uint16_t client_port;
 	uint8_t client_len;

@@ -39,26 +39,8 @@ note_unknown(const struct session *session)
 }
 
 static struct smtp_reply
-session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address,
-	mono_us deadline)
+reply_to_answer(const struct session *session, enum directory_answer answer)
 {
-	const struct session *session = arg;
-	struct session_worker *worker = session->worker;
-	enum directory_answer answer;
-	bool is_trusted = session->is_trusted || server->login.len > 0;
-
-	if (server->login.len == 0) {
-		struct smtp_reply refusal =
-			session_guest_may(worker->limits, &session->guest, CONF_LIMIT_UNKNOWN);
-		if (refusal.code != 0)
-			return refusal;
-	}
-	if (deadline > worker->tables_by)
-		deadline = worker->tables_by;
-	while ((answer = directory_ask(worker->directory, address, is_trusted)) ==
-		DIRECTORY_UNAVAILABLE)
-		if (task_event_wait(worker->env->loop, &worker->table_came, deadline) != OK)
-			break;
 	switch (answer) {
 	case DIRECTORY_KNOWN:
 		return SMTP_REPLY(250, 2, 1, 5, "recipient ok");
@@ -74,11 +56,97 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 	}
 }
 
+/* May wait. */
+static enum directory_answer
+ask_directory(const struct session *session, const struct address *address, bool is_trusted,
+	mono_us deadline)
+{
+	struct session_worker *worker = session->worker;
+	enum directory_answer answer;
+
+	if (deadline > worker->tables_by)
+		deadline = worker->tables_by;
+	while ((answer = directory_ask(worker->directory, address, is_trusted)) ==
+		DIRECTORY_UNAVAILABLE)
+		if (task_event_wait(worker->env->loop, &worker->table_came, deadline) != OK)
+			break;
+	return answer;
+}
+
+/* A return path that is not good any more, or never was: its author may be guessing. */
+static struct smtp_reply
+refuse_return_path(const struct session *session, enum error error)
+{
+	switch (error) {
+	case ERROR_DENIED:
+		note_unknown(session);
+		return SMTP_REPLY(550, 5, 1, 1, "this return path was not made here");
+	case ERROR_TIMEOUT:
+		return SMTP_REPLY(550, 5, 1, 1, "this return path is too old");
+	default:
+		return SMTP_REPLY(451, 4, 3, 0, "return paths cannot be read now, try later");
+	}
+}
+
+/*
+ * May wait. What bounced goes home to whoever sent it, wherever that is: we took it from there.
+ * Nothing but what bounced, or whoever had a message forwarded could send anything as anybody.
+ */
+static struct smtp_reply
+check_return_path(struct session *session, const struct smtp_server *server,
+	const struct address *address, mono_us deadline)
+{
+	struct address home;
+	struct slice sender;
+
+	if (smtp_server_sender(server, &sender) && sender.len > 0)
+		return SMTP_REPLY(550, 5, 7, 1, "this address is for what bounces, from <>");
+	if (!session->home)
+		session->home = memory_try(session->worker->env->memory, sizeof *session->home);
+	if (!session->home)
+		return SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+	enum error error =
+		forward_home(session_tls_keys(session->worker->tls), address, session->home);
+	if (error == OK && address_parse(forward_address_slice(session->home), &home) != ADDRESS_OK)
+		error = ERROR_DENIED;
+	if (error != OK)
+		return refuse_return_path(session, error);
+	session->goes_home = true;
+	return reply_to_answer(session, ask_directory(session, &home, true, deadline));
+}
+
+static struct smtp_reply
+session_check_recipient(void *arg, const struct smtp_server *server, const struct address *address,
+	mono_us deadline)
+{
+	struct session *session = arg;
+	struct session_worker *worker = session->worker;
+	bool is_trusted = session->is_trusted || server->login.len > 0;
+
+	session->goes_home = false;
+	if (server->login.len == 0) {
+		struct smtp_reply refusal =
+			session_guest_may(worker->limits, &session->guest, CONF_LIMIT_UNKNOWN);
+		if (refusal.code != 0)
+			return refusal;
+	}
+	if (forward_is_return_path(worker->conf, address))
+		return check_return_path(session, server, address, deadline);
+	return reply_to_answer(session, ask_directory(session, address, is_trusted, deadline));
+}
+
 static enum error
 session_expand(void *arg, const struct address *address, struct slice mailbox, struct arena *arena,
 	struct slice **ret_targets, size_t *ret_count)
 {
 	const struct session *session = arg;
+	struct address home;
+
+	if (session->goes_home) { /* as session_check_recipient has just found */
+		mailbox = forward_address_slice(session->home);
+		if (address_parse(mailbox, &home) == ADDRESS_OK)
+			address = &home;
+	}
 	enum error error = directory_expand(
 		session->worker->directory, address, mailbox, arena, ret_targets, ret_count);
 
@@ -86,6 +154,14 @@ session_expand(void *arg, const struct address *address, struct slice mailbox, s
 		log_event(session->worker->env, LOG_WARNING, "alias_unusable",
 			LOG_SLICE("address", mailbox), LOG_STRING("error", error_text(error)));
 	return error;
+}
+
+static bool
+session_leads_abroad(void *arg, const struct address *address)
+{
+	const struct session *session = arg;
+
+	return !session->goes_home && directory_leads_abroad(session->worker->directory, address);
 }
 
 static bool
@@ -213,7 +289,7 @@ session_content_begins(void *arg, const struct smtp_server *server)
 		session->signing =
 			signing_new(worker->env, worker->conf, session_tls_keys(worker->tls));
 	if (session_is_judged(session))
-		session->judgement = judgement_new(worker->auth);
+		session->judgement = judgement_new(worker->auth, server->forwards);
 	if ((!is_login || session->submission) && (!is_signed || session->signing) &&
 		(!session_is_judged(session) || session->judgement))
 		return true;
@@ -241,7 +317,8 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 {
 	struct session *session = arg;
 
-	(void)server;
+	struct session_worker *worker = session->worker;
+
 	if (session->submission)
 		submission_end(session->submission, session->login, ret_verdict);
 	if (ret_verdict->refusal.code != 0)
@@ -251,11 +328,13 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 	if (session->signing && ret_verdict->added.len == 0 &&
 		signing_end(session->signing, &ret_verdict->fields) != OK)
 		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
-	if (!session->judgement)
-		return;
-	if (judgement_end(session->judgement, slice_of(session->guest.ip, session->guest.ip_len),
-		    envelope, ret_verdict) != OK)
+	if (session->judgement && judgement_end(session->judgement,
+					  slice_of(session->guest.ip, session->guest.ip_len),
+					  envelope, ret_verdict) != OK)
 		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+	if (server->forwards && ret_verdict->refusal.code == 0)
+		ret_verdict->forward_path = forward_path(session_tls_keys(worker->tls),
+			worker->conf, envelope, &session->server.arena);
 }
 
 static bool
@@ -424,6 +503,7 @@ const struct smtp_server_ops session_ops = {
 	.faulted = session_faulted,
 	.check_recipient = session_check_recipient,
 	.expand = session_expand,
+	.leads_abroad = session_leads_abroad,
 	.is_account = session_is_account,
 	.content_begins = session_content_begins,
 	.content_piece = session_content_piece,

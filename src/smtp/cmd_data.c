@@ -428,6 +428,10 @@ judge(struct smtp_server *server, struct transfer *transfer, struct envelope *en
 		smtp_server_reply(server, &verdict.refusal);
 	server->offered = NULL;
 	envelope->is_junk = verdict.is_junk;
+	envelope->forward_path = verdict.forward_path;
+	/* One that finds no room is left out: the mail is good without it. */
+	if (envelope->trace.len + 2 + verdict.seal.len <= ENVELOPE_TRACE_MAX)
+		envelope->seal = verdict.seal;
 	for (size_t i = 0; verdict.refusal.code == 0 && i < verdict.overwrite_count; i++)
 		server->store->ops->overwrite(transfer->acceptance, verdict.overwrites[i].at,
 			verdict.overwrites[i].octets);

@@ -65,7 +65,8 @@ bytes_of(const struct asked *asked)
 	bool has_wish = asked->wish.notify != 0 || asked->wish.original.len > 0;
 
 	return ENVELOPE_RECIPIENT_BYTES(asked->address.len) +
-	       (has_wish ? ENVELOPE_WISH_BYTES(asked->wish.original.len) : 0);
+	       (has_wish ? ENVELOPE_WISH_BYTES(asked->wish.original.len) : 0) +
+	       (asked->wish.is_forwarded ? ENVELOPE_FORWARD_BYTES : 0);
 }
 
 /* The encoded envelope has a maximum, so that the message can be stored at all. */
@@ -97,20 +98,32 @@ join_recipient(struct smtp_server *server, const struct envelope_recipient *know
 		loop_env(server->stream->loop)->memory, known, notify);
 }
 
-/* One target of an alias; it may be a recipient already. */
 static bool
-add_target(struct smtp_server *server, const struct asked *target)
+leads_abroad(const struct smtp_server *server, const struct address *address)
 {
+	return server->ops->leads_abroad && server->ops->leads_abroad(server->arg, address);
+}
+
+/* One target of an alias (is_forwarded: perhaps), or the address itself; it may be a recipient
+ * already. */
+static bool
+add_target(struct smtp_server *server, const struct asked *asked)
+{
+	struct asked target = *asked;
 	struct canonical canonical;
 	struct address address;
 
-	if (address_parse(target->address, &address) != ADDRESS_OK)
+	if (address_parse(target.address, &address) != ADDRESS_OK)
 		return false;
 	canonical_init(server, &canonical, &address);
 	uint64_t sum = siphash(&server->settings->hash_key, buffer_slice(&canonical.text));
 	const struct envelope_recipient *known = find_known(server, &canonical, sum);
-	return known ? join_recipient(server, known, target->wish.notify)
-		     : add_recipient(server, target, sum);
+	if (known)
+		return join_recipient(server, known, target.wish.notify);
+	if (target.wish.is_forwarded)
+		target.wish.is_forwarded = leads_abroad(server, &address);
+	server->forwards |= target.wish.is_forwarded;
+	return add_recipient(server, &target, sum);
 }
 
 static bool
@@ -159,6 +172,7 @@ add_targets(struct smtp_server *server, const struct asked *asked, const struct 
 
 	if (count > 1 && (asked->wish.notify & DSN_NOTIFY_SUCCESS)) {
 		struct asked expanded = *asked;
+		expanded.wish.is_forwarded = false;
 		expanded.wish.is_expanded = true;
 		expanded.wish.notify = DSN_NOTIFY_SUCCESS;
 		added = add_recipient(server, &expanded, 0);
@@ -186,10 +200,11 @@ add_expanded(struct smtp_server *server, struct asked *asked, const struct addre
 		return no_memory;
 	if (error != OK)
 		return SMTP_REPLY(451, 4, 3, 5, "the alias of this address cannot be used now");
+	bool is_alias = count > 1 || !slice_equal(targets[0], asked->address);
+	asked->wish.is_forwarded = is_alias;
 	if (!targets_fit(server, asked, targets, count))
 		return SMTP_REPLY(
 			452, 4, 5, 3, "too many recipients, send the rest in another transaction");
-	bool is_alias = count > 1 || !slice_equal(targets[0], asked->address);
 	if (is_alias && asked->wish.original.len == 0)
 		make_original(&server->arena, asked);
 	return add_targets(server, asked, targets, count) ? SMTP_REPLY(250, 2, 1, 5, "recipient ok")

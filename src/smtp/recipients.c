@@ -58,7 +58,8 @@ grow(struct smtp_recipients *recipients, struct memory *memory)
 static bool
 is_empty(const struct envelope_wish *wish)
 {
-	return !wish || (wish->notify == 0 && wish->original.len == 0 && !wish->is_expanded);
+	return !wish || (wish->notify == 0 && wish->original.len == 0 && !wish->is_expanded &&
+				!wish->is_forwarded);
 }
 
 /* Few transactions have wishes at all: they get an array of their own, as long as the other one. */
@@ -99,7 +100,8 @@ wish_set(struct smtp_recipients *recipients, struct memory *memory, uint32_t ite
 	if (!recipients->wishes && !wishes_grow(recipients, memory, recipients->capacity))
 		return false;
 	if (is_empty(&recipients->wishes[item]))
-		recipients->envelope_bytes += ENVELOPE_WISH_BYTES(wish->original.len);
+		recipients->envelope_bytes += ENVELOPE_WISH_BYTES(wish->original.len) +
+					      (wish->is_forwarded ? ENVELOPE_FORWARD_BYTES : 0);
 	recipients->wishes[item] = *wish;
 	return true;
 }

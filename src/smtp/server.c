@@ -232,6 +232,7 @@ smtp_server_end_transaction(struct smtp_server *server)
 		smtp_recipients_done(
 			&server->transaction->recipients, loop_env(server->stream->loop)->memory);
 	server->transaction = NULL;
+	server->forwards = false;
 	arena_done(&server->arena);
 }
 

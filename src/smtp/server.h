@@ -111,6 +111,8 @@ struct smtp_verdict {
 	const struct smtp_overwrite *overwrites;
 	size_t overwrite_count;
 	bool is_junk;
+	struct slice forward_path; /* what is forwarded leaves under this one; empty: as it came */
+	struct slice seal;         /* and with this in front: whole lines */
 };
 
 #define SMTP_SCRAM_SIGNATURE 32
@@ -213,6 +215,10 @@ struct smtp_server_ops {
 	struct smtp_reply (*may_begin)(void *arg, const struct smtp_server *server);
 	struct smtp_reply (*may_bring)(void *arg, const struct smtp_server *server);
 	void (*faulted)(void *arg, const struct smtp_server *server);
+
+	/* Whether this target of an alias is another server's, for whom the mail is forwarded.
+	 * NULL: none is. May not wait. */
+	bool (*leads_abroad)(void *arg, const struct address *address);
 };
 
 struct smtp_transaction;
@@ -241,6 +247,7 @@ struct smtp_server {
 	mono_us waits_since; /* for a command; 0: it does not. To be read only. */
 
 	/* The session's own, zero at the start; callbacks may read it. */
+	bool forwards;   /* a recipient of the transaction is forwarded */
 	bool in_content; /* from DATA to the reply after the content */
 	bool is_esmtp;
 	bool excuses_followers; /* MAIL or all RCPT were refused: what was pipelined behind them is

@@ -6,12 +6,11 @@
  * Only the one domain of the one From field counts, and only exactly: a message of two authors, or
  * of none, is signed by nobody.
  */
-#include "session/session_sign.h"
+#include "sign/signing.h"
 #include "base/log_record.h"
 #include "mailauth/author.h"
-#include "mailauth/dkim_sign.h"
+#include "sign/key_ask.h"
 
-#define SIGN_US    (10 * US_PER_S) /* for each question: as long as `keys` may take to come back */
 #define FIELDS_MAX 12288
 
 struct signing {
@@ -21,7 +20,6 @@ struct signing {
 	struct content *content;
 	struct slice author; /* empty: none that could be signed for */
 	unsigned hash;       /* of the body */
-	uint32_t number;     /* of the key under way, in the configuration */
 	struct buffer fields;
 };
 
@@ -78,64 +76,13 @@ signing_feed(struct signing *signing, struct slice octets)
 	content_feed(signing->content, octets);
 }
 
-/* May wait. A process that dies with the question leaves it to the next one: nothing is done twice
- * by signing twice. */
-static enum error
-ask(struct signing *signing, struct ipc_message *question, enum ipc_kind kind,
-	struct call_answer *ret_answer)
-{
-	mono_us deadline = loop_deadline(signing->env->loop, SIGN_US);
-	enum error error;
-
-	while ((error = call_ask(signing->keys, question, kind, deadline, ret_answer)) ==
-			ERROR_CLOSED &&
-		loop_now(signing->env->loop) < deadline)
-		call_answer_done(ret_answer, signing->env);
-	return error;
-}
-
-/* May wait. Of which kind the key is; ERROR_NOT_FOUND: `keys` has none. */
-static enum error
-ask_type(struct signing *signing, enum key_type *ret_type)
-{
-	struct ipc_message question = {
-		.kind = IPC_DKIM_KEY_ASK, .dkim_key_ask = {.number = signing->number}};
-	struct call_answer answer;
-	enum error error = ask(signing, &question, IPC_DKIM_KEY, &answer);
-
-	if (error == OK)
-		*ret_type = answer.message.dkim_key.is_ed25519 ? KEY_ED25519 : KEY_RSA;
-	call_answer_done(&answer, signing->env);
-	return error == ERROR_DENIED ? ERROR_NOT_FOUND : error;
-}
-
-/* May wait. */
-static enum error
-sign(void *arg, const uint8_t digest[SHA256_OCTETS], uint8_t signature[SIGNATURE_OCTETS],
-	size_t *ret_len)
-{
-	struct signing *signing = arg;
-	struct ipc_message question = {.kind = IPC_DKIM_SIGN,
-		.dkim_sign = {
-			.number = signing->number, .digest = slice_of(digest, SHA256_OCTETS)}};
-	struct call_answer answer;
-	enum error error = ask(signing, &question, IPC_DKIM_SIGNATURE, &answer);
-
-	if (error == OK) {
-		struct slice made = answer.message.dkim_signature.signature;
-		*ret_len = made.len < SIGNATURE_OCTETS ? made.len : SIGNATURE_OCTETS;
-		memcpy(signature, made.ptr, *ret_len);
-	}
-	call_answer_done(&answer, signing->env);
-	return error;
-}
-
 /* May wait. */
 static enum error
 append_signature(struct signing *signing, const struct conf_dkim *key)
 {
-	struct dkim_signer signer = {.sign = sign, .arg = signing};
-	enum error error = ask_type(signing, &signer.type);
+	struct key_of_keys which = {signing->keys, (uint32_t)(key - signing->conf->dkims)};
+	struct dkim_signer signer;
+	enum error error = key_signer(&which, &signer);
 	struct dkim_signing how = {.elsewhere = &signer,
 		.domain = key->domain,
 		.selector = key->selector,
@@ -171,7 +118,6 @@ signing_end(struct signing *signing, struct slice *ret_fields)
 		size_t before = signing->fields.len;
 		if (!is_key_of(signing, &conf->dkims[i]))
 			continue;
-		signing->number = (uint32_t)i;
 		enum error error = append_signature(signing, &conf->dkims[i]);
 		if (error == OK)
 			continue;

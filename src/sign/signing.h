@@ -2,8 +2,8 @@
  * Our own signatures (DKIM): what trusted clients send, signed with the keys of its author's
  * domain. The keys are in `keys`; here are their names, and hashes.
  */
-#ifndef SESSION_SESSION_SIGN_H
-#define SESSION_SESSION_SIGN_H
+#ifndef SIGN_SIGNING_H
+#define SIGN_SIGNING_H
 
 #include "conf/conf.h"
 #include "ipc/caller.h"
