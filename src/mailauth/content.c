@@ -134,29 +134,53 @@ count_fields(struct slice header)
 	return count;
 }
 
-static void
-index_fields(struct content *content)
+/* In front of those that are there. */
+static enum error
+index_fields(struct content *content, struct slice header)
 {
-	struct slice header = buffer_slice(&content->header);
 	struct header_scanner scanner = header_scanner_of(header);
-	size_t count = count_fields(header), octets = (count + 1) * sizeof *content->fields;
+	size_t count = count_fields(header), all = count + content->count;
+	size_t octets = (all + 1) * sizeof *content->fields;
 
-	if (count > CONTENT_FIELDS_MAX) {
+	if (all > CONTENT_FIELDS_MAX)
+		return ERROR_LIMIT;
+	struct content_field *fields = arena_take(&content->arena, octets);
+	struct content_field *sorted = arena_take(&content->arena, octets);
+	if (!fields || !sorted)
+		return ERROR_NO_MEMORY;
+	for (size_t i = 0; i < count && header_next(&scanner, &fields[i].field);)
+		i++;
+	if (content->count > 0)
+		memcpy(fields + count, content->fields, content->count * sizeof *fields);
+	for (size_t i = 0; i < all; i++)
+		fields[i].position = (uint32_t)i;
+	memcpy(sorted, fields, all * sizeof *fields);
+	qsort(sorted, all, sizeof *sorted, compare_fields);
+	content->fields = fields;
+	content->sorted = sorted;
+	content->count = all;
+	return OK;
+}
+
+static void
+index_header(struct content *content)
+{
+	enum error error = index_fields(content, buffer_slice(&content->header));
+
+	if (error == ERROR_LIMIT)
 		fail(content, "the header has more than 10000 fields", false);
-		return;
-	}
-	content->fields = arena_take(&content->arena, octets);
-	content->sorted = arena_take(&content->arena, octets);
-	if (!content->fields || !content->sorted) {
+	else if (error != OK)
 		fail(content, "the memory is used up", true);
-		return;
-	}
-	while (header_next(&scanner, &content->fields[content->count].field)) {
-		content->fields[content->count].position = (uint32_t)content->count;
-		content->count++;
-	}
-	memcpy(content->sorted, content->fields, content->count * sizeof *content->fields);
-	qsort(content->sorted, content->count, sizeof *content->sorted, compare_fields);
+}
+
+enum error
+content_add_on_top(struct content *content, struct slice fields)
+{
+	struct slice copy;
+
+	if (!arena_copy(&content->arena, fields, &copy))
+		return ERROR_NO_MEMORY;
+	return index_fields(content, copy);
 }
 
 static void
@@ -164,7 +188,7 @@ end_header(struct content *content)
 {
 	content->is_header_done = true;
 	if (!content->fault)
-		index_fields(content);
+		index_header(content);
 	if (!content->fault)
 		content->header_done(content->arg, content);
 }

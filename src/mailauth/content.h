@@ -49,7 +49,13 @@ bool content_is_out_of_memory(const struct content *content);
 struct content_group content_fields(const struct content *content);
 struct content_group content_find(const struct content *content, struct slice name);
 
-/* Where a view of the header lies in the message. */
+/*
+ * After content_end: whole fields that will stand on top of the message, copied, as if they had
+ * come with it. ERROR_NO_MEMORY; ERROR_LIMIT: there are too many.
+ */
+MUST_CHECK enum error content_add_on_top(struct content *content, struct slice fields);
+
+/* Where a view of the header lies in the message; not of what was added. */
 uint64_t content_offset(const struct content *content, struct slice view);
 
 /* In header_done only: has the body hashed, at most `limit` octets of its canonical form. False:

@@ -323,10 +323,8 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 		submission_end(session->submission, session->login, ret_verdict);
 	if (ret_verdict->refusal.code != 0)
 		return;
-	/* A signature says which fields a message does not have: one over it as it came would be
-	 * wrong with those that were added. */
-	if (session->signing && ret_verdict->added.len == 0 &&
-		signing_end(session->signing, &ret_verdict->fields) != OK)
+	if (session->signing &&
+		signing_end(session->signing, ret_verdict->added, &ret_verdict->fields) != OK)
 		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
 	if (session->judgement && judgement_end(session->judgement,
 					  slice_of(session->guest.ip, session->guest.ip_len),

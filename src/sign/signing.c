@@ -19,7 +19,8 @@ struct signing {
 	struct caller *keys;
 	struct content *content;
 	struct slice author; /* empty: none that could be signed for */
-	unsigned hash;       /* of the body */
+	bool is_hashed;
+	unsigned hash; /* of the body */
 	struct buffer fields;
 };
 
@@ -29,17 +30,34 @@ is_key_of(const struct signing *signing, const struct conf_dkim *key)
 	return slice_equal_nocase(key->domain, signing->author);
 }
 
+/* Without From the body is hashed too: it may be added. */
 static void
 header_done(void *arg, struct content *content)
 {
 	struct signing *signing = arg;
 	struct dkim_signing any = {.body_canon = CANON_RELAXED};
 	struct slice author;
+	enum author_fault fault = author_of_content(content, &author);
 
-	if (author_of_content(content, &author) != AUTHOR_OK || !dkim_sign_begin(&any, content))
+	if (fault != AUTHOR_OK && fault != AUTHOR_NO_FROM)
 		return;
-	signing->author = author;
+	signing->is_hashed = dkim_sign_begin(&any, content);
 	signing->hash = any.hash;
+}
+
+static enum error
+complete(struct signing *signing, struct slice added)
+{
+	struct slice author;
+
+	if (!signing->is_hashed || content_fault(signing->content))
+		return OK;
+	enum error error = added.len > 0 ? content_add_on_top(signing->content, added) : OK;
+	if (error == ERROR_LIMIT)
+		return OK; /* what nobody would read is not signed */
+	if (error == OK && author_of_content(signing->content, &author) == AUTHOR_OK)
+		signing->author = author;
+	return error;
 }
 
 struct signing *
@@ -107,12 +125,12 @@ say_unsigned(struct signing *signing, const struct conf_dkim *key, enum error er
 }
 
 enum error
-signing_end(struct signing *signing, struct slice *ret_fields)
+signing_end(struct signing *signing, struct slice added, struct slice *ret_fields)
 {
 	const struct conf *conf = signing->conf;
 
 	content_end(signing->content);
-	if (content_is_out_of_memory(signing->content))
+	if (content_is_out_of_memory(signing->content) || complete(signing, added) != OK)
 		return ERROR_NO_MEMORY;
 	for (size_t i = 0; i < conf->dkim_count && signing->author.len > 0; i++) {
 		size_t before = signing->fields.len;

@@ -16,9 +16,10 @@ void signing_feed(struct signing *signing, struct slice octets);
 
 /*
  * May wait. The content is whole: a DKIM-Signature for each key of its author's domain, in lines
- * with CRLF, which live as long as the signing. A key that cannot sign is told to the log and left
- * out. ERROR_NO_MEMORY: there is no room.
+ * with CRLF, which live as long as the signing. `added` are fields that will stand on top. A key
+ * that cannot sign is told to the log and left out. ERROR_NO_MEMORY: there is no room.
  */
-MUST_CHECK enum error signing_end(struct signing *signing, struct slice *ret_fields);
+MUST_CHECK enum error
+signing_end(struct signing *signing, struct slice added, struct slice *ret_fields);
 
 #endif
