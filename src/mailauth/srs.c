@@ -222,7 +222,8 @@ append_again(const struct srs_secrets *secrets, struct slice user, struct slice 
 
 	if (has_tag(user, FIRST))
 		return append_second(secrets, host, slice_from(user, TAG_LEN), local_part);
-	if (!take_part(&rest, &hash) || !take_part(&rest, &first_host) || rest.len == 0)
+	if (!take_part(&rest, &hash) || !take_part(&rest, &first_host) || !is_domain(first_host) ||
+		!is_plain(rest))
 		return ERROR_UNSUPPORTED;
 	return append_second(secrets, first_host, rest, local_part);
 }

@@ -45,6 +45,9 @@ START_TEST(senders_are_rewritten)
 	check_forward(
 		"SRS1=XXXX=second.example==AAAA=BB=first.example=bob@third.example", OK, TWICE);
 	check_forward("SRS1=XXXX@third.example", ERROR_UNSUPPORTED, "");
+	/* What could not be read back. */
+	check_forward("SRS1=XXXX=.==AAAA=BB=x=y@third.example", ERROR_UNSUPPORTED, "");
+	check_forward("SRS1=XXXX=x.example=.y@third.example", ERROR_UNSUPPORTED, "");
 	check_forward("", ERROR_UNSUPPORTED, "");
 	check_forward("nobody", ERROR_UNSUPPORTED, "");
 	check_forward("@x.example", ERROR_UNSUPPORTED, "");
