@@ -15,6 +15,7 @@ int cmd_spf(int argc, char **argv);
 int cmd_dkim(int argc, char **argv);
 int cmd_arc(int argc, char **argv);
 int cmd_dmarc(int argc, char **argv);
+int cmd_spool(int argc, char **argv);
 int cmd_user(int argc, char **argv);
 
 /* Becomes the server with this configuration; returns an exit code when that fails. */

@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{"send", "send a message by SMTP", cmd_send},
 	{"queue", "show what waits for delivery, and deal with it", cmd_queue},
 	{"why", "what became of a message, and why", cmd_why},
+	{"spool", "what lies on the disk of a server that does not run", cmd_spool},
 	{"user", "who may log in to send mail", cmd_user},
 	{"check", "check a configuration without starting anything", cmd_check},
 	{"spf", "may this client send mail for that domain?", cmd_spf},

@@ -1,8 +1,9 @@
 /*
- * `veredus sandbox --dir DIR --smtp ADDR:PORT`: a server on loopback that needs no configuration.
- * It accepts everything for its own test domain, delivers to Maildirs in DIR, and shows on standard
- * output what happens. With --demo it also sends itself a message and shows each file that is
- * delivered; to be able to, it then stays the parent of the server.
+ * `veredus sandbox [--dir DIR] [--smtp ADDR:PORT]`: a server on loopback that needs no
+ * configuration. It accepts everything, for whatever address, delivers to Maildirs in DIR, and
+ * shows on standard output what happens; nothing ever leaves it. With --demo it also sends itself a
+ * message and shows each file that is delivered; to be able to, it then stays the parent of the
+ * server.
  *
  * The server believes the file that is written here, so nobody else may be able to put another in
  * its place: DIR must be the caller's alone. For root, whom others can lay traps, so must the way
@@ -27,6 +28,8 @@
 #include <unistd.h>
 
 #define SANDBOX_DOMAIN "sandbox.test"
+#define DEFAULT_DIR    "veredus-sandbox"
+#define DEFAULT_SMTP   "127.0.0.1:2525"
 #define SANDBOX_USER \
 	"nobody" /* whom the unprivileged processes run as when root starts a sandbox */
 
@@ -41,10 +44,11 @@ static int
 usage(FILE *out)
 {
 	fprintf(out,
-		"usage: veredus sandbox --dir DIR --smtp ADDR:PORT [--demo]\n"
-		"    DIR        a folder for spool, mailboxes and log; made if it is not there\n"
-		"    ADDR:PORT  where to listen; port 0: the kernel chooses, the first line of "
-		"output tells\n"
+		"usage: veredus sandbox [--dir DIR] [--smtp ADDR:PORT] [--demo]\n"
+		"    DIR        a folder for spool, mailboxes and log; made if it is not there "
+		"(" DEFAULT_DIR ")\n"
+		"    ADDR:PORT  where to listen (" DEFAULT_SMTP "); port 0: the kernel chooses, "
+		"the first line of output tells\n"
 		"    --demo     send a first message, and show each message that is delivered\n");
 	return out == stdout ? EX_OK : EX_USAGE;
 }
@@ -154,7 +158,7 @@ parse_arguments(int argc, char **argv, struct sandbox_arguments *arguments, bool
 	static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
 		{"smtp", required_argument, NULL, 's'}, {"demo", no_argument, NULL, 'D'},
 		{"help", no_argument, NULL, 'h'}, {0}};
-	const char *dir = NULL;
+	const char *dir = DEFAULT_DIR;
 	struct endpoint endpoint;
 	int option;
 
@@ -176,7 +180,7 @@ parse_arguments(int argc, char **argv, struct sandbox_arguments *arguments, bool
 			return usage(stderr);
 		}
 	}
-	if (optind < argc || !dir || !arguments->smtp)
+	if (optind < argc)
 		return usage(stderr);
 	if (endpoint_parse(slice_text(arguments->smtp), &endpoint) != OK ||
 		endpoint.address.ss_family == AF_UNIX) {
@@ -234,8 +238,12 @@ write_configuration(const struct sandbox_arguments *arguments, char ret_path[PAT
 		"\taccounts any\n"
 		"\tmailbox maildir \"%s/mail/{domain}/{user}\"\n"
 		"}\n"
+		"# Nothing leaves: mail for any other address lies here too.\n"
+		"relay_from 0.0.0.0/0 [::]/0\n"
+		"route * { to maildir \"%s/mail/{domain}/{user}\" }\n"
 		"log { to file \"%s/veredus.log\" }\n",
-		arguments->dir, arguments->dir, arguments->smtp, arguments->dir, arguments->dir);
+		arguments->dir, arguments->dir, arguments->smtp, arguments->dir, arguments->dir,
+		arguments->dir);
 	int failed = ferror(file);
 	if (fclose(file) != 0 || failed) {
 		fprintf(stderr, "veredus sandbox: can't write %s\n", ret_path);
@@ -247,7 +255,7 @@ write_configuration(const struct sandbox_arguments *arguments, char ret_path[PAT
 int
 cmd_sandbox(int argc, char **argv)
 {
-	struct sandbox_arguments arguments = {.dir_fd = -1};
+	struct sandbox_arguments arguments = {.dir_fd = -1, .smtp = DEFAULT_SMTP};
 	char conf_file[PATH_MAX];
 	bool help = false;
 	int code = parse_arguments(argc, argv, &arguments, &help);

@@ -43,7 +43,7 @@ enum conf_reader {
 #define CONF_READERS_ALL ((1u << CONF_READERS) - 1)
 
 /* In all enums of choices 0 stands for "not given": only views (conf_parse_view) hold it. */
-enum conf_role { CONF_ROLE_MX = 1, CONF_ROLE_SUBMISSION };
+enum conf_role { CONF_ROLE_MX = 1, CONF_ROLE_SUBMISSION, CONF_ROLE_LMTP };
 enum conf_tls { CONF_TLS_OFF = 1, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_tls_version { CONF_TLS_1_0 = 1, CONF_TLS_1_1, CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS_ANY };

@@ -10,6 +10,10 @@ static const struct schema_choice roles[] = {
 		"with a login of \"passwords\" may send to every domain that has a route, as that "
 		"login alone. Nobody else may send, but for the networks of \"relay_from\". A "
 		"password is taken under TLS alone."},
+	{"lmtp", CONF_ROLE_LMTP, SCHEMA_NONE,
+		"Mail from another mail server that hands it over by LMTP (RFC 2033), for our own "
+		"domains and routes: a reply for each recipient, and what it brings is not judged "
+		"once more. Let nobody else reach it: an address of loopback, or a Unix socket."},
 };
 
 static const struct schema_choice tls_modes[] = {

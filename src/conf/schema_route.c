@@ -120,6 +120,16 @@ static const struct schema_key route_keys[] = {
 	},
 };
 
+static bool names_domain(struct slice template)
+{
+	static const struct slice word = SLICE_INIT("{domain}");
+
+	for (size_t i = 0; i + word.len <= template.len; i++)
+		if (slice_has_prefix(slice_from(template, i), word))
+			return true;
+	return false;
+}
+
 static const char *
 check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
 {
@@ -133,9 +143,10 @@ check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
 			return "a route takes every local part: its owner is one account, not "
 			       "\"system\"";
 	}
-	if (slice_equal(route->name, SLICE("*")) && route->to == CONF_TO_MAILDIR) {
+	if (slice_equal(route->name, SLICE("*")) && route->to == CONF_TO_MAILDIR &&
+		!names_domain(route->target)) {
 		ret_words[0] = "to";
-		return "mail for all other domains has no mailboxes here: name the domains";
+		return "mailboxes of all other domains need {domain} in their path";
 	}
 	if (route->port != 0 && route->to < CONF_TO_MX) {
 		ret_words[0] = "port";

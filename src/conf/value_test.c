@@ -352,7 +352,7 @@ END_TEST
 START_TEST(choices)
 {
 	refuse("listen a { address *:1 role", "relay", "}",
-		"\"mx\" or \"submission\" after \"role\"", NULL);
+		"\"mx\", \"submission\" or \"lmtp\" after \"role\"", NULL);
 	parse_wrong(HOST "domain a.b { mailbox maildir /{user} accounts File }",
 		"mail.conf:2:47: expected \"file\", \"system\" or \"any\" after \"accounts\", "
 		"found \"File\" "

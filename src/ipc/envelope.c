@@ -198,7 +198,7 @@ decode_number(enum tag tag, struct slice bytes, struct envelope *envelope)
 		envelope->body = (enum envelope_body)number;
 		return true;
 	case TAG_PROTOCOL:
-		if (!take_number(bytes, PROTOCOL_ESMTPSA, &number))
+		if (!take_number(bytes, PROTOCOL_LMTPS, &number))
 			return false;
 		envelope->protocol = (enum envelope_protocol)number;
 		return true;

@@ -42,7 +42,9 @@ enum envelope_protocol {
 	PROTOCOL_LOCAL,
 	PROTOCOL_ESMTPS,
 	PROTOCOL_ESMTPA,
-	PROTOCOL_ESMTPSA
+	PROTOCOL_ESMTPSA,
+	PROTOCOL_LMTP, /* RFC 2033 */
+	PROTOCOL_LMTPS
 };
 
 /* How much of the message a report of failure shall bring back (RET of RFC 3461). */

@@ -13,8 +13,8 @@
 #include <sys/un.h>
 
 #define RING_BLOCKS                                                                               \
-	4096 /* 64 MiB a session worker, used as they are touched; half of it is more blocks than \
-		it has sessions by default */
+	6144 /* 96 MiB a session worker, used as they are touched: a third is the floors of 1,024 \
+		messages, half of the rest is more than the largest one */
 #define ROOT_NAME_MAX                 320
 #define SYSTEM_DELIVERERS_MAX         64
 #define SYSTEM_DELIVERERS_LEAVING_MAX 16   /* beside them: those on their way out */

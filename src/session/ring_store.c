@@ -3,6 +3,11 @@
  * acceptance that has blocks in it is over. The worker's loop publishes submissions and takes
  * completions once a turn (the hook), so that a burst of finished messages costs the queue one
  * wake-up.
+ *
+ * Blocks are shared by rule, since a message holds its own until its end, which is as far off as
+ * its sender likes: each has a floor that is its alone, large ones take turns at the last half of
+ * the rest, and while somebody waits for blocks the slowest for what it holds gives back what it
+ * has.
  */
 #include "session/ring_store.h"
 #include "base/log_record.h"
@@ -10,7 +15,8 @@
 
 #include <stdlib.h>
 
-#define NO_BLOCK UINT32_MAX
+#define NO_BLOCK        UINT32_MAX
+#define RING_RECLAIM_US (US_PER_S / 4) /* between two looks for one that is slow */
 
 struct ring_acceptance;
 
@@ -19,6 +25,7 @@ struct ring_link {
 	uint32_t *next; /* the chains as we made them: the shared links are never read back */
 	int memory_fd;
 	int queue_wake_fd;
+	uint32_t floor_taken; /* blocks that acceptances have of their floors */
 	unsigned users;
 	bool dead;
 };
@@ -32,6 +39,10 @@ struct ring_acceptance {
 	uint64_t bytes;    /* filled so far: content, later content and envelope */
 	uint64_t capacity; /* of the chain's blocks */
 	bool submitted;
+	bool waits_for_block;
+	bool lost;         /* gave its blocks to others: it will be refused at its end */
+	mono_us window_at; /* of its pace: since when it is looked at */
+	uint64_t window_bytes;
 	bool answered;
 	bool abandoned; /* nobody waits for the answer any more; the token is free when it comes */
 	struct ring_completion answer;
@@ -49,7 +60,9 @@ struct ring_store {
 	uint32_t free_token_count;
 	struct task_event changed; /* a free block or token, another link */
 	struct ring_acceptance
-		*large; /* the one that may take the last blocks; NULL: the next that wants to */
+		*large;  /* the one that may take the last blocks; NULL: the next that wants to */
+	uint32_t active; /* tokens that are taken */
+	mono_us reclaim_at; /* when slow ones are looked for again */
 	struct loop_hook hook;
 	void (*broken)(void *arg); /* NULL: nobody asks */
 	void *broken_arg;
@@ -75,9 +88,28 @@ link_unuse(struct ring_store *store, struct ring_link *link)
 	memory_put(env->memory, link);
 }
 
+/* So many may be under way in it that their floors are a third of it. */
+static uint32_t
+acceptances_max(const struct ring_link *link)
+{
+	uint32_t max = link->ring.blocks / (3 * RING_FLOOR_BLOCKS);
+
+	return max < RING_ENTRIES ? max : RING_ENTRIES;
+}
+
+/* Blocks that are nobody's floor. */
+static uint32_t
+link_shared(const struct ring_link *link)
+{
+	return link->ring.blocks - acceptances_max(link) * RING_FLOOR_BLOCKS;
+}
+
 static void
 acceptance_free_blocks(struct ring_acceptance *a)
 {
+	uint64_t held = a->capacity / RING_BLOCK_BYTES;
+
+	a->link->floor_taken -= (uint32_t)(held < RING_FLOOR_BLOCKS ? held : RING_FLOOR_BLOCKS);
 	for (uint32_t block = a->first, next; block != NO_BLOCK; block = next) {
 		next = a->link->next[block];
 		ring_block_put(&a->link->ring, block);
@@ -97,6 +129,7 @@ acceptance_end(struct ring_acceptance *a)
 		store->large = NULL;
 	store->slots[a->token] = NULL;
 	store->free_tokens[store->free_token_count++] = a->token;
+	store->active--;
 	memory_put(store->env->memory, a);
 	task_event_signal(&store->changed);
 }
@@ -134,7 +167,7 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 	struct ring_store *store = (struct ring_store *)accept;
 	enum error error = store_wait_for_link(store, deadline);
 
-	while (error == OK && store->free_token_count == 0) {
+	while (error == OK && store->active >= acceptances_max(store->link)) {
 		error = task_event_wait(store->env->loop, &store->changed, deadline);
 		if (error == OK)
 			error = store_wait_for_link(store, deadline);
@@ -153,18 +186,38 @@ ring_begin(struct accept_store *accept, mono_us deadline, struct acceptance **re
 		.last = NO_BLOCK};
 	task_event_init(&a->settled);
 	a->token = store->free_tokens[--store->free_token_count];
+	store->active++;
+	a->window_at = loop_now(store->env->loop);
 	a->link->users++;
 	store->slots[a->token] = a;
 	*ret_acceptance = &a->acceptance;
 	return OK;
 }
 
+/* What it holds beyond its floor. */
+static uint32_t
+acceptance_shared_blocks(const struct ring_acceptance *a)
+{
+	uint64_t held = a->capacity / RING_BLOCK_BYTES;
+
+	return held > RING_FLOOR_BLOCKS ? (uint32_t)(held - RING_FLOOR_BLOCKS) : 0;
+}
+
+/* Free blocks of the link that are nobody's floor. */
+static uint32_t
+link_shared_free(const struct ring_link *link)
+{
+	uint32_t floors = acceptances_max(link) * RING_FLOOR_BLOCKS - link->floor_taken;
+
+	return link->ring.free_count > floors ? link->ring.free_count - floors : 0;
+}
+
 /*
- * A message lies in the ring as a whole before it is handed over. If all took blocks as they come,
- * large messages could take them all, each waiting for the others'. So whoever would leave less
- * than half of the ring free becomes the large one, of which there is one at a time; what it has
- * counts as free here, since it gives it back. A message of up to half a ring always comes to its
- * end.
+ * A message lies in the ring as a whole before it is handed over. Each has a floor that no other
+ * can take. Beyond it, if all took blocks as they come, large messages could take them all, each
+ * waiting for the others'. So whoever would leave less than half of them free becomes the large
+ * one, of which there is one at a time; what it has counts as free here, since it gives it back. A
+ * message of up to half of what is no floor always comes to its end.
  */
 static enum error
 acceptance_take_block(struct ring_acceptance *a, uint32_t *ret_block)
@@ -173,16 +226,120 @@ acceptance_take_block(struct ring_acceptance *a, uint32_t *ret_block)
 	struct ring_acceptance *self =
 		store->slots[a->token]; /* also for a copy that is being moved */
 	const struct ring_acceptance *large = store->large;
-	uint64_t free_blocks = a->link->ring.free_count;
 
+	if (a->capacity < (uint64_t)RING_FLOOR_BLOCKS * RING_BLOCK_BYTES) {
+		enum error error = ring_block_take(&a->link->ring, ret_block);
+		a->link->floor_taken += error == OK;
+		return error;
+	}
+	uint32_t shared = link_shared_free(a->link), free_blocks = shared;
 	if (large && large->link == a->link)
-		free_blocks += large->capacity / RING_BLOCK_BYTES;
-	if (free_blocks <= a->link->ring.blocks / 2) {
+		free_blocks += acceptance_shared_blocks(large);
+	if (free_blocks <= link_shared(a->link) / 2) {
 		if (large && large != self)
 			return ERROR_AGAIN;
 		store->large = self;
 	}
-	return ring_block_take(&a->link->ring, ret_block);
+	return shared > 0 ? ring_block_take(&a->link->ring, ret_block) : ERROR_AGAIN;
+}
+
+static void
+acceptance_watch_pace(struct ring_acceptance *a, mono_us now)
+{
+	a->window_at = now;
+	a->window_bytes = a->bytes;
+}
+
+/*
+ * By how many octets it is behind. It must be so fast that it would send what it holds once more in
+ * RING_PATIENCE_US: the more it holds, the faster. 0: it is, or it is not known yet.
+ */
+static uint64_t
+acceptance_slowness(struct ring_acceptance *a, mono_us now)
+{
+	uint64_t held = (uint64_t)acceptance_shared_blocks(a) * RING_BLOCK_BYTES;
+	mono_us elapsed = now - a->window_at;
+
+	if (held == 0 || a->submitted || a->waits_for_block || elapsed < RING_WINDOW_US)
+		return 0;
+	if (elapsed > 2 * RING_WINDOW_US) { /* it says too little of now */
+		acceptance_watch_pace(a, now);
+		return 0;
+	}
+	uint64_t sent = a->bytes - a->window_bytes;
+	uint64_t needed = held * (uint64_t)elapsed / RING_PATIENCE_US;
+	if (sent < needed)
+		return needed - sent;
+	acceptance_watch_pace(a, now);
+	return 0;
+}
+
+/* The last block stays: octets may be on their way into it. */
+static void
+acceptance_lose(struct ring_acceptance *a)
+{
+	for (uint32_t block = a->first, next; block != a->last; block = next) {
+		next = a->link->next[block];
+		ring_block_put(&a->link->ring, block);
+	}
+	a->first = a->last;
+	if (a->capacity > RING_BLOCK_BYTES)
+		a->link->floor_taken -= RING_FLOOR_BLOCKS - 1;
+	a->capacity = RING_BLOCK_BYTES;
+	a->bytes = 0;
+	a->lost = true;
+	if (a->store->large == a)
+		a->store->large = NULL;
+	task_event_signal(&a->store->changed);
+}
+
+/* Somebody waits for blocks: who has many and sends little gives them back, the worst first. */
+static void
+store_reclaim(struct ring_store *store)
+{
+	mono_us now = loop_now(store->env->loop);
+	struct ring_acceptance *worst = NULL;
+	uint64_t most = 0;
+
+	if (now < store->reclaim_at)
+		return;
+	store->reclaim_at = now + RING_RECLAIM_US;
+	for (uint32_t token = 0; token < RING_ENTRIES; token++) {
+		struct ring_acceptance *a = store->slots[token];
+		if (!a || a->link != store->link)
+			continue;
+		uint64_t slowness = acceptance_slowness(a, now);
+		if (slowness > most) {
+			most = slowness;
+			worst = a;
+		}
+	}
+	if (!worst)
+		return;
+	log_event(store->env, LOG_WARNING, "slow_message_refused",
+		LOG_NUMBER("octets", worst->bytes),
+		LOG_STRING("why", "others need the memory that it holds"));
+	acceptance_lose(worst);
+}
+
+/* May wait: until there may be a block. */
+static enum error
+acceptance_wait_for_block(struct ring_acceptance *a, mono_us deadline)
+{
+	struct ring_store *store = a->store;
+	struct loop *loop = store->env->loop;
+	mono_us look = loop_deadline(loop, RING_RECLAIM_US);
+	bool is_last = deadline <= look;
+
+	a->waits_for_block = true;
+	enum error error = task_event_wait(loop, &store->changed, is_last ? deadline : look);
+	a->waits_for_block = false;
+	acceptance_watch_pace(a, loop_now(loop));
+	if (error == OK || (error == ERROR_TIMEOUT && !is_last)) {
+		store_reclaim(store);
+		return OK;
+	}
+	return error;
 }
 
 /* May wait: one more block at the end of the chain. */
@@ -195,7 +352,7 @@ acceptance_grow(struct ring_acceptance *a, mono_us deadline)
 		enum error error = acceptance_take_block(a, &block);
 		if (error == OK)
 			break;
-		error = task_event_wait(a->store->env->loop, &a->store->changed, deadline);
+		error = acceptance_wait_for_block(a, deadline);
 		if (error != OK)
 			return error;
 		if (a->link->dead)
@@ -306,6 +463,8 @@ ring_room(struct acceptance *acceptance, mono_us deadline, uint8_t **ret_ptr, si
 	struct ring_acceptance *a = of(acceptance);
 	enum error error;
 
+	if (a->lost)
+		return ERROR_LIMIT;
 	do {
 		error = acceptance_move(a, deadline);
 		if (error == OK)
@@ -326,6 +485,8 @@ ring_overwrite(struct acceptance *acceptance, uint64_t at, struct slice octets)
 	struct ring_acceptance *a = of(acceptance);
 	uint32_t block = a->first;
 
+	if (a->lost)
+		return;
 	for (; at >= RING_BLOCK_BYTES; at -= RING_BLOCK_BYTES)
 		block = a->link->next[block];
 	while (octets.len > 0) {
@@ -417,7 +578,7 @@ ring_commit(struct acceptance *acceptance, const struct envelope *envelope, mono
 {
 	struct ring_acceptance *a = of(acceptance);
 	struct ring_submission submission = {.token = a->token, .content_bytes = a->bytes};
-	enum error error = acceptance_move(a, deadline);
+	enum error error = a->lost ? ERROR_LIMIT : acceptance_move(a, deadline);
 
 	if (error == OK)
 		error = acceptance_add_envelope(a, envelope, deadline, &submission.envelope_bytes);

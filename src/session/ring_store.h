@@ -15,6 +15,16 @@
 
 #define RING_STORE_HOLD_US (10 * US_PER_S)
 
+/*
+ * Each message under way has RING_FLOOR_BLOCKS for itself, so that small mail never waits for what
+ * others have not finished. Beyond that blocks are lent. While somebody waits for one, a message
+ * that would not send what it holds once more within RING_PATIENCE_US, by what it sent in the last
+ * RING_WINDOW_US and more, is refused (room and commit fail) and its blocks are given on.
+ */
+#define RING_FLOOR_BLOCKS 2u
+#define RING_WINDOW_US    (2 * US_PER_S)
+#define RING_PATIENCE_US  (60 * US_PER_S)
+
 struct ring_store;
 
 /* `wake_fd` is what queues signal when answers are there; the store owns it from here on. */

@@ -10,7 +10,9 @@
 
 #include <unistd.h>
 
-#define BLOCKS       8
+#define BLOCKS       24 /* the floors of four messages, and 16 that are lent */
+#define MOST         ((RING_FLOOR_BLOCKS + 16) * (uint64_t)RING_BLOCK_BYTES) /* that one can hold */
+#define MANY_BLOCKS  (3 * RING_FLOOR_BLOCKS * RING_ENTRIES)
 #define PIECES       64
 #define MESSAGES_MAX 64
 #define FOREVER      (3600 * US_PER_S)
@@ -358,7 +360,7 @@ START_TEST(answers_become_outcomes)
 }
 END_TEST
 
-#define LARGE (3 * (uint64_t)RING_BLOCK_BYTES + 100)
+#define LARGE (7 * (uint64_t)RING_BLOCK_BYTES + 100)
 
 static void
 large_client(void *arg)
@@ -378,7 +380,7 @@ wait_for_clients(struct world *world, uint32_t count)
 	ck_assert_uint_eq(world->ended, count);
 }
 
-/* Each needs four of the eight blocks: together far more than there are. */
+/* Four at a time, each of which needs six of the 16 blocks beside its floor. */
 static void
 many_large_body(void *arg)
 {
@@ -407,7 +409,9 @@ out_of_blocks_body(void *arg)
 	size_t size;
 	uint64_t id;
 
-	ck_assert_ok(send_content(world, all, 1, 0, BLOCKS * RING_BLOCK_BYTES - 1000, SIZE_MAX));
+	ck_assert_ok(send_content(world, all, 1, 0, MOST - 1000, SIZE_MAX));
+	ck_assert_ok(
+		send_content(world, late, 1, 0, RING_FLOOR_BLOCKS * RING_BLOCK_BYTES, SIZE_MAX));
 	mono_us before = loop_now(world->loop);
 	ck_assert_int_eq(world->accept->ops->room(late, after(world, US_PER_S), &room, &size),
 		ERROR_TIMEOUT);
@@ -415,17 +419,15 @@ out_of_blocks_body(void *arg)
 	ck_assert_ok(task_start(&world->tasks, "client", large_client, world));
 	ck_assert_ok(task_sleep(world->loop, after(world, US_PER_MS)));
 	ck_assert_uint_eq(world->ended, 0);
-	ck_assert_int_eq(
-		commit(world, all, BLOCKS * RING_BLOCK_BYTES - 1000, FOREVER, &id), ACCEPT_DURABLE);
-	check_kept(world, 0, 1, BLOCKS * RING_BLOCK_BYTES - 1000);
+	ck_assert_int_eq(commit(world, all, MOST - 1000, FOREVER, &id), ACCEPT_DURABLE);
+	check_kept(world, 0, 1, MOST - 1000);
 	wait_for_clients(world, 1);
 	check_kept(world, 1, 5, LARGE);
 	world->accept->ops->abort(late);
 	/* A message that can never fit waits until its deadline and no longer. */
 	struct acceptance *huge = begin(world);
-	ck_assert_ok(send_content(world, huge, 1, 0, BLOCKS * RING_BLOCK_BYTES, SIZE_MAX));
-	ck_assert_int_eq(
-		commit(world, huge, BLOCKS * RING_BLOCK_BYTES, US_PER_S, &id), ACCEPT_FAILED);
+	ck_assert_ok(send_content(world, huge, 1, 0, MOST, SIZE_MAX));
+	ck_assert_int_eq(commit(world, huge, MOST, US_PER_S, &id), ACCEPT_FAILED);
 	whole_trip(world, 2, 10, SIZE_MAX);
 	queue_die(world);
 }
@@ -433,6 +435,89 @@ out_of_blocks_body(void *arg)
 START_TEST(without_blocks_it_waits_and_goes_on)
 {
 	run_with(out_of_blocks_body, BLOCKS);
+}
+END_TEST
+
+/* Three have all that is lent and send no more: small mail does not notice, large mail soon gets
+ * what they have, and they hear it at their end. */
+static void
+slow_holders_body(void *arg)
+{
+	struct world *world = arg;
+	struct acceptance *slow[3];
+	uint64_t id;
+	uint8_t *room;
+	size_t size;
+
+	for (uint32_t i = 0; i < 3; i++)
+		slow[i] = begin(world);
+	ck_assert_ok(send_content(world, slow[0], 1, 0, 5 * RING_BLOCK_BYTES, SIZE_MAX));
+	ck_assert_ok(send_content(world, slow[1], 2, 0, 5 * RING_BLOCK_BYTES, SIZE_MAX));
+	ck_assert_ok(send_content(world, slow[2], 3, 0, 12 * RING_BLOCK_BYTES - 100, SIZE_MAX));
+	/* The octets of the block that it was promised may be on their way. */
+	ck_assert_ok(world->accept->ops->room(slow[2], after(world, FOREVER), &room, &size));
+	mono_us start = loop_now(world->loop);
+	whole_trip(world, 4, 2 * RING_BLOCK_BYTES - 1000, SIZE_MAX);
+	ck_assert_int_eq(loop_now(world->loop), start);
+	whole_trip(world, 5, LARGE, SIZE_MAX);
+	check_kept(world, 1, 5, LARGE);
+	ck_assert_int_le(loop_now(world->loop) - start, 3 * RING_WINDOW_US);
+	memset(room, 0, size);
+	world->accept->ops->fill(slow[2], size);
+	for (uint32_t i = 0; i < 3; i++) {
+		world->accept->ops->overwrite(slow[i], 20000, SLICE("octets"));
+		ck_assert_int_eq(commit(world, slow[i], 5 * RING_BLOCK_BYTES, FOREVER, &id),
+			i == 2 ? ACCEPT_FAILED : ACCEPT_DURABLE);
+	}
+	/* All is there again. */
+	struct acceptance *all = begin(world);
+	ck_assert_ok(send_content(world, all, 6, 0, MOST, SIZE_MAX));
+	world->accept->ops->abort(all);
+	queue_die(world);
+}
+
+START_TEST(slow_ones_give_back_what_others_need)
+{
+	run_with(slow_holders_body, BLOCKS);
+}
+END_TEST
+
+/* Whoever sends at a fair pace keeps what it has, also while others wait. */
+static void
+fair_client(void *arg)
+{
+	struct world *world = arg;
+	struct acceptance *a = begin(world);
+	uint64_t id, at = 10 * (uint64_t)RING_BLOCK_BYTES + 1;
+
+	/* Most of it is there already, so that it needs no more blocks. */
+	ck_assert_ok(send_content(world, a, 7, 0, at, SIZE_MAX));
+	for (int i = 0; i < 50; i++, at += 300) {
+		ck_assert_ok(task_sleep(world->loop, after(world, US_PER_S / 10)));
+		ck_assert_ok(send_content(world, a, 7, at, 300, SIZE_MAX));
+	}
+	ck_assert_int_eq(commit(world, a, at, FOREVER, &id), ACCEPT_DURABLE);
+	check_kept(world, 0, 7, at);
+	world->ended++;
+}
+
+static void
+fair_holder_body(void *arg)
+{
+	struct world *world = arg;
+	struct acceptance *waits = begin(world);
+
+	ck_assert_ok(task_start(&world->tasks, "client", fair_client, world));
+	ck_assert_ok(task_sleep(world->loop, after(world, US_PER_MS)));
+	ck_assert_ok(send_content(world, waits, 8, 0, 10 * RING_BLOCK_BYTES, SIZE_MAX));
+	ck_assert_uint_eq(world->ended, 1); /* it was waited for */
+	world->accept->ops->abort(waits);
+	queue_die(world);
+}
+
+START_TEST(whoever_sends_at_a_fair_pace_keeps_its_blocks)
+{
+	run_with(fair_holder_body, BLOCKS);
 }
 END_TEST
 
@@ -484,8 +569,7 @@ dies_in_wait_body(void *arg)
 
 	for (int round = 0; round < 3; round++) {
 		struct acceptance *all = begin(world);
-		ck_assert_ok(
-			send_content(world, all, 1, 0, (BLOCKS - 1) * RING_BLOCK_BYTES, SIZE_MAX));
+		ck_assert_ok(send_content(world, all, 1, 0, MOST, SIZE_MAX));
 		if (round == 0)
 			ck_assert_ok(task_start(&world->tasks, "client", slow_client, world));
 		ck_assert_ok(task_sleep(world->loop, after(world, US_PER_MS)));
@@ -610,7 +694,8 @@ abandoned_body(void *arg)
 		queue_answer(world->queue, world->kept[i].token, RING_DURABLE);
 	for (uint32_t i = RING_ENTRIES - 3; i < RING_ENTRIES; i++)
 		all[i] = begin(world);
-	ck_assert_ok(send_content(world, all[0], 0, 0, BLOCKS * RING_BLOCK_BYTES,
+	ck_assert_ok(send_content(world, all[0], 0, 0,
+		(MANY_BLOCKS - RING_FLOOR_BLOCKS * (RING_ENTRIES - 1)) * RING_BLOCK_BYTES,
 		SIZE_MAX)); /* every block is there */
 	for (uint32_t i = 0; i < RING_ENTRIES; i++)
 		world->accept->ops->abort(all[i]);
@@ -622,7 +707,7 @@ abandoned_body(void *arg)
 
 START_TEST(late_answers_free_what_was_given_up)
 {
-	run_with(abandoned_body, BLOCKS);
+	run_with(abandoned_body, MANY_BLOCKS);
 }
 END_TEST
 
@@ -782,7 +867,9 @@ END_TEST
 
 UNIT_MAIN("session/ring_store", content_and_envelope_arrive_whole, content_is_overwritten,
 	answers_become_outcomes, large_messages_do_not_wait_for_each_other,
-	without_blocks_it_waits_and_goes_on, what_is_not_handed_over_moves_to_the_next_queue,
+	without_blocks_it_waits_and_goes_on, slow_ones_give_back_what_others_need,
+	whoever_sends_at_a_fair_pace_keeps_its_blocks,
+	what_is_not_handed_over_moves_to_the_next_queue,
 	a_ring_may_die_under_whoever_waits_for_blocks, what_was_handed_over_is_unknown_at_once,
 	without_a_queue_it_holds_ten_seconds, late_answers_free_what_was_given_up,
 	a_queue_that_breaks_the_rules_is_dropped, a_cancelled_commit_is_unknown,

@@ -485,6 +485,7 @@ listener_set_up(struct session_listener *listener, struct slice name)
 		settings->extensions |= SMTP_EXTENSION_AUTH;
 		settings->needs_login = true;
 	}
+	settings->is_lmtp = listener->conf->role == CONF_ROLE_LMTP;
 	settings->early = early[conf->early_talkers];
 	settings->greeting_wait_us = conf->greeting_wait_us;
 }

@@ -260,7 +260,8 @@ static bool
 session_is_judged(const struct session *session)
 {
 	return session->worker->conf->authentication == CONF_AUTHENTICATION_ON &&
-	       !session->is_trusted && session->server.login.len == 0 && session->guest.ip_len > 0;
+	       session->listener->conf->role != CONF_ROLE_LMTP && !session->is_trusted &&
+	       session->server.login.len == 0 && session->guest.ip_len > 0;
 }
 
 static void

@@ -319,6 +319,17 @@ content_error_reply(uint32_t errors)
 	return SMTP_REPLY(550, 5, 6, 0, "the content has a line that is too long");
 }
 
+/* To the whole of it: in LMTP once for each recipient that was accepted, in their order (RFC 2033
+ * section 4.2). All have the same fate here: the message is stored for all of them or for none. */
+static void
+reply_to_content(struct smtp_server *server, const struct smtp_reply *reply)
+{
+	uint32_t count = server->settings->is_lmtp ? server->transaction->accepted : 1;
+
+	for (uint32_t i = 0; i < count; i++)
+		smtp_server_reply(server, reply);
+}
+
 /* Why content that came whole is not taken; the lasting reasons first. */
 static void
 refuse_content(struct smtp_server *server, const struct transfer *transfer)
@@ -340,7 +351,7 @@ refuse_content(struct smtp_server *server, const struct transfer *transfer)
 	} else {
 		reply = SMTP_REPLY(451, 4, 3, 0, "the message could not be stored, try later");
 	}
-	smtp_server_reply(server, &reply);
+	reply_to_content(server, &reply);
 }
 
 static void
@@ -356,7 +367,7 @@ reply_received(struct smtp_server *server, struct envelope *envelope, uint64_t i
 	server->commands = 0;
 	server->excess_recipients = 0;
 	queue_id_print(id, text + id_at);
-	smtp_server_reply(
+	reply_to_content(
 		server, &(struct smtp_reply){250, {2, 0, 0}, slice_of(text, sizeof text - 1)});
 	server->ops->received(server->arg, server, envelope);
 }
@@ -425,7 +436,7 @@ judge(struct smtp_server *server, struct transfer *transfer, struct envelope *en
 		!put_around(server, &verdict, envelope))
 		verdict.refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
 	if (verdict.refusal.code != 0)
-		smtp_server_reply(server, &verdict.refusal);
+		reply_to_content(server, &verdict.refusal);
 	server->offered = NULL;
 	envelope->is_junk = verdict.is_junk;
 	envelope->forward_path = verdict.forward_path;
@@ -457,14 +468,14 @@ commit(struct smtp_server *server, struct transfer *transfer, struct envelope *e
 		reply_received(server, envelope, id);
 		return;
 	case ACCEPT_FAILED:
-		smtp_server_reply(server,
+		reply_to_content(server,
 			&SMTP_REPLY(451, 4, 3, 0, "the message could not be stored, try later"));
 		return;
 	case ACCEPT_NO_SPACE:
-		smtp_server_reply(server, &SMTP_REPLY(452, 4, 3, 1, "no space left, try later"));
+		reply_to_content(server, &SMTP_REPLY(452, 4, 3, 1, "no space left, try later"));
 		return;
 	case ACCEPT_UNKNOWN:
-		smtp_server_reply(server,
+		reply_to_content(server,
 			&SMTP_REPLY(451, 4, 3, 0,
 				"it is not known whether the message was stored, try again"));
 		return;
@@ -505,6 +516,8 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 static enum envelope_protocol
 protocol_of(const struct smtp_server *server)
 {
+	if (server->settings->is_lmtp)
+		return server->tls.len > 0 ? PROTOCOL_LMTPS : PROTOCOL_LMTP;
 	if (server->login.len > 0) /* RFC 3848 has no word for HELO with it */
 		return server->tls.len > 0 ? PROTOCOL_ESMTPSA : PROTOCOL_ESMTPA;
 	if (!server->is_esmtp)

@@ -91,12 +91,19 @@ smtp_cmd_hello(struct smtp_server *server, const struct smtp_command *command)
 	char storage[SMTP_REPLY_TEXT_MAX];
 	struct buffer text;
 
+	if ((command->verb == VERB_LHLO) != server->settings->is_lmtp) {
+		smtp_server_fault(
+			server, server->settings->is_lmtp
+					? &SMTP_REPLY(500, 5, 5, 1, "this is LMTP: say LHLO")
+					: &SMTP_REPLY(502, 5, 5, 1, "this is SMTP: say EHLO"));
+		return;
+	}
 	if (!keep_name(server, command->argument)) {
 		smtp_server_reply(server, &SMTP_REPLY(451, 4, 3, 0, "out of memory"));
 		return;
 	}
 	smtp_server_end_transaction(server);
-	server->is_esmtp = command->verb == VERB_EHLO;
+	server->is_esmtp = command->verb != VERB_HELO;
 	buffer_init_fixed(&text, storage, sizeof storage);
 	buffer_append(&text, server->settings->hostname);
 	if (server->is_esmtp)

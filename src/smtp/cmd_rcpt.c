@@ -249,6 +249,13 @@ add_asked(struct smtp_server *server, struct asked *asked, const struct address 
 }
 
 static void
+reply_to_recipient(struct smtp_server *server, const struct smtp_reply *reply)
+{
+	server->transaction->accepted += smtp_reply_is_positive(reply);
+	smtp_server_reply(server, reply);
+}
+
+static void
 take_recipient(struct smtp_server *server, struct asked *asked, const struct address *address)
 {
 	struct canonical canonical;
@@ -257,9 +264,9 @@ take_recipient(struct smtp_server *server, struct asked *asked, const struct add
 	uint64_t sum = siphash(&server->settings->hash_key, buffer_slice(&canonical.text));
 	const struct envelope_recipient *known = find_known(server, &canonical, sum);
 	if (known) {
-		smtp_server_reply(server, join_recipient(server, known, asked->wish.notify)
-						  ? &SMTP_REPLY(250, 2, 1, 5, "recipient ok")
-						  : &no_memory);
+		reply_to_recipient(server, join_recipient(server, known, asked->wish.notify)
+						   ? &SMTP_REPLY(250, 2, 1, 5, "recipient ok")
+						   : &no_memory);
 		return;
 	}
 	if (!has_room(server, asked)) {
@@ -274,7 +281,7 @@ take_recipient(struct smtp_server *server, struct asked *asked, const struct add
 		return;
 	}
 	reply = add_asked(server, asked, address);
-	smtp_server_reply(server, &reply);
+	reply_to_recipient(server, &reply);
 }
 
 /* <postmaster> as an address with a domain. */

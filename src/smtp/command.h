@@ -14,6 +14,7 @@ enum smtp_verb {
 	VERB_UNKNOWN,
 	VERB_HELO,
 	VERB_EHLO,
+	VERB_LHLO, /* of LMTP */
 	VERB_MAIL,
 	VERB_RCPT,
 	VERB_DATA,

@@ -67,7 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require((data[i] >= 32 || data[i] == '\t') && data[i] != 127);
 	if (command.verb == VERB_MAIL || command.verb == VERB_RCPT)
 		check_path(&command, line);
-	if (command.verb == VERB_HELO || command.verb == VERB_EHLO)
+	if (command.verb == VERB_HELO || command.verb == VERB_EHLO || command.verb == VERB_LHLO)
 		require(command.argument.len > 0 && command.argument.len <= ADDRESS_DOMAIN_MAX);
 	return 0;
 }

@@ -44,6 +44,7 @@ static const struct command_row commands[VERB_COUNT] = {
 	[VERB_UNKNOWN] = {handle_unknown, STATE_ANY, 0},
 	[VERB_HELO] = {smtp_cmd_hello, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_EHLO] = {smtp_cmd_hello, STATE_ANY, COMMAND_ENDS_GROUP},
+	[VERB_LHLO] = {smtp_cmd_hello, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_MAIL] = {smtp_cmd_mail, STATE_READY, 0},
 	[VERB_RCPT] = {smtp_cmd_rcpt, STATE_MAIL | STATE_RECIPIENTS, 0},
 	[VERB_DATA] = {smtp_cmd_data, STATE_RECIPIENTS, COMMAND_ENDS_GROUP | COMMAND_HAS_CONTENT},
@@ -272,15 +273,20 @@ server_state(const struct smtp_server *server)
 
 /* Why a command may not stand where it does. */
 static struct smtp_reply
-order_reply(enum session_state state, enum smtp_verb verb)
+order_reply(const struct smtp_server *server, enum smtp_verb verb)
 {
+	enum session_state state = server_state(server);
+
 	if (state == STATE_NEW)
 		return SMTP_REPLY(503, 5, 5, 1, "say EHLO first");
 	if (verb == VERB_MAIL || verb == VERB_STARTTLS || verb == VERB_AUTH)
 		return SMTP_REPLY(503, 5, 5, 1, "a transaction is open already");
 	if (state == STATE_READY)
 		return SMTP_REPLY(503, 5, 5, 1, "say MAIL first");
-	return SMTP_REPLY(554, 5, 5, 1, "there are no recipients"); /* DATA, RFC 5321 section 3.3 */
+	/* DATA: RFC 5321 section 3.3; RFC 2033 section 4.2 */
+	struct smtp_reply reply = SMTP_REPLY(554, 5, 5, 1, "there are no recipients");
+	reply.code = server->settings->is_lmtp ? 503 : 554;
+	return reply;
 }
 
 /* Told once a session. */
@@ -347,7 +353,7 @@ handle_command(struct smtp_server *server, struct slice text)
 	server->line = loggable(server, text, command.verb);
 	const struct command_row *row = &commands[command.verb];
 	if (!(row->states & state)) {
-		struct smtp_reply reply = order_reply(state, command.verb);
+		struct smtp_reply reply = order_reply(server, command.verb);
 		if (is_excused(server, command.verb))
 			smtp_server_reply(server, &reply);
 		else
@@ -432,7 +438,7 @@ greet(struct smtp_server *server)
 
 	buffer_init_fixed(&banner, text, sizeof text);
 	buffer_append(&banner, server->settings->hostname);
-	buffer_append_text(&banner, " ESMTP Veredus");
+	buffer_append_text(&banner, server->settings->is_lmtp ? " LMTP Veredus" : " ESMTP Veredus");
 	smtp_server_reply(server, &(struct smtp_reply){.code = 220, .text = buffer_slice(&banner)});
 }
 

@@ -47,6 +47,8 @@ struct smtp_server_settings {
 					too many recipients */
 	struct siphash_key hash_key; /* secret: for the table of a transaction's recipients */
 	uint32_t content_line_limit;
+	bool is_lmtp;              /* RFC 2033: LHLO, and a reply to the content for each
+				      recipient */
 	bool normalises_newlines;  /* CR and LF alone are line ends, in content and behind commands;
 				      else faults */
 	bool takes_odd_paths;      /* without brackets, and senders that are no addresses to us */

@@ -14,6 +14,7 @@ struct smtp_transaction {
 	enum envelope_returns returns;
 	struct slice envelope_id;
 	struct smtp_recipients recipients;
+	uint32_t accepted; /* RCPTs that had a positive reply */
 };
 
 /* Gathers a reply; may wait when there is no more room. Refusals are reported. */

@@ -20,6 +20,8 @@ static const struct slice protocol_names[] = {
 	[PROTOCOL_ESMTPS] = SLICE_INIT("ESMTPS"),
 	[PROTOCOL_ESMTPA] = SLICE_INIT("ESMTPA"),
 	[PROTOCOL_ESMTPSA] = SLICE_INIT("ESMTPSA"),
+	[PROTOCOL_LMTP] = SLICE_INIT("LMTP"),
+	[PROTOCOL_LMTPS] = SLICE_INIT("LMTPS"),
 };
 
 struct folder {

@@ -410,6 +410,8 @@ recover_all(struct recovery *recovery)
 	settle_messages(recovery);
 	settle_segments(recovery);
 	recovery->spool->unread_floor = recovery->unread ? recovery->spool->last_id : 0;
+	if (recovery->spool->is_inspection)
+		return OK;
 	remove_unused(recovery);
 	recover_journal_spare(recovery);
 	error = journal_start(recovery->spool);

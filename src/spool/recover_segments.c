@@ -48,7 +48,7 @@ open_by_copy(
 		return why;
 	}
 	/* What can't be read is not written to either (R1). */
-	bool mended = (why == ERROR_DAMAGED || why == ERROR_NOT_FOUND) &&
+	bool mended = !spool->is_inspection && (why == ERROR_DAMAGED || why == ERROR_NOT_FOUND) &&
 		      logfile_mend_header(spool->env, spool->dir_fd, &segment->header) == OK;
 	recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, 0,
 		mended ? "header mended from its copy in the journal"
@@ -333,7 +333,8 @@ walk_segment(struct recovery *recovery, struct segment *segment, bool newest)
 	if (error == OK && walk.reader.error != OK)
 		walk_undo(&walk);
 	/* What a process wrote and did not live to flush is about to be relied on. */
-	if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)
+	if (error == OK && !recovery->spool->is_inspection &&
+		spool_flush(recovery->spool, walk.reader.fd) != OK)
 		recovery_damage(
 			recovery, LOGFILE_SEGMENT, segment->number, 0, "segment can't be flushed");
 	reader_close(&walk.reader);

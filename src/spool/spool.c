@@ -39,8 +39,12 @@ take_lock(struct spool *spool)
 {
 	struct env *env = spool->env;
 
+	int make = spool->is_inspection ? 0 : O_CREAT;
+
 	int fd = env->disk->openat(
-		env->world, spool->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+		env->world, spool->dir_fd, "lock", O_RDWR | make | O_NOFOLLOW, 0600);
+	if (fd == -ENOENT && spool->is_inspection)
+		return OK; /* nobody has ever opened it */
 	if (fd < 0)
 		return error_from_errno(-fd);
 	spool->lock_fd = fd;
@@ -94,6 +98,25 @@ prepare_first(struct spool *spool)
 	}
 }
 
+static struct spool *
+spool_new(struct env *env, int dir_fd)
+{
+	struct spool *spool = memory_get(env->memory, sizeof *spool);
+
+	*spool = (struct spool){.env = env,
+		.dir_fd = dir_fd,
+		.lock_fd = NO_FD,
+		.next_sequence = 1,
+		.active.fd = NO_FD,
+		.journal_spare.fd = NO_FD,
+		.forward.fd = NO_FD,
+		.journal.fd = NO_FD};
+	spool->block = logfile_block(env, dir_fd);
+	index_init(&spool->index, env->memory);
+	env_random(env, spool->index.text_key.bytes, SIPHASH_KEY_BYTES);
+	return spool;
+}
+
 enum error
 spool_open(struct env *env, int dir_fd, const struct spool_options *options,
 	const struct spool_visitor *visitor, struct spool **ret_spool)
@@ -103,19 +126,8 @@ spool_open(struct env *env, int dir_fd, const struct spool_options *options,
 	enum error error = check_options(options);
 	if (error != OK)
 		return error;
-	spool = memory_get(env->memory, sizeof *spool);
-	*spool = (struct spool){.env = env,
-		.dir_fd = dir_fd,
-		.lock_fd = NO_FD,
-		.options = *options,
-		.next_sequence = 1,
-		.active.fd = NO_FD,
-		.journal_spare.fd = NO_FD,
-		.forward.fd = NO_FD,
-		.journal.fd = NO_FD};
-	spool->block = logfile_block(env, dir_fd);
-	index_init(&spool->index, env->memory);
-	env_random(env, spool->index.text_key.bytes, SIPHASH_KEY_BYTES);
+	spool = spool_new(env, dir_fd);
+	spool->options = *options;
 	error = open_parts(spool);
 	if (error == OK)
 		error = take_lock(spool);
@@ -127,6 +139,24 @@ spool_open(struct env *env, int dir_fd, const struct spool_options *options,
 	}
 	prepare_first(spool);
 	spool->flushes = 0;
+	*ret_spool = spool;
+	return OK;
+}
+
+enum error
+spool_inspect(
+	struct env *env, int dir_fd, const struct spool_visitor *visitor, struct spool **ret_spool)
+{
+	struct spool *spool = spool_new(env, dir_fd);
+
+	spool->is_inspection = true;
+	enum error error = take_lock(spool);
+	if (error == OK)
+		error = spool_recover(spool, visitor);
+	if (error != OK) {
+		spool_close(&spool);
+		return error;
+	}
 	*ret_spool = spool;
 	return OK;
 }

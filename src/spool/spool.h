@@ -105,6 +105,13 @@ struct spool_visitor {
 MUST_CHECK enum error spool_open(struct env *env, int dir_fd, const struct spool_options *options,
 	const struct spool_visitor *visitor, struct spool **ret_spool);
 
+/*
+ * The same for who only looks: nothing on the disk is changed, and nothing can be added. Damage
+ * that spool_open would mend or set aside is reported all the same.
+ */
+MUST_CHECK enum error spool_inspect(
+	struct env *env, int dir_fd, const struct spool_visitor *visitor, struct spool **ret_spool);
+
 /* Closes without writing anything. Takes NULL. */
 void spool_close(struct spool **spool);
 

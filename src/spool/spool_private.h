@@ -96,6 +96,7 @@ struct spool {
 	struct env *env;
 	int dir_fd;
 	int lock_fd;
+	bool is_inspection; /* nothing is written */
 	struct spool_options options;
 	uint32_t block;
 	struct index index;
