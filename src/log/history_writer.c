@@ -162,18 +162,18 @@ is_over(const struct history_writer *writer, const struct history_files *files)
 	       writer->conf->history.keep_us / (HISTORY_FILES - 1);
 }
 
-/* What is older than may be kept goes, also where nothing new comes. */
+/* What is older than may be kept goes, also where nothing new comes. A file grows no longer than
+ * its share of the time, and a look at the clock. */
 static void
 empty_old(const struct history_writer *writer, const struct history_files *files)
 {
 	struct env *env = writer->env;
-	wall_us oldest = env_wall(env) - writer->conf->history.keep_us;
+	int64_t keep_us = writer->conf->history.keep_us;
+	wall_us oldest = env_wall(env) - keep_us - keep_us / (HISTORY_FILES - 1) - HISTORY_LOOK_US;
 
 	for (uint32_t i = 0; i < HISTORY_FILES; i++) {
-		/* The next one's head says when it ended. */
-		wall_us ended = start_of(writer, files->fds[(i + 1) % HISTORY_FILES]);
-		if (i == files->current || ended == 0 || ended >= oldest ||
-			start_of(writer, files->fds[i]) == 0)
+		wall_us started_at = start_of(writer, files->fds[i]);
+		if (i == files->current || started_at == 0 || started_at >= oldest)
 			continue;
 		if (env->disk->ftruncate(env->world, files->fds[i], 0) < 0)
 			return;
@@ -221,7 +221,7 @@ flush_kind(struct history_writer *writer, enum history_kind kind)
 	struct history_files *files = &writer->kinds[kind];
 	struct slice bytes = buffer_slice(&files->waiting);
 
-	if (!has_files(files) || (bytes.len == 0 && (!files->is_open || !is_over(writer, files))))
+	if (!has_files(files) || (bytes.len == 0 && files->is_open && !is_over(writer, files)))
 		return;
 	if (make_ready(writer, kind, files) &&
 		write_all(writer, files->fds[files->current], bytes)) {

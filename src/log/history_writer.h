@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 
 #define HISTORY_WRITE_BYTES 65536
+#define HISTORY_LOOK_US     (3600 * US_PER_S) /* at least so often history_writer_flush is called */
 
 struct history_files {
 	int fds[HISTORY_FILES]; /* -1: not there */

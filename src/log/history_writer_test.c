@@ -220,6 +220,26 @@ START_TEST(goes_on_after_a_restart)
 }
 END_TEST
 
+/* A server that did not run for long has nothing of that time at its first turn. */
+START_TEST(what_is_old_goes_at_the_start)
+{
+	struct world w;
+
+	world_new(&w);
+	for (int i = 0; i < 4; i++) {
+		say(&w, "received", i);
+		history_writer_flush(&w.writer);
+		w.v->now += 3600 * US_PER_S;
+	}
+	history_writer_done(&w.writer);
+	w.v->now += 2 * KEEP_US;
+	world_start(&w);
+	history_writer_flush(&w.writer);
+	ck_assert_uint_eq(count_kept(&w, HISTORY_MAIL), 0);
+	world_end(&w);
+}
+END_TEST
+
 /* Nothing is written into the room that is for mail; and what was lost is counted. */
 START_TEST(a_full_disk)
 {
@@ -251,4 +271,4 @@ START_TEST(a_full_disk)
 END_TEST
 
 UNIT_MAIN("log/history_writer", kinds_lie_apart, size_is_bounded, time_is_bounded,
-	goes_on_after_a_restart, a_full_disk)
+	goes_on_after_a_restart, what_is_old_goes_at_the_start, a_full_disk)

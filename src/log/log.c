@@ -6,6 +6,7 @@
  */
 #include "log/log.h"
 #include "log/history_writer.h"
+#include "log/repeats.h"
 #include "ipc/log_ring.h"
 #include "task/task.h"
 
@@ -18,7 +19,6 @@
 #define LOG_LAST_TURNS   64                /* at the end: more than a full ring */
 #define LOG_TIME_OFF_US  (3600 * US_PER_S) /* a record that claims a time further off is refused */
 #define LOG_SUMMARY_US   US_PER_S
-#define LOG_LOOK_US      (3600 * US_PER_S) /* whether something of the history is too old */
 #define LOG_ORIGIN_BYTES 32
 
 struct log_source {
@@ -48,6 +48,7 @@ struct log_service {
 	int log_fd;
 	uint64_t lost_writes; /* since the last one that went through */
 	struct history_writer history;
+	struct repeats repeats;
 	bool nobody_listens; /* to announcements */
 	struct buffer log;
 	struct buffer announcements;
@@ -157,9 +158,9 @@ may_say(enum role role, struct slice record)
 		{"sandbox", ROLE_ROOT}, {"listening", ROLE_ROOT}, {"listener_ended", ROLE_ROOT},
 		{"process_died", ROLE_ROOT}, {"process_ended", ROLE_ROOT},
 		{"process_killed", ROLE_ROOT}, {"process_broke_the_rules", ROLE_ROOT},
-		{"log_lost", ROLE_LOG}, {"log_left_out", ROLE_LOG}, {"log_malformed", ROLE_LOG},
-		{"log_refused", ROLE_LOG}, {"log_ring_damaged", ROLE_LOG},
-		{"log_write_failed", ROLE_LOG}};
+		{"deferred_more", ROLE_LOG}, {"relayed_more", ROLE_LOG}, {"log_lost", ROLE_LOG},
+		{"log_left_out", ROLE_LOG}, {"log_malformed", ROLE_LOG}, {"log_refused", ROLE_LOG},
+		{"log_ring_damaged", ROLE_LOG}, {"log_write_failed", ROLE_LOG}};
 	struct slice event = log_record_event(record);
 	bool may = true;
 
@@ -198,6 +199,9 @@ log_take_record(struct log_service *service, enum role role, uint32_t worker, st
 		service->log.error = OK;
 		return error;
 	}
+	/* Only now it is known to be a whole record. */
+	if (repeats_take(&service->repeats, record, loop_now(service->env->loop)))
+		service->log.len = before;
 	announce(service, record);
 	history_writer_take(&service->history, record);
 	if (service->log.len > LOG_OUTPUT_BYTES / 2 ||
@@ -350,6 +354,7 @@ log_drain(struct log_service *service)
 	}
 	list_for_each_safe (link, next, &service->sources)
 		any |= source_settle(service, list_entry(link, struct log_source, link));
+	repeats_tell(&service->repeats, service->env, loop_now(service->env->loop), false);
 	log_flush(service);
 	log_flush(service); /* what the first one had to say about itself */
 	service->draining = false;
@@ -372,9 +377,9 @@ log_wakes_at(const struct log_service *service)
 {
 	struct loop *loop = service->env->loop;
 
-	if (service->summary_due)
+	if (service->summary_due || service->repeats.left_out > 0)
 		return loop_deadline(loop, LOG_SUMMARY_US);
-	return service->conf->history.size > 0 ? loop_deadline(loop, LOG_LOOK_US) : MONO_NEVER;
+	return service->conf->history.size > 0 ? loop_deadline(loop, HISTORY_LOOK_US) : MONO_NEVER;
 }
 
 static void
@@ -396,6 +401,8 @@ log_run(void *arg)
 	}
 	for (int turn = 0; turn < LOG_LAST_TURNS && log_drain(service); turn++)
 		continue;
+	repeats_tell(&service->repeats, service->env, loop_now(loop), true);
+	log_flush(service);
 }
 
 struct log_service *
