@@ -54,6 +54,8 @@ answer_request(struct ipc_message *message)
 		return &message->queue_item.request;
 	case IPC_QUEUE_RECIPIENT:
 		return &message->queue_recipient.request;
+	case IPC_QUEUE_PAUSED:
+		return &message->queue_paused.request;
 	case IPC_QUEUE_END:
 		return &message->queue_end.request;
 	case IPC_REFUSED:
@@ -107,7 +109,7 @@ relay_answer(struct admin_client *client, uint32_t number, uint32_t client_numbe
 			continue; /* the late answer to a question that was given up */
 		}
 		*request = client_number;
-		bool last = message.kind != IPC_QUEUE_ITEM && message.kind != IPC_QUEUE_RECIPIENT;
+		bool last = message.kind == IPC_QUEUE_END || message.kind == IPC_REFUSED;
 		if (sent == OK)
 			sent = channel_send(&client->channel, &message, client_deadline);
 		if (last)

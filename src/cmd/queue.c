@@ -26,10 +26,13 @@ static const char usage[] =
 	"       veredus queue show ID... [--json]\n"
 	"       veredus queue summary [FILTER]...\n"
 	"       veredus queue retry|hold|release|delete [--yes] ID...|FILTER...|--all\n"
+	"       veredus queue pause|resume LANE...|--outgoing\n"
 	"\n"
 	"Shows the messages that wait for delivery, the oldest first, or deals with them:\n"
 	"retry (or flush) tries them now, hold keeps them, release lets held ones go, delete\n"
-	"removes them for good; their senders hear nothing of that.\n"
+	"removes them for good; their senders hear nothing of that. pause leaves what lies in a\n"
+	"lane there, until resume or a restart of the server; LANE is a pattern, --outgoing all\n"
+	"that goes to other servers.\n"
 	"\n"
 	"Filters, all of which must be true; a pattern may have * in it:\n"
 	"      --state STATE        waiting, deferred, held, active or damaged\n"
@@ -49,7 +52,7 @@ static const char usage[] =
 	"Exit code: 0; 1 nothing matched; 69 no server answers; 75 it can't be done now; 77 not\n"
 	"permitted.\n";
 
-enum verb { LIST, SHOW, SUMMARY, RETRY, HOLD, RELEASE, DELETE, VERBS };
+enum verb { LIST, SHOW, SUMMARY, RETRY, HOLD, RELEASE, DELETE, PAUSE, RESUME, VERBS };
 
 static const struct {
 	const char *name;
@@ -63,6 +66,8 @@ static const struct {
 	[HOLD] = {"hold", QUEUE_HOLD, "held"},
 	[RELEASE] = {"release", QUEUE_RELEASE, "released"},
 	[DELETE] = {"delete", QUEUE_DELETE, "deleted"},
+	[PAUSE] = {"pause", QUEUE_PAUSE, NULL},
+	[RESUME] = {"resume", QUEUE_RESUME, NULL},
 };
 
 struct lane_count {
@@ -89,6 +94,8 @@ struct queue_list {
 	bool wants_help;
 	struct buffer line;
 	struct buffer recipients; /* of the message that is being received */
+	struct buffer paused;     /* patterns of lanes: lines, or a list in JSON */
+	bool is_outgoing;
 	uint64_t shown;
 	uint64_t done;
 	uint64_t states[QUEUE_DAMAGED + 1];
@@ -164,6 +171,20 @@ keep_recipient(struct queue_list *list, const struct ipc_queue_recipient *recipi
 		queue_recipient_append_row(&list->recipients, recipient, env_wall(&list->env));
 }
 
+static void
+keep_paused(struct queue_list *list, struct slice pattern)
+{
+	struct buffer *paused = &list->paused;
+
+	if (list->is_json) {
+		buffer_append_text(paused, paused->len > 0 ? "," : "");
+		json_append_string(paused, pattern);
+		return;
+	}
+	buffer_append_text(paused, paused->len > 0 ? "\n  paused  " : "  paused  ");
+	tool_append_harmless(paused, pattern);
+}
+
 /* May wait: the answer to one question; where to go on, 0 at the end. */
 static int
 receive_page(struct queue_list *list, uint64_t *ret_next)
@@ -181,7 +202,9 @@ receive_page(struct queue_list *list, uint64_t *ret_next)
 			*ret_next = message.queue_end.next_id;
 			return EX_OK;
 		}
-		if (message.kind == IPC_QUEUE_RECIPIENT)
+		if (message.kind == IPC_QUEUE_PAUSED)
+			keep_paused(list, message.queue_paused.lane);
+		else if (message.kind == IPC_QUEUE_RECIPIENT)
 			keep_recipient(list, &message.queue_recipient);
 		else
 			show_item(list, &message.queue_item);
@@ -252,6 +275,45 @@ ask_for(struct queue_list *list, enum queue_action action)
 	return list->id_count > 0 ? ask_ids(list, question) : ask_all(list, question);
 }
 
+/* May wait. What is paused in the end is gathered. */
+static int
+ask_lane(struct queue_list *list, enum queue_action action, struct slice pattern)
+{
+	struct ipc_queue_list question = {.action = action, .lane = pattern};
+	uint64_t next;
+
+	buffer_clear(&list->paused);
+	return ask(list, &question, &next);
+}
+
+/* May wait. */
+static int
+ask_lanes(struct queue_list *list)
+{
+	/* What leaves this machine for other servers. */
+	static const struct slice outgoing[] = {SLICE_INIT("mx *"), SLICE_INIT("host *")};
+	enum queue_action action = verbs[list->verb].action;
+	int code = EX_OK;
+
+	for (size_t i = 0; list->is_outgoing && i < 2 && code == EX_OK; i++)
+		code = ask_lane(list, action, outgoing[i]);
+	for (int i = 0; i < list->id_count && code == EX_OK; i++)
+		code = ask_lane(list, action, slice_text(list->ids[i]));
+	if (code != EX_OK)
+		return code;
+	if (list->is_json) {
+		buffer_clear(&list->line);
+		buffer_append_text(&list->line, "{\"paused\":[");
+		buffer_append(&list->line, buffer_slice(&list->paused));
+		buffer_append_text(&list->line, "]}");
+		tool_print(buffer_slice(&list->line));
+	} else {
+		tool_print(list->paused.len > 0 ? buffer_slice(&list->paused)
+						: SLICE("No lane is paused."));
+	}
+	return EX_OK;
+}
+
 /* A person at a terminal is asked; a program has to say --yes. */
 static int
 make_sure(struct queue_list *list)
@@ -295,6 +357,8 @@ print_summary(struct queue_list *list)
 		queue_append_duration(&list->line, now - (wall_us)list->lanes[i].oldest);
 		tool_print(buffer_slice(&list->line));
 	}
+	if (list->paused.len > 0)
+		tool_print(buffer_slice(&list->paused));
 	if (list->other_lanes > 0)
 		printf("%8llu  in other lanes\n", (unsigned long long)list->other_lanes);
 }
@@ -318,7 +382,10 @@ print_summary_json(struct queue_list *list)
 		time_append_rfc3339(line, (wall_us)list->lanes[i].oldest);
 		buffer_append_text(line, "\"}");
 	}
-	buffer_printf(line, "],\"in_other_lanes\":%llu}", (unsigned long long)list->other_lanes);
+	buffer_printf(line, "],\"in_other_lanes\":%llu,\"paused\":[",
+		(unsigned long long)list->other_lanes);
+	buffer_append(line, buffer_slice(&list->paused));
+	buffer_append_text(line, "]}");
 	tool_print(buffer_slice(line));
 }
 
@@ -359,7 +426,11 @@ conclude(struct queue_list *list)
 static int
 do_verb(struct queue_list *list)
 {
+	if (list->verb == PAUSE || list->verb == RESUME)
+		return ask_lanes(list);
 	int code = list->verb == DELETE ? make_sure(list) : EX_OK;
+	if (code == EX_OK && list->verb == SUMMARY)
+		code = ask_lane(list, QUEUE_PAUSES, SLICE(""));
 
 	if (code == EX_OK)
 		code = ask_for(list, verbs[list->verb].action);
@@ -377,7 +448,7 @@ list_run(void *arg)
 	control_close(&list->control);
 }
 
-enum filter_option { STATE = 256, SENDER, RECIPIENT, LANE, OLDER, LIMIT, YES, ALL };
+enum filter_option { STATE = 256, SENDER, RECIPIENT, LANE, OLDER, LIMIT, YES, ALL, OUTGOING };
 
 /* "30m" in seconds. */
 static bool
@@ -447,7 +518,8 @@ take_options(struct queue_list *list, int argc, char **argv)
 		{"recipient", required_argument, NULL, RECIPIENT},
 		{"lane", required_argument, NULL, LANE}, {"older", required_argument, NULL, OLDER},
 		{"limit", required_argument, NULL, LIMIT}, {"yes", no_argument, NULL, YES},
-		{"all", no_argument, NULL, ALL}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"all", no_argument, NULL, ALL}, {"outgoing", no_argument, NULL, OUTGOING},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int option, code = EX_OK;
 
 	while (code == EX_OK && (option = tool_option(NAME, argc, argv, ":c:h", options)) != -1) {
@@ -461,6 +533,8 @@ take_options(struct queue_list *list, int argc, char **argv)
 			list->wants_help = true;
 		else if (option == YES)
 			list->is_sure = true;
+		else if (option == OUTGOING)
+			list->is_outgoing = true;
 		else if (option == ALL)
 			list->is_all = true;
 		else if (option == '?')
@@ -484,11 +558,32 @@ parse_verb(struct slice word, enum verb *ret_verb)
 	return false;
 }
 
+static int
+check_lanes(const struct queue_list *list)
+{
+	if (list->has_filter || list->is_all || list->limit > 0 || list->is_sure)
+		return tool_misused(
+			NAME, "%s: lanes are named, nothing else", verbs[list->verb].name);
+	if (list->id_count == 0 && !list->is_outgoing)
+		return tool_misused(NAME, "%s: which lane? \"mx example.org\", or --outgoing",
+			verbs[list->verb].name);
+	for (int i = 0; i < list->id_count; i++)
+		if (list->ids[i][0] == '\0' || slice_text(list->ids[i]).len > IPC_TEXT_MAX)
+			return tool_misused(
+				NAME, "a pattern of 1 to %d octets is needed", IPC_TEXT_MAX);
+	return EX_OK;
+}
+
 /* Whether it is said which messages are meant. */
 static int
 check_selection(const struct queue_list *list)
 {
 	bool has_ids = list->id_count > 0;
+
+	if (list->verb == PAUSE || list->verb == RESUME)
+		return check_lanes(list);
+	if (list->is_outgoing)
+		return tool_misused(NAME, "--outgoing is for pause and resume");
 
 	if ((list->verb == LIST || list->verb == SUMMARY) && has_ids)
 		return tool_misused(NAME, "\"%s\" is too much", list->ids[0]);
@@ -517,7 +612,7 @@ read_options(struct queue_list *list, int argc, char **argv)
 	if (!parse_verb(slice_text(argv[optind]), &list->verb))
 		return tool_misused(NAME,
 			"\"%s\" is nothing that can be done; there are list, show, summary, "
-			"retry, hold, release and delete",
+			"retry, hold, release, delete, pause and resume",
 			argv[optind]);
 	list->ids = argv + optind + 1;
 	list->id_count = argc - optind - 1;
@@ -551,6 +646,7 @@ cmd_queue(int argc, char **argv)
 	arena_init(&list.arena, list.env.memory, CONF_ARENA_MAX);
 	buffer_init(&list.line, list.env.memory, TOOL_LINE_MAX + RECIPIENTS_MAX);
 	buffer_init(&list.recipients, list.env.memory, RECIPIENTS_MAX);
+	buffer_init(&list.paused, list.env.memory, TOOL_LINE_MAX);
 	int code = read_options(&list, argc, argv);
 	if (code == EX_OK && list.wants_help) {
 		fputs(usage, stdout);
@@ -560,6 +656,7 @@ cmd_queue(int argc, char **argv)
 	}
 	buffer_done(&list.line);
 	buffer_done(&list.recipients);
+	buffer_done(&list.paused);
 	arena_done(&list.arena);
 	env_done(&list.env);
 	return code;

@@ -118,7 +118,7 @@
 	F(m, u32, request, UINT32_MAX)        \
 	F(m, u64, from_id, UINT64_MAX)        \
 	F(m, u32, max, 10000)                 \
-	F(m, u32, action, 4)                  \
+	F(m, u32, action, 7)                  \
 	F(m, u32, only, 1)                    \
 	F(m, u32, with_recipients, 1)         \
 	F(m, u32, states, 31)                 \
@@ -155,6 +155,8 @@
 	F(m, slice, reply, IPC_TEXT_MAX)
 #define IPC_FIELDS_queue_end(F, m) \
 	F(m, u32, request, UINT32_MAX) F(m, u64, next_id, UINT64_MAX) F(m, u64, total, UINT64_MAX)
+/* A pattern of lanes that are paused. */
+#define IPC_FIELDS_queue_paused(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, lane, IPC_TEXT_MAX)
 /* The answer to a request that can't be served. */
 #define IPC_FIELDS_refused(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, reason, IPC_TEXT_MAX)
 
@@ -292,7 +294,8 @@
 	M(LOG_RING_GONE, log_ring_gone, ROLE_BIT(ROLE_ROOT), ROLE_BIT(ROLE_LOG), 0)               \
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)  \
 	M(SRS_ASK, srs_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                       \
-	M(SRS_ANSWER, srs_answer, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)
+	M(SRS_ANSWER, srs_answer, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                 \
+	M(QUEUE_PAUSED, queue_paused, IPC_ANSWERERS, IPC_ASKERS, 0)
 
 /* A test that needs kinds which no role has yet defines rows of its own before it includes this. */
 #ifndef IPC_TEST_MESSAGES
@@ -329,7 +332,17 @@ enum recipient_state {
 };
 
 /* What an operator has done with messages. */
-enum queue_action { QUEUE_SHOW, QUEUE_RETRY, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE };
+enum queue_action {
+	QUEUE_SHOW,
+	QUEUE_RETRY,
+	QUEUE_HOLD,
+	QUEUE_RELEASE,
+	QUEUE_DELETE,
+	/* Of lanes: the pattern is `lane`; QUEUE_PAUSED for each that is paused then. */
+	QUEUE_PAUSE,
+	QUEUE_RESUME,
+	QUEUE_PAUSES
+};
 
 struct ipc_message {
 	enum ipc_kind kind;

@@ -214,6 +214,38 @@ answer_page(struct admin_link *link, const struct ipc_queue_list *request, uint6
 	return error;
 }
 
+/* May wait. What of lanes is asked or ordered. */
+static enum error
+answer_lanes(struct admin_link *link, const struct ipc_queue_list *request)
+{
+	struct queue_service *service = link->service;
+	struct ipc_message end = {
+		.kind = IPC_QUEUE_END, .queue_end = {.request = request->request}};
+	enum error done = OK, error = OK;
+
+	if (request->action != QUEUE_PAUSES && request->lane.len == 0)
+		done = ERROR_FORMAT;
+	else if (request->action == QUEUE_PAUSE)
+		done = pause_add(service, request->lane);
+	else if (request->action == QUEUE_RESUME)
+		done = pause_remove(service, request->lane);
+	if (done != OK) {
+		struct ipc_message refused = {.kind = IPC_REFUSED,
+			.refused = {.request = request->request,
+				.reason = slice_text(done == ERROR_NOT_FOUND
+							     ? "no such pattern is paused"
+							     : error_text(done))}};
+		return send_to_operator(link, &refused);
+	}
+	for (size_t i = 0; error == OK && i < service->pauses.count; i++) {
+		struct ipc_message message = {.kind = IPC_QUEUE_PAUSED,
+			.queue_paused = {
+				.request = request->request, .lane = service->pauses.patterns[i]}};
+		error = send_to_operator(link, &message);
+	}
+	return error != OK ? error : send_to_operator(link, &end);
+}
+
 /* May wait. */
 static enum error
 answer_list(struct admin_link *link, const struct ipc_queue_list *request)
@@ -247,7 +279,8 @@ control_run(void *arg)
 	while (error == OK &&
 		(error = channel_receive(&link->channel, MONO_NEVER, &message)) == OK) {
 		struct ipc_queue_list request = message.queue_list;
-		error = answer_list(link, &request);
+		error = request.action >= QUEUE_PAUSE ? answer_lanes(link, &request)
+						      : answer_list(link, &request);
 	}
 	/* It lives, and would find no queue behind its channel until there is another. */
 	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)

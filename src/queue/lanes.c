@@ -75,6 +75,7 @@ lane_new(struct queue_service *service, enum transport transport, struct slice n
 		memory_put(service->env->memory, lane);
 		return error;
 	}
+	lane_set_paused(&lane->lane, &lane->carrier->pool, pauses_mean(service, lane));
 	*ret_lane = lane;
 	return OK;
 }

@@ -2,6 +2,8 @@
  * way, its failures; what is in none of them is done. */
 #include "queue/control_private.h"
 
+#define PAUSED_TEXT SLICE("its lane is paused by the operator")
+
 static void
 view_parts(struct queue_service *service, const struct queued *queued, struct look *look)
 {
@@ -11,10 +13,12 @@ view_parts(struct queue_service *service, const struct queued *queued, struct lo
 		const struct part *part = list_entry(link, struct part, link);
 		bool waits = schedule_contains(&service->due, &part->due.entry);
 		for (uint32_t i = part->taken; i < part->count; i++)
-			look->views[part->recipients[i]] =
-				(struct recipient_view){.state = RECIPIENT_WAITING,
-					.attempts = part->attempts,
-					.next_at = waits ? part->due.entry.node.key : now};
+			look->views[part->recipients[i]] = (struct recipient_view){
+				.state = RECIPIENT_WAITING,
+				.attempts = part->attempts,
+				.next_at = waits ? part->due.entry.node.key : now,
+				.reply = part->lane && part->lane->lane.is_paused ? PAUSED_TEXT
+										  : SLICE("")};
 	}
 }
 

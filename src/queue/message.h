@@ -70,6 +70,13 @@ struct queued {
 	char *reply; /* that deferred, failed or held it */
 };
 
+/* Patterns of lanes that an operator has paused (pause.c). */
+#define PAUSES_MAX 64
+struct pauses {
+	struct slice patterns[PAUSES_MAX];
+	size_t count;
+};
+
 /* Descriptors of segments for reading, the ones used last. */
 struct segment_cache {
 	struct {

@@ -122,6 +122,10 @@ order_carry_out(struct queue_service *service, struct queued *queued, enum queue
 		return release(service, queued);
 	case QUEUE_DELETE:
 		return delete_message(service, queued);
+	case QUEUE_PAUSE:
+	case QUEUE_RESUME:
+	case QUEUE_PAUSES:
+		return false; /* of lanes, not of messages */
 	}
 	return false;
 }

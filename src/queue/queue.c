@@ -632,6 +632,7 @@ queue_service_free(struct queue_service **service_pointer)
 	reports_done(service);
 	table_free(service);
 	lanes_free(service);
+	pauses_free(service);
 	schedule_queue_done(&service->due);
 	route_table_done(&service->routes);
 	if (service->relays)

@@ -4,7 +4,7 @@
  * them. report.c, report_late.c, report_make.c: who is told
  * of what. carrier.c: the processes that take parts.
  * control.c, look.c,
- * order.c: the operator. queue.c: intake, dispatch, start and end.
+ * order.c, pause.c: the operator. queue.c: intake, dispatch, start and end.
  */
 #ifndef QUEUE_QUEUE_PRIVATE_H
 #define QUEUE_QUEUE_PRIVATE_H
@@ -68,11 +68,20 @@ struct queue_service {
 	struct segment_cache segments;
 	struct task_event result_put;
 	struct reports reports;
+	struct pauses pauses;
 
 	struct task_group tasks;
 	struct session_link *sessions[WRITER_WORKERS_MAX];
 	bool stopping;
 };
+
+/* pause.c */
+bool pauses_mean(const struct queue_service *service, const struct queue_lane *lane);
+/* ERROR_LIMIT: there are too many; ERROR_NO_MEMORY. */
+MUST_CHECK enum error pause_add(struct queue_service *service, struct slice pattern);
+/* "*": all of them. ERROR_NOT_FOUND: that pattern was not paused. */
+MUST_CHECK enum error pause_remove(struct queue_service *service, struct slice pattern);
+void pauses_free(struct queue_service *service);
 
 /* control.c: the task of a struct admin_link, which it owns */
 void control_run(void *arg);

@@ -38,7 +38,7 @@ static void
 lane_place(struct lane *lane, struct lane_pool *pool)
 {
 	bool is_ready = lane->fresh_count + lane->tried_count > 0 && !lane->is_closed &&
-			lane->under_way < lane->window;
+			!lane->is_paused && lane->under_way < lane->window;
 
 	if (is_ready && list_is_empty(&lane->ready))
 		list_append(&pool->ready[lane->is_proven ? READY_PROVEN : READY_UNPROVEN],
@@ -285,6 +285,13 @@ lane_open(struct lane *lane, struct lane_pool *pool)
 	heap_remove(&pool->closed, &lane->closed);
 	lane->is_closed = false;
 	lane->closings = 0;
+	lane_place(lane, pool);
+}
+
+void
+lane_set_paused(struct lane *lane, struct lane_pool *pool, bool is_paused)
+{
+	lane->is_paused = is_paused;
 	lane_place(lane, pool);
 }
 

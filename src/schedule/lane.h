@@ -68,6 +68,7 @@ struct lane {
 	uint32_t under_way;
 	uint32_t closings; /* in a row */
 	bool is_closed;
+	bool is_paused; /* by a person, until a person says otherwise */
 	bool is_proven; /* the last outcome was LANE_WORKED */
 	uint64_t worked, failed, deferred;
 };
@@ -106,6 +107,9 @@ void lane_end(struct lane *lane, struct lane_pool *pool, mono_us now, enum lane_
 
 /* Opens a closed lane before its time: what closed it is over. */
 void lane_open(struct lane *lane, struct lane_pool *pool);
+
+/* Nothing is given out of a paused lane; what is under way goes on. */
+void lane_set_paused(struct lane *lane, struct lane_pool *pool, bool is_paused);
 
 /* When the next closed lane opens; MONO_NEVER. */
 mono_us lane_pool_next_open(const struct lane_pool *pool);

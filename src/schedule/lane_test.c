@@ -220,6 +220,31 @@ START_TEST(a_closed_lane_opens_when_its_reason_is_over)
 END_TEST
 
 /* What was under way together fails together: that is one reason to close, not twenty. */
+START_TEST(a_paused_lane_keeps_its_parts)
+{
+	struct parcel parcels[3] = {0};
+	struct fixture f;
+	size_t lane;
+
+	fixture_init(&f, 2, 10);
+	add(&f, 0, &parcels[0], 1, false);
+	add(&f, 0, &parcels[1], 1, false);
+	ck_assert_ptr_nonnull(take(&f, &lane)); /* this one is under way */
+	lane_set_paused(&f.lanes[0], &f.pool, true);
+	ck_assert_ptr_null(take(&f, &lane));
+	end(&f, 0, LANE_WORKED);
+	lane_open(&f.lanes[0], &f.pool);
+	ck_assert_ptr_null(take(&f, &lane));
+	add(&f, 1, &parcels[2], 1, false);
+	ck_assert_ptr_eq(take(&f, &lane), &parcels[2]); /* others go on */
+	end(&f, 1, LANE_WORKED);
+	lane_set_paused(&f.lanes[0], &f.pool, false);
+	ck_assert_ptr_eq(take(&f, &lane), &parcels[1]);
+	end(&f, 0, LANE_WORKED);
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(failures_of_one_time_close_once)
 {
 	static struct parcel parcels[10];
@@ -370,6 +395,6 @@ UNIT_MAIN("schedule/lane", ready_lanes_take_turns, new_parts_go_before_tried_one
 	a_sender_with_half_a_million_parts_delays_nobody,
 	a_lane_has_a_window_that_grows_with_success,
 	a_destination_that_fails_is_closed_and_then_probed,
-	a_closed_lane_opens_when_its_reason_is_over, failures_of_one_time_close_once,
-	lanes_that_hang_leave_half_of_the_window, a_pool_without_carriers_keeps_its_parts,
-	random_histories_lose_nothing)
+	a_closed_lane_opens_when_its_reason_is_over, a_paused_lane_keeps_its_parts,
+	failures_of_one_time_close_once, lanes_that_hang_leave_half_of_the_window,
+	a_pool_without_carriers_keeps_its_parts, random_histories_lose_nothing)
