@@ -107,18 +107,47 @@ commit(struct spool *spool)
 	return done.messages != OK ? done.messages : done.results;
 }
 
+/* As the server does with a content that is too large for a batch. */
 static enum error
-copy_mail(struct spool *spool, const struct spool_mail *mail)
+add_apart(struct repair *repair, const struct spool_mail *mail, struct spool_reference *ret_message)
 {
+	struct env *env = repair->order->env;
+	struct slice content = buffer_slice(&mail->content);
+	struct iovec piece = {(void *)(uintptr_t)content.ptr, content.len};
+	struct spool_reference unused;
+	struct spool_apart apart;
+
+	enum error error = spool_apart_begin(repair->spool, &apart);
+	if (error == OK)
+		error = spool_apart_create(env, repair->new_fd, &apart);
+	if (error != OK)
+		return error;
+	error = spool_apart_write(env, &apart, &piece, 1, 0);
+	if (error == OK)
+		error = spool_apart_finish(env, repair->new_fd, &apart,
+			mail->state->message.queue_id, mail->envelope.content_flags);
+	if (error == OK)
+		error = spool_add_apart(
+			repair->spool, &apart, buffer_slice(&mail->payload), ret_message, &unused);
+	if (error != OK)
+		spool_apart_drop(env, repair->new_fd, &apart);
+	spool_apart_close(env, &apart);
+	return error;
+}
+
+static enum error
+copy_mail(struct repair *repair, const struct spool_mail *mail)
+{
+	struct spool *spool = repair->spool;
 	struct slice content = buffer_slice(&mail->content);
 	struct iovec piece = {(void *)(uintptr_t)content.ptr, content.len};
 	struct spool_reference message, unused;
 
-	if (!spool_has_room(spool, content.len, mail->payload.len))
-		return ERROR_LIMIT;
-	enum error error = spool_add_message(spool, mail->state->message.queue_id, &piece,
-		content.len > 0, mail->envelope.content_flags, buffer_slice(&mail->payload),
-		&message, &unused);
+	enum error error = spool_has_room(spool, content.len, mail->payload.len)
+				   ? spool_add_message(spool, mail->state->message.queue_id, &piece,
+					     content.len > 0, mail->envelope.content_flags,
+					     buffer_slice(&mail->payload), &message, &unused)
+				   : add_apart(repair, mail, &message);
 	if (error == OK)
 		error = commit(spool);
 	if (error == OK)
@@ -136,7 +165,7 @@ keep_mail(void *arg, const struct spool_mail *mail)
 		repair->lost++;
 		return OK;
 	}
-	enum error error = copy_mail(repair->spool, mail);
+	enum error error = copy_mail(repair, mail);
 	if (error != OK) {
 		fail(repair, EX_CANTCREAT, mail->id, error);
 		return ERROR_CANCELLED;

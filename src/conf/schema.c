@@ -535,10 +535,9 @@ static const struct schema_key root_keys[] = {
 		.readers = ALWAYS | SESSION | QUEUE,
 		.offset = offsetof(struct conf, message_size_limit),
 		.min = KIB(64),
-		.max = MIB(28),
+		.max = MIB(1024),
 		.fallback = "25M",
-		.help = "The largest message that is accepted; SIZE announces it. At most half of "
-			"\"spool_segment\".",
+		.help = "The largest message that is accepted; SIZE announces it.",
 		.example = "message_size_limit 25M",
 	},
 	{
@@ -552,8 +551,7 @@ static const struct schema_key root_keys[] = {
 		.help = "Recipients of one message. RFC 5321 asks for 100 at least; clients send "
 			"the rest again. So they do where the addresses together take more than "
 			"32M, or "
-			"more than \"spool_segment\" has beside a message of "
-			"\"message_size_limit\".",
+			"more than \"spool_segment\" has beside 512K.",
 		.example = "recipients_limit 1000",
 	},
 	{
@@ -909,12 +907,6 @@ check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
 	if (!schema_srs_is_sound(conf)) {
 		ret_words[0] = "srs";
 		return "the domain of \"srs\" must have a \"domain\" block: bounces come to it";
-	}
-	/* A message that SIZE admitted must fit into a segment with its envelope. */
-	if (conf->message_size_limit > conf->spool_segment / 2) {
-		ret_words[0] = "message_size_limit";
-		ret_words[1] = "spool_segment";
-		return "\"message_size_limit\" must be at most half of \"spool_segment\"";
 	}
 	return NULL;
 }

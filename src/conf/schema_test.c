@@ -236,7 +236,7 @@ START_TEST(manual_has_every_key)
 	ck_assert(contains(buffer_slice(&f->out),
 		SLICE("\n.It Ic \"\\&message_size_limit\" Ar \"\\&size\"\n")));
 	ck_assert(contains(buffer_slice(&f->out),
-		SLICE("\nFrom 64K to 28M.\nSeen by root, session, queue, the tools.\n")));
+		SLICE("\nFrom 64K to 1G.\nSeen by root, session, queue, the tools.\n")));
 	ck_assert(contains(buffer_slice(&f->out),
 		SLICE("\n.It Ic \"\\&accounts\" Cm \"\\&file\" Ar \"\\&path\" No | Cm "
 		      "\"\\&system\" No | Cm \"\\&any\"\n")));

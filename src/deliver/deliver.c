@@ -231,7 +231,7 @@ content_of(const struct deliver_line *line, const struct ipc_message *message)
 	return (struct maildir_content){
 		.fd = is_memory ? message->fds[0]
 				: line_segment_fd(line, m->segment, m->generation),
-		.offset = is_memory ? 0 : m->offset,
+		.offset = m->offset,
 		.size = m->size,
 		.has_sum = true,
 		.sum = m->sum,

@@ -294,6 +294,7 @@ copy_of(struct world *world, uint64_t queue_id, const char *template, int fd)
 	message.deliver.reverse_path = SLICE("");
 	message.deliver.trace = SLICE("");
 	message.deliver.source = SOURCE_MEMORY;
+	message.deliver.offset = 0;
 	message.fds[0] = fd;
 	message.fd_count = 1;
 	return message;

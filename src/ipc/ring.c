@@ -261,10 +261,12 @@ ring_peek_submission(struct ring_consumer *ring, struct ring_submission *ret_sub
 		.first_block = entry->first_block,
 		.content_bytes = entry->content_bytes,
 		.envelope_bytes = entry->envelope_bytes,
+		.kind = entry->kind,
+		.offset = entry->offset,
 	};
 	uint64_t room = (uint64_t)ring->blocks * RING_BLOCK_BYTES;
 	if (submission.token >= RING_ENTRIES || submission.content_bytes > room ||
-		submission.envelope_bytes > room)
+		submission.envelope_bytes > room || submission.kind >= RING_KINDS)
 		return ERROR_DAMAGED;
 	*ret_submission = submission;
 	return OK;

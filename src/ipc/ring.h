@@ -9,6 +9,12 @@
  * session's again when the answer is there; only the session writes blocks, so it keeps the free
  * list in its own memory.
  *
+ * A large content comes in pieces, each a submission with an answer of its own: RING_MORE at an
+ * offset, as often as it takes; RING_PATCH over octets that were handed over before; then
+ * RING_COMMIT with the first octets of it, which are held back till then, and the envelope; or
+ * RING_ABORT. A token has one unanswered submission at a time. A piece that is not RING_TAKEN ends
+ * the transaction: nothing of it is kept.
+ *
  * Neither side trusts the other: every index and length is read once and checked; a side that
  * breaks a rule is dropped (ERROR_DAMAGED). Content that changes under the reader damages its own
  * message only. Publishing and waking are explicit: once a turn.
@@ -25,14 +31,24 @@
 #define RING_BLOCK_BYTES 16384u
 #define RING_ENTRIES     1024u /* transactions under way in one worker; a power of two */
 
-enum ring_status { RING_DURABLE, RING_FAILED, RING_NO_SPACE, RING_UNKNOWN, RING_STATUSES };
+enum ring_kind { RING_WHOLE, RING_MORE, RING_PATCH, RING_COMMIT, RING_ABORT, RING_KINDS };
+
+enum ring_status {
+	RING_DURABLE,
+	RING_FAILED,
+	RING_NO_SPACE,
+	RING_UNKNOWN,
+	RING_TAKEN, /* a piece, or an abort */
+	RING_STATUSES
+};
 
 struct ring_submission {
 	uint32_t token; /* the session's name for the transaction: below RING_ENTRIES */
 	uint32_t first_block;
 	uint64_t content_bytes;
 	uint32_t envelope_bytes;
-	uint32_t reserved;
+	uint32_t kind;   /* enum ring_kind */
+	uint64_t offset; /* in the content, of MORE and PATCH */
 };
 
 struct ring_completion {

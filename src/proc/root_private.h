@@ -12,9 +12,9 @@
 
 #include <sys/un.h>
 
-#define RING_BLOCKS                                                                               \
-	6144 /* 96 MiB a session worker, used as they are touched: a third is the floors of 1,024 \
-		messages, half of the rest is more than the largest one */
+#define RING_BLOCKS                                                                         \
+	8192 /* 128 MiB a session worker, used as they are touched: eight for each of 1,024 \
+		messages */
 #define ROOT_NAME_MAX                 320
 #define SYSTEM_DELIVERERS_MAX         64
 #define SYSTEM_DELIVERERS_LEAVING_MAX 16   /* beside them: those on their way out */

@@ -175,12 +175,28 @@ need_segment(struct carrier_channel *channel, const struct spool_reference *cont
 	return OK;
 }
 
+/* What a system user's deliverer gets: no segment, in which others' mail lies, but a copy; or the
+ * file that holds this content alone. */
+static enum error
+content_for_system(struct queue_service *service, const struct queued *queued, int *ret_fd,
+	uint64_t *ret_offset)
+{
+	const struct spool_reference *content = &queued->content;
+
+	*ret_offset = 0;
+	if (content->segment == queued->message.segment)
+		return content_copy(service, content, ret_fd);
+	*ret_offset = content->offset;
+	return spool_open_segment(service->env, service->spool_fd, content->segment, ret_fd);
+}
+
 /* The content's place: its segment, which the deliverer is sent before; or a copy, whose descriptor
  * the caller closes. May wait. */
 static enum error
-set_source(struct carrier_channel *channel, const struct spool_reference *content,
-	struct ipc_message *message)
+set_source(
+	struct carrier_channel *channel, const struct queued *queued, struct ipc_message *message)
 {
+	const struct spool_reference *content = &queued->content;
 	struct queue_service *service = channel->carrier->service;
 	struct ipc_deliver *deliver = &message->deliver;
 	int fd;
@@ -194,7 +210,7 @@ set_source(struct carrier_channel *channel, const struct spool_reference *conten
 	deliver->size = content->size;
 	if (message->deliver.transport == TRANSPORT_SYSTEM) {
 		deliver->source = SOURCE_MEMORY;
-		error = content_copy(service, content, &message->fds[0]);
+		error = content_for_system(service, queued, &message->fds[0], &deliver->offset);
 		message->fd_count = error == OK;
 		return error;
 	}
@@ -242,7 +258,6 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 	const struct queue_lane *lane = attempt->lane;
 	struct env *env = attempt->service->env;
 	const struct envelope *envelope = &attempt->opened->envelope;
-	struct spool_reference content = attempt->message->content;
 	struct buffer list, trace;
 	struct ipc_message message = {.kind = IPC_DELIVER,
 		.deliver = {
@@ -269,7 +284,7 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 		error = set_forward(envelope, &trace, &message.deliver);
 	message.deliver.recipients = buffer_slice(&list);
 	if (error == OK)
-		error = set_source(channel, &content, &message);
+		error = set_source(channel, attempt->message, &message);
 	if (error == OK)
 		error = channel_send(&channel->channel, &message, MONO_NEVER);
 	if (message.fd_count > 0)

@@ -60,6 +60,7 @@ struct writer_turn {
 	struct arena arena;
 	struct gathered messages[TURN_MESSAGES_MAX];
 	size_t count;
+	size_t pieces; /* of streams, which are no messages yet */
 	bool batch_full;
 	bool results_stuck;     /* the first one in the line can't be added now */
 	bool results_unsettled; /* some are added but not durable */
@@ -86,6 +87,7 @@ writer_init(struct writer *writer, const struct env *env, int schedule_wake_fd, 
 	pthread_mutex_init(&writer->rings->mutex, NULL);
 	writer->turn = memory_get(writer->env.memory, sizeof *writer->turn);
 	arena_init(&writer->turn->arena, writer->env.memory, TURN_BYTES_MAX);
+	streams_init(&writer->streams, &writer->env, wake_fd);
 }
 
 static void
@@ -104,6 +106,7 @@ writer_done(struct writer *writer)
 {
 	if (!writer->rings)
 		return;
+	streams_done(&writer->streams);
 	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++) {
 		ring_close(writer, &writer->rings->active[i]);
 		ring_close(writer, &writer->rings->pending[i]);
@@ -183,6 +186,7 @@ writer_watch_space(struct writer *writer, int dir_fd, uint64_t reserve, uint64_t
 	writer->space.dir_fd = dir_fd;
 	writer->space.reserve = reserve;
 	writer->space.piece = piece;
+	streams_watch_space(&writer->streams, reserve);
 	space_look(writer);
 }
 
@@ -211,6 +215,7 @@ rings_take_changes(struct writer *writer)
 	for (uint32_t i = 0; rings->changed && i < WRITER_WORKERS_MAX; i++) {
 		if (!rings->replace[i])
 			continue;
+		streams_detach(&writer->streams, i);
 		ring_close(writer, &rings->active[i]);
 		rings->active[i] = rings->pending[i];
 		ring_show_space(writer, &rings->active[i]);
@@ -344,9 +349,27 @@ ring_break(struct writer *writer, struct writer_ring *ring)
 static void
 rings_close_broken(struct writer *writer)
 {
-	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
-		if (writer->rings->active[i].broken)
-			ring_close(writer, &writer->rings->active[i]);
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++) {
+		if (!writer->rings->active[i].broken)
+			continue;
+		streams_detach(&writer->streams, i);
+		ring_close(writer, &writer->rings->active[i]);
+	}
+}
+
+static enum ring_status
+status_of(enum error error)
+{
+	switch (error) {
+	case OK:
+		return RING_DURABLE;
+	case ERROR_NO_SPACE:
+		return RING_NO_SPACE;
+	case ERROR_UNKNOWN:
+		return RING_UNKNOWN;
+	default:
+		return RING_FAILED;
+	}
 }
 
 static void
@@ -383,6 +406,141 @@ turn_has_room(const struct writer *writer, const struct ring_submission *submiss
 		       (uint64_t)submission->envelope_bytes + 64);
 }
 
+/* The envelope of a commit is looked at before its content is made durable: the content's record
+ * says a part of it. */
+static enum error
+read_commit(struct writer *writer, const struct writer_ring *ring,
+	const struct ring_submission *submission, struct slice *ret_raw)
+{
+	struct arena *arena = &writer->turn->arena;
+	int max = (int)(submission->content_bytes / RING_BLOCK_BYTES) + 1, count;
+
+	if (submission->envelope_bytes > ENVELOPE_BYTES_MAX)
+		return ERROR_LIMIT;
+	uint8_t *raw = arena_take(arena, submission->envelope_bytes);
+	struct iovec *content = arena_take(arena, (size_t)max * sizeof *content);
+	if (!raw || !content)
+		return ERROR_NO_MEMORY;
+	*ret_raw = slice_of(raw, submission->envelope_bytes);
+	return ring_gather(&ring->ring, submission, content, max, &count, raw);
+}
+
+static enum error
+read_flags(struct writer *writer, const struct writer_ring *ring,
+	const struct ring_submission *submission, uint32_t *ret_flags)
+{
+	struct envelope envelope;
+	struct slice raw;
+	enum error error = read_commit(writer, ring, submission, &raw);
+
+	if (error == OK)
+		error = envelope_decode(raw, &writer->turn->arena, &envelope);
+	if (error == OK)
+		*ret_flags = envelope.content_flags;
+	return error;
+}
+
+/* A piece of a large content, or its end. */
+static void
+gather_piece(struct writer *writer, uint32_t worker, struct ring_submission *submission)
+{
+	struct writer_ring *ring = &writer->rings->active[worker];
+	struct ring_completion answer = {.token = submission->token, .status = RING_STATUSES};
+	enum ring_status status = RING_STATUSES;
+	enum error error = OK;
+	uint32_t flags = 0;
+
+	writer->turn->pieces++;
+	if (submission->kind == RING_COMMIT)
+		error = read_flags(writer, ring, submission, &flags);
+	if (error != OK && error != ERROR_DAMAGED) {
+		/* It will never be a message; the answer to that says so. */
+		submission->kind = RING_ABORT;
+		atomic_fetch_add(&writer->troubles.refused_messages, 1);
+		atomic_store(&writer->troubles.last_error, (uint32_t)error);
+		error = OK;
+	}
+	if (error == OK)
+		error = streams_take(&writer->streams, writer->spool, worker, &ring->ring,
+			submission, flags, &status);
+	if (error == ERROR_DAMAGED) {
+		ring_break(writer, ring);
+		return;
+	}
+	answer.status = error == OK ? status : status_of(error);
+	if (answer.status != RING_STATUSES)
+		ring_complete(&ring->ring, &answer);
+}
+
+static enum error
+add_stream(struct writer *writer, struct stream *stream, struct gathered *message)
+{
+	struct writer_ring *ring = &writer->rings->active[message->worker];
+	struct slice raw;
+	enum error error = read_commit(writer, ring, &stream->submission, &raw);
+
+	if (error == OK)
+		error = payload_build(writer, raw, stream->end, stream->queue_id, message);
+	if (error == OK)
+		error = spool_add_apart(writer->spool, &stream->apart, message->payload,
+			&message->message, &message->content);
+	if (error == OK)
+		message->answer.queue_id = stream->queue_id;
+	return error;
+}
+
+/* Messages whose content is durable already. */
+static void
+gather_streams(struct writer *writer, size_t max)
+{
+	struct writer_turn *turn = writer->turn;
+	struct stream *stream;
+
+	while (turn->count < max && (stream = streams_ready(&writer->streams)) != NULL) {
+		struct ring_submission like = stream->submission;
+		like.content_bytes = 0;
+		if (turn->count > 0 && !turn_has_room(writer, &like)) {
+			turn->batch_full = true;
+			return;
+		}
+		struct gathered *message = &turn->messages[turn->count++];
+		*message = (struct gathered){
+			.worker = stream->worker, .answer = {.token = stream->submission.token}};
+		streams_take_ready(&writer->streams, stream);
+		enum error error = add_stream(writer, stream, message);
+		message->added = error == OK;
+		streams_end(&writer->streams, stream, message->added);
+		if (error == OK)
+			continue;
+		message->answer.status = RING_FAILED;
+		atomic_fetch_add(&writer->troubles.refused_messages, 1);
+		atomic_store(&writer->troubles.last_error, (uint32_t)error);
+	}
+}
+
+static void
+publish_answers(struct writer *writer)
+{
+	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
+		if (writer->rings->active[i].open)
+			ring_publish_completions(&writer->rings->active[i].ring);
+}
+
+/* What the streams' thread has done; whether there was anything. */
+static void
+answer_streams(struct writer *writer)
+{
+	struct ring_completion answer;
+	uint32_t worker;
+
+	while (streams_next_answer(&writer->streams, &worker, &answer)) {
+		struct writer_ring *ring = &writer->rings->active[worker];
+		writer->turn->pieces++;
+		if (ring->open)
+			ring_complete(&ring->ring, &answer);
+	}
+}
+
 /* Whether the ring had a submission that went into this turn. */
 static bool
 gather_from(struct writer *writer, uint32_t worker)
@@ -397,11 +555,19 @@ gather_from(struct writer *writer, uint32_t worker)
 		ring_break(writer, ring);
 	if (error != OK)
 		return false;
-	if (writer->turn->count > 0 && !turn_has_room(writer, &submission)) {
+	bool is_piece = submission.kind != RING_WHOLE;
+	struct ring_submission like = submission;
+	if (is_piece)
+		like.content_bytes = 0;
+	if (writer->turn->count > 0 && !turn_has_room(writer, &like)) {
 		writer->turn->batch_full = true;
 		return false;
 	}
 	ring_pass_submission(&ring->ring);
+	if (is_piece) {
+		gather_piece(writer, worker, &submission);
+		return true;
+	}
 	gather_one(writer, worker, &submission);
 	return true;
 }
@@ -461,6 +627,9 @@ gather(struct writer *writer)
 	arena_clear(&turn->arena);
 	turn->count = 0;
 	turn->batch_full = false;
+	turn->pieces = 0;
+	answer_streams(writer);
+	gather_streams(writer, max);
 	while (any && !turn->batch_full) {
 		any = false;
 		for (uint32_t i = 0; i < WRITER_WORKERS_MAX && turn->count < max; i++)
@@ -469,6 +638,8 @@ gather(struct writer *writer)
 			break;
 	}
 	gather_own(writer, max);
+	if (turn->pieces > 0)
+		publish_answers(writer);
 	writer->rings->next++;
 }
 
@@ -502,21 +673,6 @@ gather_results(struct writer *writer)
 		}
 	}
 	return taken;
-}
-
-static enum ring_status
-status_of(enum error error)
-{
-	switch (error) {
-	case OK:
-		return RING_DURABLE;
-	case ERROR_NO_SPACE:
-		return RING_NO_SPACE;
-	case ERROR_UNKNOWN:
-		return RING_UNKNOWN;
-	default:
-		return RING_FAILED;
-	}
 }
 
 static void
@@ -567,9 +723,7 @@ answer(struct writer *writer, enum error error)
 		if (!turn->messages[i].own)
 			answer_worker(writer, &turn->messages[i], error);
 	}
-	for (uint32_t i = 0; i < WRITER_WORKERS_MAX; i++)
-		if (writer->rings->active[i].open)
-			ring_publish_completions(&writer->rings->active[i].ring);
+	publish_answers(writer);
 	for (size_t i = 0; error == OK && i < turn->count; i++)
 		if (turn->messages[i].added)
 			hand_to_schedule(writer, &turn->messages[i]);
@@ -705,7 +859,7 @@ writer_turn(struct writer *writer)
 		writer_commit(writer);
 	for (size_t i = 0; i < results; i++)
 		handoff_free(&writer->results);
-	return writer->turn->count + results > 0;
+	return writer->turn->count + writer->turn->pieces + results > 0;
 }
 
 static bool
@@ -785,6 +939,9 @@ enum error
 writer_start(struct writer *writer, struct spool *spool)
 {
 	writer->spool = spool;
+	enum error started = streams_start(&writer->streams, spool_dir_fd(spool));
+	if (started != OK)
+		return started;
 	int error = pthread_create(&writer->thread, NULL, writer_run, writer);
 	writer->running = error == 0;
 	return error_from_errno(error);

@@ -8,11 +8,12 @@
 #define QUEUE_WRITER_H
 
 #include "queue/handoff.h"
+#include "queue/streams.h"
 #include "spool/spool.h"
 
 #include <pthread.h>
 
-#define WRITER_WORKERS_MAX 64
+#define WRITER_WORKERS_MAX STREAMS_WORKERS_MAX
 #define WRITER_ENVELOPE_BYTES \
 	2048 /* of an encoded envelope that travel with the message; a longer one is read back */
 
@@ -81,9 +82,10 @@ struct writer {
 	struct writer_rings *rings;
 	struct writer_turn *turn;
 	struct writer_space space;
-	bool moves_wait;     /* until the schedule has taken them from the line */
-	uint32_t moves_last; /* where in the line they end */
-	int wake_fd;         /* the thread's: sessions and the schedule signal it */
+	struct streams streams; /* large contents on their way in */
+	bool moves_wait;        /* until the schedule has taken them from the line */
+	uint32_t moves_last;    /* where in the line they end */
+	int wake_fd;            /* the thread's: sessions and the schedule signal it */
 	pthread_t thread;
 	bool running;
 	_Atomic bool stopping;

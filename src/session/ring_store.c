@@ -5,13 +5,15 @@
  * wake-up.
  *
  * Blocks are shared by rule, since a message holds its own until its end, which is as far off as
- * its sender likes: each has a floor that is its alone, large ones take turns at the last half of
- * the rest, and while somebody waits for blocks the slowest for what it holds gives back what it
- * has.
+ * its sender likes. Each has a floor that is its alone, enough to stream a content: what is behind
+ * its first octets goes to the queue in pieces. The rest is lent, so that what is not large travels
+ * whole, and while it is scarce, the slowest for what it holds hands over what it has. The first
+ * octets are held back, since a header may be changed until the end.
  */
 #include "session/ring_store.h"
 #include "base/log_record.h"
 #include "ipc/ring.h"
+#include "session/ring_patch.h"
 
 #include <stdlib.h>
 
@@ -38,9 +40,17 @@ struct ring_acceptance {
 	uint32_t first, last;
 	uint64_t bytes;    /* filled so far: content, later content and envelope */
 	uint64_t capacity; /* of the chain's blocks */
-	bool submitted;
+	bool submitted;    /* and not answered */
+	bool is_ending;    /* what was submitted is the last: all, the commit, or the abort */
 	bool waits_for_block;
-	bool lost;         /* gave its blocks to others: it will be refused at its end */
+	/* A content that goes to the queue in pieces: the first RING_STREAM_HEAD octets are held
+	 * back, behind them in the chain is what was not sent yet. */
+	uint64_t streamed;     /* octets behind the head that the queue has */
+	uint32_t piece_blocks; /* of the piece that is under way; 0: none is */
+	uint64_t piece_bytes;
+	bool is_streamed; /* the queue knows of it */
+	enum error lost;  /* what was streamed is gone: it will be refused at its end */
+	struct ring_patch *patches;
 	mono_us window_at; /* of its pace: since when it is looked at */
 	uint64_t window_bytes;
 	bool answered;
@@ -88,11 +98,11 @@ link_unuse(struct ring_store *store, struct ring_link *link)
 	memory_put(env->memory, link);
 }
 
-/* So many may be under way in it that their floors are a third of it. */
+/* So many may be under way in it. */
 static uint32_t
 acceptances_max(const struct ring_link *link)
 {
-	uint32_t max = link->ring.blocks / (3 * RING_FLOOR_BLOCKS);
+	uint32_t max = link->ring.blocks / RING_BLOCKS_EACH;
 
 	return max < RING_ENTRIES ? max : RING_ENTRIES;
 }
@@ -104,12 +114,19 @@ link_shared(const struct ring_link *link)
 	return link->ring.blocks - acceptances_max(link) * RING_FLOOR_BLOCKS;
 }
 
-static void
-acceptance_free_blocks(struct ring_acceptance *a)
+/* What it has of its floor. */
+static uint32_t
+acceptance_floor_blocks(const struct ring_acceptance *a)
 {
 	uint64_t held = a->capacity / RING_BLOCK_BYTES;
 
-	a->link->floor_taken -= (uint32_t)(held < RING_FLOOR_BLOCKS ? held : RING_FLOOR_BLOCKS);
+	return held < RING_FLOOR_BLOCKS ? (uint32_t)held : RING_FLOOR_BLOCKS;
+}
+
+static void
+acceptance_free_blocks(struct ring_acceptance *a)
+{
+	a->link->floor_taken -= acceptance_floor_blocks(a);
 	for (uint32_t block = a->first, next; block != NO_BLOCK; block = next) {
 		next = a->link->next[block];
 		ring_block_put(&a->link->ring, block);
@@ -124,6 +141,7 @@ acceptance_end(struct ring_acceptance *a)
 	struct ring_store *store = a->store;
 
 	acceptance_free_blocks(a);
+	ring_patches_free(store->env->memory, &a->patches);
 	link_unuse(store, a->link);
 	if (store->large == a)
 		store->large = NULL;
@@ -250,6 +268,75 @@ acceptance_watch_pace(struct ring_acceptance *a, mono_us now)
 	a->window_bytes = a->bytes;
 }
 
+static uint32_t
+head_last(const struct ring_acceptance *a)
+{
+	uint32_t block = a->first;
+
+	for (uint32_t i = 1; i < RING_STREAM_HEAD / RING_BLOCK_BYTES; i++)
+		block = a->link->next[block];
+	return block;
+}
+
+/* Hands over so many octets behind the head, in so many blocks of the chain, without waiting. */
+static void
+acceptance_submit_piece(struct ring_acceptance *a, uint32_t blocks, uint64_t bytes)
+{
+	struct ring_submission submission = {.token = a->token,
+		.first_block = a->link->next[head_last(a)],
+		.content_bytes = bytes,
+		.kind = RING_MORE,
+		.offset = RING_STREAM_HEAD + a->streamed};
+
+	a->piece_blocks = blocks;
+	a->piece_bytes = bytes;
+	a->is_streamed = true;
+	a->submitted = true;
+	a->answered = false;
+	ring_submit(&a->link->ring, &submission);
+}
+
+/* The queue has the piece, or has given the content up: its blocks are free either way. */
+static void
+acceptance_end_piece(struct ring_acceptance *a)
+{
+	uint32_t before = head_last(a), block = a->link->next[before];
+
+	for (uint32_t i = 0; i < a->piece_blocks; i++) {
+		uint32_t next = a->link->next[block];
+		ring_block_put(&a->link->ring, block);
+		block = next;
+	}
+	a->link->next[before] = block;
+	if (block == NO_BLOCK)
+		a->last = before;
+	else
+		ring_block_link(&a->link->ring, before, block);
+	a->link->floor_taken -= acceptance_floor_blocks(a);
+	a->capacity -= (uint64_t)a->piece_blocks * RING_BLOCK_BYTES;
+	a->link->floor_taken += acceptance_floor_blocks(a);
+	a->bytes -= a->piece_bytes;
+	a->streamed += a->piece_bytes;
+	a->piece_blocks = 0;
+	acceptance_watch_pace(a, loop_now(a->store->env->loop));
+	task_event_signal(&a->store->changed);
+}
+
+/* All whole blocks behind the head but the last, into which octets may be on their way. */
+static bool
+acceptance_can_shrink(const struct ring_acceptance *a)
+{
+	return !a->submitted && !a->lost && a->capacity > RING_STREAM_HEAD + RING_BLOCK_BYTES;
+}
+
+static void
+acceptance_shrink(struct ring_acceptance *a)
+{
+	uint64_t bytes = a->capacity - RING_STREAM_HEAD - RING_BLOCK_BYTES;
+
+	acceptance_submit_piece(a, (uint32_t)(bytes / RING_BLOCK_BYTES), bytes);
+}
+
 /*
  * By how many octets it is behind. It must be so fast that it would send what it holds once more in
  * RING_PATIENCE_US: the more it holds, the faster. 0: it is, or it is not known yet.
@@ -260,7 +347,7 @@ acceptance_slowness(struct ring_acceptance *a, mono_us now)
 	uint64_t held = (uint64_t)acceptance_shared_blocks(a) * RING_BLOCK_BYTES;
 	mono_us elapsed = now - a->window_at;
 
-	if (held == 0 || a->submitted || a->waits_for_block || elapsed < RING_WINDOW_US)
+	if (!acceptance_can_shrink(a) || a->waits_for_block || elapsed < RING_WINDOW_US)
 		return 0;
 	if (elapsed > 2 * RING_WINDOW_US) { /* it says too little of now */
 		acceptance_watch_pace(a, now);
@@ -274,26 +361,8 @@ acceptance_slowness(struct ring_acceptance *a, mono_us now)
 	return 0;
 }
 
-/* The last block stays: octets may be on their way into it. */
-static void
-acceptance_lose(struct ring_acceptance *a)
-{
-	for (uint32_t block = a->first, next; block != a->last; block = next) {
-		next = a->link->next[block];
-		ring_block_put(&a->link->ring, block);
-	}
-	a->first = a->last;
-	if (a->capacity > RING_BLOCK_BYTES)
-		a->link->floor_taken -= RING_FLOOR_BLOCKS - 1;
-	a->capacity = RING_BLOCK_BYTES;
-	a->bytes = 0;
-	a->lost = true;
-	if (a->store->large == a)
-		a->store->large = NULL;
-	task_event_signal(&a->store->changed);
-}
-
-/* Somebody waits for blocks: who has many and sends little gives them back, the worst first. */
+/* Somebody waits for blocks: who has many and sends little hands over what is in them, the worst
+ * first. */
 static void
 store_reclaim(struct ring_store *store)
 {
@@ -314,12 +383,8 @@ store_reclaim(struct ring_store *store)
 			worst = a;
 		}
 	}
-	if (!worst)
-		return;
-	log_event(store->env, LOG_WARNING, "slow_message_refused",
-		LOG_NUMBER("octets", worst->bytes),
-		LOG_STRING("why", "others need the memory that it holds"));
-	acceptance_lose(worst);
+	if (worst)
+		acceptance_shrink(worst);
 }
 
 /* May wait: until there may be a block. */
@@ -342,16 +407,31 @@ acceptance_wait_for_block(struct ring_acceptance *a, mono_us deadline)
 	return error;
 }
 
-/* May wait: one more block at the end of the chain. */
+/* How long the chain of a content may become. */
+static uint64_t
+capacity_max(const struct ring_acceptance *a)
+{
+	return a->is_streamed ? RING_STREAM_CHAIN : RING_WHOLE_MAX;
+}
+
+/* May wait: one more block at the end of the chain. ERROR_LIMIT, where the content may be streamed:
+ * what is behind its head has to go first. */
 static enum error
-acceptance_grow(struct ring_acceptance *a, mono_us deadline)
+acceptance_grow(struct ring_acceptance *a, bool may_stream, mono_us deadline)
 {
 	uint32_t block;
+
+	if (may_stream && a->capacity >= capacity_max(a))
+		return ERROR_LIMIT;
 
 	for (;;) {
 		enum error error = acceptance_take_block(a, &block);
 		if (error == OK)
 			break;
+		if (may_stream && a->capacity > RING_STREAM_HEAD) {
+			store_reclaim(a->store);
+			return ERROR_LIMIT; /* the caller hands over what it has */
+		}
 		error = acceptance_wait_for_block(a, deadline);
 		if (error != OK)
 			return error;
@@ -372,12 +452,13 @@ acceptance_grow(struct ring_acceptance *a, mono_us deadline)
 
 /* May wait: room behind what is filled. ERROR_AGAIN: the link died meanwhile. */
 static enum error
-acceptance_room(struct ring_acceptance *a, mono_us deadline, uint8_t **ret_ptr, size_t *ret_len)
+acceptance_room(struct ring_acceptance *a, bool may_stream, mono_us deadline, uint8_t **ret_ptr,
+	size_t *ret_len)
 {
 	size_t used = a->bytes % RING_BLOCK_BYTES;
 
 	if (a->bytes == a->capacity) {
-		enum error error = acceptance_grow(a, deadline);
+		enum error error = acceptance_grow(a, may_stream, deadline);
 		if (error != OK)
 			return error;
 	}
@@ -393,7 +474,7 @@ acceptance_append(struct ring_acceptance *a, struct slice bytes, mono_us deadlin
 	while (bytes.len > 0) {
 		uint8_t *room;
 		size_t len;
-		enum error error = acceptance_room(a, deadline, &room, &len);
+		enum error error = acceptance_room(a, false, deadline, &room, &len);
 		if (error != OK)
 			return error;
 		struct slice piece = slice_sub(bytes, 0, len);
@@ -457,18 +538,61 @@ acceptance_move(struct ring_acceptance *a, mono_us deadline)
 	return OK;
 }
 
+/* What an answer to a piece means for what follows. */
+static enum error
+error_of_answer(const struct ring_completion *answer)
+{
+	switch (answer->status) {
+	case RING_TAKEN:
+		return OK;
+	case RING_NO_SPACE:
+		return ERROR_NO_SPACE;
+	default:
+		return ERROR_IO;
+	}
+}
+
+/* May wait: until no piece is under way. An error is for good. */
+static enum error
+acceptance_settle(struct ring_acceptance *a, mono_us deadline)
+{
+	while (a->submitted && !a->link->dead) {
+		enum error error = task_event_wait(a->store->env->loop, &a->settled, deadline);
+		if (error != OK)
+			return error;
+	}
+	if (a->is_streamed && a->link->dead && a->lost == OK)
+		a->lost = ERROR_IO; /* with the queue that had it */
+	return a->lost;
+}
+
+/* May wait: all that is behind the head goes to the queue. */
+static enum error
+acceptance_send_piece(struct ring_acceptance *a, mono_us deadline)
+{
+	uint64_t bytes = a->bytes - RING_STREAM_HEAD;
+	uint64_t blocks = (a->capacity - RING_STREAM_HEAD) / RING_BLOCK_BYTES;
+
+	acceptance_submit_piece(a, (uint32_t)blocks, bytes);
+	return acceptance_settle(a, deadline);
+}
+
 static enum error
 ring_room(struct acceptance *acceptance, mono_us deadline, uint8_t **ret_ptr, size_t *ret_len)
 {
 	struct ring_acceptance *a = of(acceptance);
 	enum error error;
 
-	if (a->lost)
-		return ERROR_LIMIT;
 	do {
-		error = acceptance_move(a, deadline);
+		error = acceptance_settle(a, deadline);
 		if (error == OK)
-			error = acceptance_room(a, deadline, ret_ptr, ret_len);
+			error = acceptance_move(a, deadline);
+		if (error == OK)
+			error = acceptance_room(a, true, deadline, ret_ptr, ret_len);
+		if (error == ERROR_LIMIT) {
+			error = acceptance_send_piece(a, deadline);
+			error = error == OK ? ERROR_AGAIN : error;
+		}
 	} while (error == ERROR_AGAIN);
 	return error;
 }
@@ -479,14 +603,12 @@ ring_fill(struct acceptance *acceptance, size_t len)
 	of(acceptance)->bytes += len;
 }
 
+/* UNSAFE: they lie in the chain */
 static void
-ring_overwrite(struct acceptance *acceptance, uint64_t at, struct slice octets)
+chain_overwrite(struct ring_acceptance *a, uint64_t at, struct slice octets)
 {
-	struct ring_acceptance *a = of(acceptance);
 	uint32_t block = a->first;
 
-	if (a->lost)
-		return;
 	for (; at >= RING_BLOCK_BYTES; at -= RING_BLOCK_BYTES)
 		block = a->link->next[block];
 	while (octets.len > 0) {
@@ -496,6 +618,26 @@ ring_overwrite(struct acceptance *acceptance, uint64_t at, struct slice octets)
 		block = a->link->next[block];
 		at = 0;
 	}
+}
+
+static void
+ring_overwrite(struct acceptance *acceptance, uint64_t at, struct slice octets)
+{
+	struct ring_acceptance *a = of(acceptance);
+
+	if (!a->is_streamed) {
+		chain_overwrite(a, at, octets);
+		return;
+	}
+	if (at < RING_STREAM_HEAD) {
+		struct slice piece = slice_sub(octets, 0, (size_t)(RING_STREAM_HEAD - at));
+		chain_overwrite(a, at, piece);
+		octets = slice_from(octets, piece.len);
+		at += piece.len;
+	}
+	/* What lies behind the head is sent by then. */
+	if (octets.len > 0 && !ring_patch_append(a->store->env->memory, &a->patches, at, octets))
+		a->lost = ERROR_NO_MEMORY;
 }
 
 /* May wait: puts the envelope behind the content. */
@@ -520,7 +662,7 @@ acceptance_add_envelope(struct ring_acceptance *a, const struct envelope *envelo
 		if (error != ERROR_AGAIN)
 			break;
 		a->bytes = content_bytes;
-		error = acceptance_move(a, deadline);
+		error = a->is_streamed ? ERROR_IO : acceptance_move(a, deadline);
 	}
 	*ret_bytes = (uint32_t)bytes.len;
 	buffer_done(&bytes);
@@ -535,6 +677,7 @@ outcome_of(const struct ring_completion *answer)
 		[RING_FAILED] = ACCEPT_FAILED,
 		[RING_NO_SPACE] = ACCEPT_NO_SPACE,
 		[RING_UNKNOWN] = ACCEPT_UNKNOWN,
+		[RING_TAKEN] = ACCEPT_FAILED, /* no answer to that */
 	};
 
 	return outcomes[answer->status];
@@ -572,23 +715,96 @@ outcome_of_error(enum error error)
 	}
 }
 
+/* May wait: one patch, in blocks behind the head that go again with it. */
+static enum error
+acceptance_send_patch(struct ring_acceptance *a, const struct ring_patch *patch, mono_us deadline)
+{
+	enum error error = acceptance_append(a, slice_of(patch->octets, patch->len), deadline);
+
+	if (error != OK)
+		return error;
+	struct ring_submission submission = {.token = a->token,
+		.first_block = a->link->next[head_last(a)],
+		.content_bytes = patch->len,
+		.kind = RING_PATCH,
+		.offset = patch->at};
+	uint64_t streamed = a->streamed;
+	a->piece_blocks = (uint32_t)((a->capacity - RING_STREAM_HEAD) / RING_BLOCK_BYTES);
+	a->piece_bytes = patch->len;
+	a->submitted = true;
+	a->answered = false;
+	ring_submit(&a->link->ring, &submission);
+	error = acceptance_settle(a, deadline);
+	a->streamed = streamed;
+	return error;
+}
+
+/* May wait: afterwards the chain is the head, and the queue has all that comes behind it as it
+ * shall be. */
+static enum error
+acceptance_end_stream(struct ring_acceptance *a, mono_us deadline)
+{
+	enum error error = acceptance_settle(a, deadline);
+
+	if (error == OK && a->bytes > RING_STREAM_HEAD)
+		error = acceptance_send_piece(a, deadline);
+	if (error == OK && a->capacity > RING_STREAM_HEAD) {
+		/* A block without octets. */
+		a->piece_blocks = (uint32_t)((a->capacity - RING_STREAM_HEAD) / RING_BLOCK_BYTES);
+		a->piece_bytes = 0;
+		acceptance_end_piece(a);
+	}
+	for (struct ring_patch *patch = a->patches; error == OK && patch; patch = patch->next)
+		error = acceptance_send_patch(a, patch, deadline);
+	return error == ERROR_AGAIN ? ERROR_IO : error;
+}
+
+/* Ends what was not handed over whole; of a stream the queue has to hear. */
+static void
+acceptance_abort(struct ring_acceptance *a)
+{
+	struct ring_submission submission = {.token = a->token, .kind = RING_ABORT};
+	bool queue_has_it = a->is_streamed && !a->link->dead && a->lost != ERROR_IO &&
+			    a->lost != ERROR_NO_SPACE;
+
+	if (!queue_has_it && !(a->submitted && !a->link->dead)) {
+		acceptance_end(a);
+		return;
+	}
+	a->abandoned = true;
+	if (a->submitted)
+		return; /* first the answer to that */
+	a->is_ending = true;
+	a->submitted = true;
+	a->answered = false;
+	ring_submit(&a->link->ring, &submission);
+}
+
 static enum accept_outcome
 ring_commit(struct acceptance *acceptance, const struct envelope *envelope, mono_us deadline,
 	uint64_t *ret_id)
 {
 	struct ring_acceptance *a = of(acceptance);
-	struct ring_submission submission = {.token = a->token, .content_bytes = a->bytes};
-	enum error error = a->lost ? ERROR_LIMIT : acceptance_move(a, deadline);
+	struct ring_submission submission = {.token = a->token};
+	enum error error = acceptance_settle(a, deadline);
 
+	if (error == OK && a->is_streamed)
+		error = acceptance_end_stream(a, deadline);
+	else if (error == OK)
+		error = acceptance_move(a, deadline);
+	submission.content_bytes = a->bytes;
 	if (error == OK)
 		error = acceptance_add_envelope(a, envelope, deadline, &submission.envelope_bytes);
 	if (error != OK) {
-		acceptance_end(a);
+		acceptance_abort(a);
 		return outcome_of_error(error);
 	}
 	submission.first_block = a->first;
+	submission.kind = a->is_streamed ? RING_COMMIT : RING_WHOLE;
 	ring_submit(&a->link->ring, &submission);
+	a->is_ending = true;
 	a->submitted = true;
+	a->answered = false;
 	return acceptance_await(a, deadline, ret_id);
 }
 
@@ -596,11 +812,30 @@ static void
 ring_abort(struct acceptance *acceptance)
 {
 	if (acceptance)
-		acceptance_end(of(acceptance));
+		acceptance_abort(of(acceptance));
 }
 
 static const struct accept_store_ops ring_accept_ops = {
 	ring_is_full, ring_begin, ring_room, ring_fill, ring_overwrite, ring_commit, ring_abort};
+
+static void
+acceptance_answered(struct ring_acceptance *a, const struct ring_completion *answer)
+{
+	a->submitted = false;
+	a->answer = *answer;
+	a->answered = true;
+	if (!a->is_ending) {
+		acceptance_end_piece(a);
+		if (a->lost == OK)
+			a->lost = error_of_answer(answer);
+	}
+	if (!a->abandoned)
+		task_event_signal(&a->settled);
+	else if (a->is_ending)
+		acceptance_end(a);
+	else
+		acceptance_abort(a);
+}
 
 /* A queue that breaks the ring's rules is as good as dead. */
 static void
@@ -611,16 +846,11 @@ store_take_answers(struct ring_store *store)
 
 	while (store->link && (error = ring_take_completion(&store->link->ring, &answer)) == OK) {
 		struct ring_acceptance *a = store->slots[answer.token];
-		if (!a || a->link != store->link || !a->submitted || a->answered) {
+		if (!a || a->link != store->link || !a->submitted) {
 			error = ERROR_DAMAGED;
 			break;
 		}
-		a->answer = answer;
-		a->answered = true;
-		if (a->abandoned)
-			acceptance_end(a);
-		else
-			task_event_signal(&a->settled);
+		acceptance_answered(a, &answer);
 	}
 	if (error == ERROR_DAMAGED) {
 		log_event(store->env, LOG_ERROR, "queue_broke_the_rules",
@@ -647,6 +877,8 @@ store_end_turn(void *arg)
 		return;
 	ring_publish(&store->link->ring);
 	store_take_answers(store);
+	if (store->link)
+		ring_publish(&store->link->ring); /* what an answer has led to */
 }
 
 static bool

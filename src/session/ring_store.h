@@ -16,12 +16,23 @@
 #define RING_STORE_HOLD_US (10 * US_PER_S)
 
 /*
- * Each message under way has RING_FLOOR_BLOCKS for itself, so that small mail never waits for what
- * others have not finished. Beyond that blocks are lent. While somebody waits for one, a message
- * that would not send what it holds once more within RING_PATIENCE_US, by what it sent in the last
- * RING_WINDOW_US and more, is refused (room and commit fail) and its blocks are given on.
+ * A content of up to RING_WHOLE_MAX lies in the ring whole, if there are blocks for it. Else it is
+ * streamed: all but its first RING_STREAM_HEAD octets go to the queue as they come, and the session
+ * holds RING_STREAM_CHAIN at most.
  */
-#define RING_FLOOR_BLOCKS 2u
+#define RING_STREAM_HEAD  65536u
+#define RING_STREAM_CHAIN (3u * RING_STREAM_HEAD)
+#define RING_WHOLE_MAX    524288u
+
+/*
+ * Each message under way has RING_FLOOR_BLOCKS for itself, so that small mail never waits for what
+ * others have not finished, and a large one goes on by itself. A ring has RING_BLOCKS_EACH for each
+ * that it lets begin; beyond the floors they are lent. While they are scarce, what a message holds
+ * that would not send so much once more within RING_PATIENCE_US, by what it sent in the last
+ * RING_WINDOW_US and more, is handed to the queue.
+ */
+#define RING_FLOOR_BLOCKS 5u
+#define RING_BLOCKS_EACH  8u
 #define RING_WINDOW_US    (2 * US_PER_S)
 #define RING_PATIENCE_US  (60 * US_PER_S)
 

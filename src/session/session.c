@@ -430,11 +430,14 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	return worker;
 }
 
-/* A message with its envelope lies in one segment of the spool, behind its heads. */
+/* A message with its envelope lies in one segment of the spool, behind its heads; a content that is
+ * larger than RING_WHOLE_MAX does not. */
 static uint64_t
 envelope_bytes_max(const struct conf *conf)
 {
-	uint64_t beside = conf->spool_segment - conf->message_size_limit - ENVELOPE_OTHER_BYTES;
+	uint64_t content = conf->message_size_limit < RING_WHOLE_MAX ? conf->message_size_limit
+								     : RING_WHOLE_MAX;
+	uint64_t beside = conf->spool_segment - content - ENVELOPE_OTHER_BYTES;
 	uint64_t max = ENVELOPE_BYTES_MAX - ENVELOPE_OTHER_BYTES;
 
 	return beside < max ? beside : max;

@@ -31,8 +31,23 @@ spool_flush_folder(struct spool *spool)
 	enum error error =
 		error_from_errno(-spool->env->disk->fsync(spool->env->world, spool->dir_fd));
 	if (error != OK)
+		atomic_fetch_add(&spool->names_lost, 1);
+	/* One of a content that lies apart is as bad as one of ours. */
+	uint32_t lost = atomic_load(&spool->names_lost);
+	if (lost == spool->names_lost_seen)
+		return OK;
+	spool_see_lost_names(spool);
+	return error == OK ? ERROR_IO : error;
+}
+
+void
+spool_see_lost_names(struct spool *spool)
+{
+	uint32_t lost = atomic_load(&spool->names_lost);
+
+	if (lost != spool->names_lost_seen)
 		spares_drop(spool);
-	return error;
+	spool->names_lost_seen = lost;
 }
 
 enum error

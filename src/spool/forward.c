@@ -26,7 +26,8 @@ file_bytes(const struct spool *spool, const struct segment *segment)
 static bool
 can_be_emptied(const struct segment *segment)
 {
-	return segment->flags == SEGMENT_SEALED && !segment->is_left && !segment->stays;
+	return segment->flags == SEGMENT_SEALED && !segment->is_left && !segment->stays &&
+	       !segment->is_apart;
 }
 
 static uint64_t
@@ -106,14 +107,33 @@ entry_is_wanted(const struct forward *forward, const struct index_entry *entry, 
 	if (entry->flags & (ENTRY_PENDING | ENTRY_STUB | ENTRY_MOVING) ||
 		!(entry->flags & ENTRY_COUNTED))
 		return false;
-	if (entry->message_segment != forward->segment &&
-		entry->content_segment != forward->segment)
+	if (entry->message_segment != forward->segment)
 		return false;
-	*ret_bad = entry->flags & ENTRY_DAMAGED || entry->message_segment != entry->content_segment;
+	*ret_bad = (entry->flags & ENTRY_DAMAGED) != 0;
 	return true;
 }
 
-/* Content and envelope, one behind the other. */
+static bool
+lies_apart(const struct index_entry *entry)
+{
+	return entry->message_segment != entry->content_segment;
+}
+
+/* A content with a file of its own stays there; its head says what the copy has to. */
+static enum error
+read_apart_head(struct spool *spool, const struct spool_reference *content, struct record *ret_head)
+{
+	int fd;
+	enum error error = spool_open_segment(spool->env, spool->dir_fd, content->segment, &fd);
+
+	if (error != OK)
+		return error == ERROR_NOT_FOUND ? ERROR_DAMAGED : error;
+	error = record_read_head(spool->env, fd, content, ret_head);
+	spool->env->disk->close(spool->env->world, fd);
+	return error;
+}
+
+/* Content, unless it stays where it is, and envelope, one behind the other. */
 static enum error
 read_both(struct spool *spool, const struct index_entry *entry, struct record *ret_content,
 	struct buffer *bytes)
@@ -121,8 +141,10 @@ read_both(struct spool *spool, const struct index_entry *entry, struct record *r
 	struct spool_reference message = entry_message(entry), content = entry_content(entry);
 	int fd = spool->forward.fd;
 
-	enum error error = record_read_head(spool->env, fd, &content, ret_content);
-	if (error == OK)
+	enum error error = lies_apart(entry)
+				   ? read_apart_head(spool, &content, ret_content)
+				   : record_read_head(spool->env, fd, &content, ret_content);
+	if (error == OK && !lies_apart(entry))
 		error = spool_read_record(spool->env, fd, &content, bytes);
 	if (error == OK)
 		error = spool_read_record(spool->env, fd, &message, bytes);
@@ -136,10 +158,12 @@ add_copy(struct spool *spool, struct index_entry *entry, const struct record *co
 {
 	struct forward *forward = &spool->forward;
 	struct moving *moving = &forward->moving[forward->count];
-	size_t size = (size_t)content->size;
+	size_t size = lies_apart(entry) ? 0 : (size_t)content->size;
 	struct iovec piece = {bytes->ptr, size};
+	struct message_prefix apart = {entry_content(entry), content->crc, content->flags};
 	struct addition adding = {.content = &piece,
 		.content_pieces = 1,
+		.apart = lies_apart(entry) ? &apart : NULL,
 		.content_flags = content->flags,
 		.payload = slice_from(buffer_slice(bytes), size),
 		.is_copy = true};
@@ -227,7 +251,8 @@ look_at_entry(struct spool *spool, struct index_entry *entry, struct allowance *
 		give_up(spool);
 		return false;
 	}
-	if (!allow(spool, left, spool_message_bytes(entry->content_size, entry->message_size)))
+	uint64_t content_bytes = lies_apart(entry) ? 0 : entry->content_size;
+	if (!allow(spool, left, spool_message_bytes(content_bytes, entry->message_size)))
 		return false;
 	enum error error = copy(spool, entry);
 	if (error == ERROR_DAMAGED || error == ERROR_IO) {

@@ -54,7 +54,7 @@ fresh_add_segments(struct fresh *fresh)
 
 	for (size_t i = 0; i < spool->segment_count && error == OK; i++) {
 		struct segment *segment = &spool->segments[i];
-		if (segment->flags & SEGMENT_FREEING)
+		if (segment->flags & SEGMENT_FREEING || segment->is_unsaid)
 			continue;
 		struct segment now = *segment;
 		if (!(segment->flags & SEGMENT_UNREAD)) {

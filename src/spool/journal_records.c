@@ -181,6 +181,7 @@ entry_apply(struct index *index, struct index_entry *entry, const struct spool_r
 }
 
 #define SEGMENT_PAYLOAD_BYTES 64
+#define JOURNAL_SEGMENT_APART 16
 #define JOURNAL_SEGMENT_FLAGS (SEGMENT_SEALED | SEGMENT_KEEP | SEGMENT_UNREAD)
 
 /* Of SEGMENT_OPEN, SEGMENT_FREE and SEGMENT_SEALED, which differ in what offset and sequence mean.
@@ -194,7 +195,7 @@ add_segment(struct batch_image *image, uint32_t type, const struct journal_segme
 	buffer_init_fixed(&bytes, storage, sizeof storage);
 	buffer_append_u32(&bytes, segment->number);
 	buffer_append_u32(&bytes, segment->generation);
-	buffer_append_u32(&bytes, segment->flags);
+	buffer_append_u32(&bytes, segment->flags | (segment->is_apart ? JOURNAL_SEGMENT_APART : 0));
 	buffer_append_u32(&bytes, segment->block);
 	buffer_append_u64(&bytes, segment->offset);
 	buffer_append_u64(&bytes, segment->sequence);
@@ -212,6 +213,7 @@ journal_image_segment(struct batch_image *image, const struct spool *spool, uint
 		.number = segment->number,
 		.generation = segment->generation,
 		.flags = segment->flags & JOURNAL_SEGMENT_FLAGS,
+		.is_apart = segment->is_apart,
 		.offset = segment->walk_offset,
 		.sequence = segment->first_sequence,
 		.id_floor = spool->last_id,
@@ -242,6 +244,8 @@ journal_decode_segment(struct slice payload, struct journal_segment *ret_segment
 	segment.number = cursor_take_u32(&cursor);
 	segment.generation = cursor_take_u32(&cursor);
 	segment.flags = cursor_take_u32(&cursor);
+	segment.is_apart = (segment.flags & JOURNAL_SEGMENT_APART) != 0;
+	segment.flags &= ~(uint32_t)JOURNAL_SEGMENT_APART;
 	segment.block = cursor_take_u32(&cursor);
 	segment.offset = cursor_take_u64(&cursor);
 	segment.sequence = cursor_take_u64(&cursor);

@@ -273,7 +273,7 @@ logfile_write_header(struct env *env, int fd, const struct logfile_header *heade
 	buffer_append_u32(&bytes, header->number);
 	buffer_append_u32(&bytes, header->generation);
 	buffer_append_u32(&bytes, header->block);
-	buffer_append_u32(&bytes, 0);
+	buffer_append_u32(&bytes, header->is_apart);
 	buffer_append_u64(&bytes, header->size);
 	buffer_append_u64(&bytes, header->id_floor);
 	buffer_append(&bytes, slice_of(header->key.bytes, SIPHASH_KEY_BYTES));
@@ -298,7 +298,8 @@ header_decode(struct slice head, enum logfile_kind kind, struct logfile_header *
 	header.number = cursor_take_u32(&cursor);
 	header.generation = cursor_take_u32(&cursor);
 	header.block = cursor_take_u32(&cursor);
-	cursor_take_u32(&cursor);
+	uint32_t is_apart = cursor_take_u32(&cursor);
+	header.is_apart = is_apart == 1;
 	header.size = cursor_take_u64(&cursor);
 	header.id_floor = cursor_take_u64(&cursor);
 	memcpy(header.key.bytes, cursor_take(&cursor, SIPHASH_KEY_BYTES).ptr, SIPHASH_KEY_BYTES);
@@ -307,8 +308,8 @@ header_decode(struct slice head, enum logfile_kind kind, struct logfile_header *
 		return ERROR_DAMAGED;
 	if (version != LOGFILE_VERSION)
 		return ERROR_UNSUPPORTED;
-	if (!logfile_block_is_right(header.block) || header.size > INT64_MAX ||
-		header.id_floor > SPOOL_ID_MAX)
+	if (!logfile_block_is_right(header.block) || is_apart > (kind == LOGFILE_SEGMENT) ||
+		header.size > INT64_MAX || header.id_floor > SPOOL_ID_MAX)
 		return ERROR_DAMAGED;
 	*ret_header = header;
 	return OK;

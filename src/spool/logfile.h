@@ -25,6 +25,7 @@ enum logfile_kind { LOGFILE_SEGMENT, LOGFILE_JOURNAL };
 
 struct logfile_header {
 	enum logfile_kind kind;
+	bool is_apart;       /* one content and no batch (apart.c) */
 	uint32_t number;     /* as in the name */
 	uint32_t generation; /* of the bytes */
 	uint32_t block;      /* bytes; batches begin at its multiples */

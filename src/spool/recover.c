@@ -194,6 +194,13 @@ adopt_segment(struct recovery *recovery, uint32_t number)
 	enum error error = segment_add(spool, number, &segment);
 	if (error != OK)
 		return error;
+	if (header == OK && reader.header.is_apart) {
+		/* Whether a message names it shows when those are read. */
+		segment->flags |= SEGMENT_SEALED;
+		segment->is_apart = true;
+		segment->header = reader.header;
+		return OK;
+	}
 	/* What can't be read now is the walk's to report. */
 	if (header != OK && header != ERROR_DAMAGED)
 		return OK;
@@ -223,6 +230,10 @@ segment_holds_news(struct recovery *recovery, uint32_t number, bool *ret_news)
 	enum error error = recovery_open(recovery, LOGFILE_SEGMENT, number, &reader);
 	if (error == ERROR_NOT_FOUND || error == ERROR_DAMAGED)
 		return OK;
+	if (error == OK && reader.header.is_apart) {
+		reader_close(&reader);
+		return OK;
+	}
 	if (error == OK) {
 		*ret_news = reader_next_batch(
 			&reader, reader.header.block, spool->next_sequence - 1, &batch);
@@ -253,7 +264,8 @@ choose_segments(struct recovery *recovery)
 		if (recovery->state_lost) {
 			segment->walk_offset = 0;
 			segment->first_sequence = 0;
-			segment->flags &= ~(uint32_t)SEGMENT_SEALED;
+			if (!segment->is_apart)
+				segment->flags &= ~(uint32_t)SEGMENT_SEALED;
 		}
 		spool->segments[kept++] = *segment;
 	}
@@ -377,11 +389,29 @@ settle_messages(struct recovery *recovery)
 	}
 }
 
+/* Contents that no message names, as far as could be read: what could not be, or is damaged, may do
+ * so (R1). */
+static void
+keep_contents(struct recovery *recovery)
+{
+	struct spool *spool = recovery->spool;
+	uint32_t keep = 0;
+
+	for (size_t i = 0; i < spool->segment_count; i++)
+		keep |= spool->segments[i].flags & SEGMENT_KEEP;
+	for (size_t i = 0; i < spool->segment_count; i++) {
+		struct segment *segment = &spool->segments[i];
+		if (segment->is_apart && segment->live == 0)
+			segment->flags |= keep | (recovery->unread ? SEGMENT_UNREAD : 0);
+	}
+}
+
 static void
 settle_segments(struct recovery *recovery)
 {
 	struct spool *spool = recovery->spool;
 
+	keep_contents(recovery);
 	for (size_t i = 0; i < spool->segment_count; i++) {
 		struct segment *segment = &spool->segments[i];
 		if (!(segment->flags & SEGMENT_UNREAD))

@@ -58,10 +58,12 @@ apply_open(struct replay *replay, const struct journal_segment *record)
 		return error;
 	segment->generation = record->generation;
 	segment->flags = record->flags;
+	segment->is_apart = record->is_apart;
 	segment->walk_offset = record->offset;
 	segment->first_sequence = record->sequence;
 	segment->header = (struct logfile_header){
 		.kind = LOGFILE_SEGMENT,
+		.is_apart = record->is_apart,
 		.number = record->number,
 		.generation = record->generation,
 		.block = record->block,

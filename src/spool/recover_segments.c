@@ -40,10 +40,15 @@ open_by_copy(
 {
 	struct spool *spool = recovery->spool;
 	struct found_batch batch;
+	struct found_record found;
 
 	if (reader_open_as(reader, spool->env, spool->dir_fd, &segment->header) != OK)
 		return why;
-	if (!reader_next_batch(reader, reader->header.block, 0, &batch)) {
+	bool is_its =
+		segment->is_apart
+			? reader_record_at(reader, apart_payload(reader->header.block), &found)
+			: reader_next_batch(reader, reader->header.block, 0, &batch);
+	if (!is_its) {
 		reader_close(reader);
 		return why;
 	}
@@ -67,7 +72,8 @@ open_segment(struct recovery *recovery, struct segment *segment, struct reader *
 		return error;
 	if (error != OK && segment->header.block != 0)
 		error = open_by_copy(recovery, segment, reader, error);
-	if (error == OK && reader->header.generation == segment->generation) {
+	if (error == OK && reader->header.generation == segment->generation &&
+		reader->header.is_apart == segment->is_apart) {
 		spool_see_id(spool, reader->header.id_floor);
 		segment->header = reader->header;
 		return OK;
@@ -88,6 +94,48 @@ walk_bad(struct walk *walk, uint64_t offset)
 		walk->bad = offset;
 }
 
+static bool
+record_is_content(const struct found_record *found, const struct message_prefix *prefix)
+{
+	return found->record.type == RECORD_CONTENT &&
+	       found->record.queue_id == prefix->content.queue_id &&
+	       found->record.size == prefix->content.size &&
+	       found->record.crc == prefix->content_crc;
+}
+
+/*
+ * Whether the content that lies in a file of its own is the one that is named: its head, as it was
+ * durable, sum and all, before any message named it; who reads it compares the sum. What is wrong
+ * is reported.
+ */
+static enum error
+check_apart(struct recovery *recovery, const struct message_prefix *prefix, bool *ret_sound)
+{
+	struct segment *segment = segment_find(recovery->spool, prefix->content.segment);
+	struct found_record found;
+	struct reader reader;
+
+	*ret_sound = false;
+	enum error error = segment && segment->is_apart ? open_segment(recovery, segment, &reader)
+							: ERROR_NOT_FOUND;
+	if (error != OK)
+		return error == ERROR_NOT_FOUND ? OK : error;
+	*ret_sound = segment->generation == prefix->content.generation &&
+		     reader_record_at(&reader, prefix->content.offset, &found) &&
+		     record_is_content(&found, prefix);
+	if (reader.error != OK) {
+		segment->flags |= SEGMENT_UNREAD;
+		recovery_unread(
+			recovery, segment->number, prefix->content.offset, "content can't be read");
+	} else if (!*ret_sound) {
+		segment->flags |= SEGMENT_KEEP;
+		recovery_damage(recovery, LOGFILE_SEGMENT, segment->number, prefix->content.offset,
+			"damaged content");
+	}
+	reader_close(&reader);
+	return OK;
+}
+
 /* Whether this is the content that a message names; its sum is checked unless it was just now. */
 static bool
 content_is_sound(struct walk *walk, const struct message_prefix *prefix)
@@ -102,9 +150,13 @@ content_is_sound(struct walk *walk, const struct message_prefix *prefix)
 			!reader_payload_is_sound(&walk->reader, &found))
 			return false;
 	}
-	return found.record.type == RECORD_CONTENT &&
-	       found.record.queue_id == prefix->content.queue_id &&
-	       found.record.size == prefix->content.size && found.record.crc == prefix->content_crc;
+	return record_is_content(&found, prefix);
+}
+
+static bool
+is_apart(const struct walk *walk, const struct message_prefix *prefix)
+{
+	return prefix->content.segment != walk->segment->number;
 }
 
 static bool
@@ -123,8 +175,8 @@ message_prefix_at(
  * nothing can be read at this start (I4). One that is done stays a stub, for its original's sake.
  */
 static enum error
-take_message(
-	struct walk *walk, const struct found_record *found, const struct message_prefix *prefix)
+take_message(struct walk *walk, const struct found_record *found,
+	const struct message_prefix *prefix, bool is_sound)
 {
 	struct index *index = &walk->recovery->spool->index;
 	struct index_entry *entry = index_find(index, found->record.queue_id);
@@ -143,6 +195,8 @@ take_message(
 	}
 	entry->flags |= entry->flags & ENTRY_STUB ? ENTRY_WALKED | ENTRY_HAD_STUB : ENTRY_WALKED;
 	entry->flags &= ~(uint32_t)ENTRY_STUB;
+	if (!is_sound) /* each start looks again */
+		entry->flags |= ENTRY_DAMAGED;
 	if (found->record.type == RECORD_COPY)
 		entry->flags |= ENTRY_COPIED;
 	entry_set_message(entry, &message);
@@ -218,8 +272,13 @@ take_record(struct walk *walk, const struct found_record *found)
 		return OK;
 	}
 	if (record_is_message(&found->record) && message_prefix_at(&walk->reader, found, &prefix) &&
-		content_is_sound(walk, &prefix)) {
-		enum error error = take_message(walk, found, &prefix);
+		(is_apart(walk, &prefix) || content_is_sound(walk, &prefix))) {
+		bool is_sound = true;
+		enum error error = is_apart(walk, &prefix)
+					   ? check_apart(walk->recovery, &prefix, &is_sound)
+					   : OK;
+		if (error == OK)
+			error = take_message(walk, found, &prefix, is_sound);
 		return error == OK && found->record.type == RECORD_SETTLING
 			       ? take_settles(walk, found)
 			       : error;
@@ -345,52 +404,70 @@ static enum error
 walk_segments(struct recovery *recovery)
 {
 	struct spool *spool = recovery->spool;
+	size_t newest = spool->segment_count;
 
-	for (size_t i = 0; i < spool->segment_count; i++) {
+	while (newest > 0 && spool->segments[newest - 1].is_apart)
+		newest--;
+	for (size_t i = 0; i < newest; i++) {
 		struct segment *segment = &spool->segments[i];
-		if (segment->flags & SEGMENT_SEALED)
+		if (segment->flags & SEGMENT_SEALED || segment->is_apart)
 			continue;
-		enum error error = walk_segment(recovery, segment, i + 1 == spool->segment_count);
+		enum error error = walk_segment(recovery, segment, i + 1 == newest);
 		if (error != OK)
 			return error;
 	}
 	return OK;
 }
 
+/* The head of a content that lies beside its message. */
+static bool
+entry_has_content(struct reader *reader, const struct message_prefix *prefix)
+{
+	struct found_record content;
+
+	return reader_record_at(reader, prefix->content.offset, &content) &&
+	       record_is_content(&content, prefix);
+}
+
 /* I3, as far as it is cheap: the message record whole, the head of its content. */
 static bool
-entry_is_sound(struct reader *reader, const struct index_entry *entry)
+entry_is_sound(
+	struct reader *reader, const struct index_entry *entry, struct message_prefix *ret_prefix)
 {
-	struct found_record message, content;
-	struct message_prefix prefix;
+	struct spool_reference content = entry_content(entry);
+	struct found_record message;
 
 	return reader_record_at(reader, entry->message_offset, &message) &&
 	       record_is_message(&message.record) && message.record.queue_id == entry->queue_id &&
 	       message.record.size == entry->message_size &&
-	       message_prefix_at(reader, &message, &prefix) &&
+	       message_prefix_at(reader, &message, ret_prefix) &&
 	       reader_payload_is_sound(reader, &message) &&
-	       prefix.content.segment == entry->message_segment &&
-	       prefix.content.offset == entry->content_offset &&
-	       prefix.content.size == entry->content_size &&
-	       reader_record_at(reader, entry->content_offset, &content) &&
-	       content.record.type == RECORD_CONTENT &&
-	       content.record.queue_id == entry->queue_id &&
-	       content.record.size == entry->content_size &&
-	       content.record.crc == prefix.content_crc;
+	       ret_prefix->content.segment == content.segment &&
+	       ret_prefix->content.generation == content.generation &&
+	       ret_prefix->content.offset == content.offset &&
+	       ret_prefix->content.size == content.size &&
+	       (content.segment != entry->message_segment || entry_has_content(reader, ret_prefix));
 }
 
-static void
+static enum error
 check_entry(struct recovery *recovery, struct segment *segment, struct reader *reader,
 	struct index_entry *entry)
 {
-	bool sound = segment && reader->env && entry->message_segment == entry->content_segment &&
-		     entry->message_generation == segment->generation &&
-		     entry->content_generation == segment->generation &&
-		     entry_is_sound(reader, entry);
+	bool is_apart = entry->message_segment != entry->content_segment;
+	struct message_prefix prefix;
+	bool sound = segment && reader->env && entry->message_generation == segment->generation &&
+		     (is_apart || entry->content_generation == segment->generation) &&
+		     entry_is_sound(reader, entry, &prefix);
 
 	entry->flags &= ~(uint32_t)ENTRY_DAMAGED;
+	if (sound && is_apart) {
+		enum error error = check_apart(recovery, &prefix, &sound);
+		if (!sound)
+			entry->flags |= ENTRY_DAMAGED;
+		return error;
+	}
 	if (sound)
-		return;
+		return OK;
 	/* It stays in the index, and so its segment stays too. */
 	entry->flags |= ENTRY_DAMAGED;
 	enum error unread = reader->env ? reader->error : OK;
@@ -401,6 +478,7 @@ check_entry(struct recovery *recovery, struct segment *segment, struct reader *r
 	else
 		recovery_damage(recovery, LOGFILE_SEGMENT, entry->message_segment,
 			entry->message_offset, "damaged message");
+	return OK;
 }
 
 /* The entries lie in order of their place, so that each segment is opened once. */
@@ -424,7 +502,7 @@ check_state(struct recovery *recovery)
 				error = OK;
 		}
 		if (error == OK)
-			check_entry(recovery, segment, &reader, entry);
+			error = check_entry(recovery, segment, &reader, entry);
 	}
 	reader_close(&reader);
 	memory_put(spool->env->memory, entries);

@@ -69,6 +69,17 @@ segment_add(struct spool *spool, uint32_t number, struct segment **ret_segment)
 	return OK;
 }
 
+void
+segment_forget(struct spool *spool, uint32_t number)
+{
+	struct segment *segment = segment_find(spool, number);
+
+	if (!segment)
+		return;
+	size_t behind = (size_t)(&spool->segments[--spool->segment_count] - segment);
+	memmove(segment, segment + 1, behind * sizeof *segment);
+}
+
 static bool
 active_has_room(const struct spool *spool, uint64_t batch_bytes)
 {

@@ -193,6 +193,12 @@ spool_close(struct spool **spool)
 	*spool = NULL;
 }
 
+int
+spool_dir_fd(const struct spool *spool)
+{
+	return spool->dir_fd;
+}
+
 uint64_t
 spool_next_id(struct spool *spool)
 {
@@ -286,8 +292,8 @@ add_message(struct spool *spool, const struct message_prefix *prefix, const stru
 	enum error error = batch_add(&spool->batch, &like, &payload, &offset, &record);
 	if (error != OK)
 		return error;
-	*ret_message = (struct spool_reference){
-		prefix->content.segment, prefix->content.generation, offset, record.size, queue_id};
+	*ret_message = (struct spool_reference){spool->active.header.number,
+		spool->active.header.generation, offset, record.size, queue_id};
 	return OK;
 }
 
@@ -307,8 +313,13 @@ spool_add_records(struct spool *spool, const struct addition *adding, uint64_t q
 {
 	struct batch_mark mark = batch_mark(&spool->batch);
 	struct message_prefix prefix;
-	enum error error = add_content(spool, queue_id, adding->content_flags, adding->content,
-		adding->content_pieces, &prefix);
+	enum error error = OK;
+
+	if (adding->apart)
+		prefix = *adding->apart;
+	else
+		error = add_content(spool, queue_id, adding->content_flags, adding->content,
+			adding->content_pieces, &prefix);
 
 	if (error == OK)
 		error = add_message(spool, &prefix, adding, ret_message);
@@ -337,14 +348,13 @@ add_entry(struct spool *spool, const struct addition *adding, struct index_entry
 	return OK;
 }
 
-enum error
-spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *content,
-	int content_pieces, uint32_t content_flags, struct slice payload, struct slice settles,
+static enum error
+add(struct spool *spool, uint64_t queue_id, const struct addition *adding,
 	struct spool_reference *ret_message, struct spool_reference *ret_content)
 {
-	struct addition adding = {content, content_pieces, content_flags, payload, settles, false};
-	uint64_t content_bytes = pieces_bytes(content, content_pieces);
-	uint64_t own_bytes = payload.len + SPOOL_SETTLES_BYTES(settles.len);
+	struct slice settles = adding->settles;
+	uint64_t content_bytes = pieces_bytes(adding->content, adding->content_pieces);
+	uint64_t own_bytes = adding->payload.len + SPOOL_SETTLES_BYTES(settles.len);
 	struct index_entry *entry;
 
 	if (queue_id > SPOOL_ID_MAX || settles.len > SPOOL_SETTLES_MAX ||
@@ -357,11 +367,42 @@ spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *c
 		error = index_add(&spool->index, queue_id, &entry);
 	if (error != OK)
 		return error;
-	error = add_entry(spool, &adding, entry, ret_message, ret_content);
+	error = add_entry(spool, adding, entry, ret_message, ret_content);
 	if (error != OK)
 		index_remove(&spool->index, entry);
 	else
 		spool_see_id(spool, queue_id);
+	return error;
+}
+
+enum error
+spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *content,
+	int content_pieces, uint32_t content_flags, struct slice payload, struct slice settles,
+	struct spool_reference *ret_message, struct spool_reference *ret_content)
+{
+	struct addition adding = {.content = content,
+		.content_pieces = content_pieces,
+		.content_flags = content_flags,
+		.payload = payload,
+		.settles = settles};
+
+	return add(spool, queue_id, &adding, ret_message, ret_content);
+}
+
+enum error
+spool_add_apart(struct spool *spool, const struct spool_apart *apart, struct slice payload,
+	struct spool_reference *ret_message, struct spool_reference *ret_content)
+{
+	struct addition adding = {.payload = payload, .apart = &apart->prefix};
+	enum error error = apart_adopt(spool, apart);
+
+	if (error != OK)
+		return error;
+	error = add(spool, apart->prefix.content.queue_id, &adding, ret_message, ret_content);
+	if (error != OK)
+		segment_forget(spool, apart->number);
+	else
+		spool->has_apart = true;
 	return error;
 }
 
@@ -437,6 +478,7 @@ settle_added(struct spool *spool, bool durable)
 			settles_apply(spool, spool->added_settles[i]);
 	}
 	forward_settle(spool, durable);
+	spool->has_apart = false;
 	spool->added_count = 0;
 	spool->batch.count = 0;
 }
@@ -461,6 +503,8 @@ commit_messages(struct spool *spool, bool *ret_must_say)
 	struct active *active = &spool->active;
 
 	enum error error = segment_start(spool);
+	if (error == OK && spool->has_apart)
+		error = apart_say_open(spool);
 	if (error != OK) {
 		settle_added(spool, false);
 		return error;
@@ -488,6 +532,7 @@ spool_commit(struct spool *spool)
 	enum error error = OK;
 
 	spool->flushes = 0;
+	spool_see_lost_names(spool);
 	if (spool->journal.broken)
 		error = journal_start(spool);
 	if (error != OK) {
@@ -588,6 +633,7 @@ spool_prepare(struct spool *spool)
 	enum logfile_kind kind;
 	mono_us now = env_monotonic(spool->env);
 
+	spool_see_lost_names(spool);
 	if (now < spool->retry_fill_at)
 		return false;
 	if (now < spool->next_fill_at)

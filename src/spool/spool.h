@@ -15,7 +15,9 @@
 #include "base/buffer.h"
 #include "base/env.h"
 #include "base/error.h"
+#include "spool/logfile.h"
 
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 struct spool;
@@ -115,6 +117,9 @@ MUST_CHECK enum error spool_inspect(
 /* Closes without writing anything. Takes NULL. */
 void spool_close(struct spool **spool);
 
+/* The folder that it lies in. */
+int spool_dir_fd(const struct spool *spool);
+
 /* A queue id that was never given before. */
 uint64_t spool_next_id(struct spool *spool);
 
@@ -149,6 +154,50 @@ void spool_settle_append(struct buffer *settles, enum spool_result_kind kind,
 MUST_CHECK enum error
 spool_add_settling(struct spool *spool, uint64_t queue_id, const struct iovec *content,
 	int content_pieces, uint32_t content_flags, struct slice payload, struct slice settles,
+	struct spool_reference *ret_message, struct spool_reference *ret_content);
+
+/* What a message record says of its content. */
+struct message_prefix {
+	struct spool_reference content;
+	uint32_t content_crc;
+	uint32_t content_flags;
+};
+
+/*
+ * A large content in a file of its own, written as it comes in: create, write, finish, then
+ * spool_add_apart. All but the first and the last of these calls are safe from any thread, one at a
+ * time for each content. Any failure is for good: drop it.
+ */
+struct spool_apart {
+	int fd; /* -1: none */
+	uint32_t number;
+	_Atomic uint32_t *names_lost; /* the spool's count; it outlives this */
+	uint32_t names_lost_before;   /* the file was made */
+	uint32_t block;
+	uint64_t size; /* octets of content so far */
+	uint64_t flushed;
+	struct logfile_header header;
+	struct message_prefix prefix; /* once it is finished */
+};
+
+/* A number for its file. */
+MUST_CHECK enum error spool_apart_begin(struct spool *spool, struct spool_apart *ret_apart);
+MUST_CHECK enum error spool_apart_create(struct env *env, int dir_fd, struct spool_apart *apart);
+/* At this octet of the content, also over what is there; the pieces are used up. */
+MUST_CHECK enum error spool_apart_write(
+	struct env *env, struct spool_apart *apart, struct iovec *pieces, int count, uint64_t at);
+/* Afterwards all of it is durable, and so is its name. */
+MUST_CHECK enum error spool_apart_finish(struct env *env, int dir_fd, struct spool_apart *apart,
+	uint64_t queue_id, uint32_t content_flags);
+/* Closes the descriptor; the file stays. */
+void spool_apart_close(struct env *env, struct spool_apart *apart);
+/* Closes and removes it; only while no spool_add_apart of it was OK. */
+void spool_apart_drop(struct env *env, int dir_fd, struct spool_apart *apart);
+
+/* spool_add_message for a content that lies apart and is finished. When it is OK the file is the
+ * spool's, whatever becomes of the batch. */
+MUST_CHECK enum error
+spool_add_apart(struct spool *spool, const struct spool_apart *apart, struct slice payload,
 	struct spool_reference *ret_message, struct spool_reference *ret_content);
 
 /*

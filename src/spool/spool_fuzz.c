@@ -120,7 +120,7 @@ write_file(struct env *env, int dir_fd, enum logfile_kind kind, uint32_t number,
 	const struct made_file *file)
 {
 	struct logfile_header header = {
-		kind, number, SPOOL_GENERATION, LOGFILE_BLOCK, FILE_BYTES, 7, key};
+		kind, false, number, SPOOL_GENERATION, LOGFILE_BLOCK, FILE_BYTES, 7, key};
 	struct iovec piece = {file->bytes + LOGFILE_BLOCK, file->end - LOGFILE_BLOCK};
 	int fd;
 

@@ -30,6 +30,8 @@ struct segment {
 	uint64_t live_bytes; /* of the records that they name */
 	bool is_left;        /* messages were copied out of it, which not all readers know */
 	bool stays;          /* not all of it can be copied */
+	bool is_apart;       /* one large content, no batch */
+	bool is_unsaid;      /* the journal does not know it yet; only with is_apart */
 	struct logfile_header header; /* as in the file; block 0: not known */
 	/* Recovery: what the journal says of it. */
 	uint64_t walk_offset;    /* messages before it are in the journal's state */
@@ -120,6 +122,9 @@ struct spool {
 	struct index_entry **added;  /* entries of the present batch */
 	struct slice *added_settles; /* what each of them settles; empty: nothing */
 	uint32_t added_count;
+	_Atomic uint32_t names_lost; /* flushes of the folder that failed, whoever did them */
+	uint32_t names_lost_seen;
+	bool has_apart; /* the present batch has a message whose content lies apart */
 	struct forward forward;
 	struct journal journal;
 	struct batch_image pending; /* records for the journal's next batch */
@@ -134,7 +139,9 @@ struct addition {
 	uint32_t content_flags;
 	struct slice payload;
 	struct slice settles;
-	bool is_copy; /* of one that was stored before */
+	bool is_copy;                       /* of one that was stored before */
+	const struct message_prefix *apart; /* of a content with a file of its own; NULL: it has
+					       none */
 };
 
 /* spool.c */
@@ -155,6 +162,14 @@ spool_message_bytes(uint64_t content_bytes, uint64_t payload_bytes)
 MUST_CHECK enum error record_read_head(struct env *env, int fd,
 	const struct spool_reference *reference, struct record *ret_record);
 
+/* apart.c */
+/* Where the content begins in its file. */
+uint64_t apart_payload(uint32_t block);
+/* Its file is the spool's: it lives as long as a message that names it. */
+MUST_CHECK enum error apart_adopt(struct spool *spool, const struct spool_apart *apart);
+/* The journal knows all of them. */
+MUST_CHECK enum error apart_say_open(struct spool *spool);
+
 /* forward.c */
 /* What became of the copies of the batch. */
 void forward_settle(struct spool *spool, bool durable);
@@ -165,6 +180,8 @@ void forward_done(struct spool *spool);
 /* files.c: flushes and pre-written files */
 MUST_CHECK enum error spool_flush(struct spool *spool, int fd);
 MUST_CHECK enum error spool_flush_folder(struct spool *spool);
+/* Drops what waits for its use and may have lost its name, before it is used. */
+void spool_see_lost_names(struct spool *spool);
 MUST_CHECK enum error
 spare_begin(struct spool *spool, enum logfile_kind kind, uint32_t number, struct spare *ret_spare);
 MUST_CHECK enum error spare_finish(struct spool *spool, struct spare *spare);
@@ -174,6 +191,8 @@ void spare_drop(struct spool *spool, enum logfile_kind kind, struct spare *spare
 struct segment *segment_find(const struct spool *spool, uint32_t number);
 MUST_CHECK enum error
 segment_add(struct spool *spool, uint32_t number, struct segment **ret_segment);
+/* Takes one back that nothing names. */
+void segment_forget(struct spool *spool, uint32_t number);
 /* Chooses the segment for the next batch: the present one when these bytes fit, else a new one. */
 MUST_CHECK enum error segment_plan(struct spool *spool, uint64_t batch_bytes);
 /* Makes a planned segment ready for its first batch (I1). */
@@ -220,6 +239,7 @@ struct journal_segment {
 	uint32_t number;
 	uint32_t generation;
 	uint32_t flags;
+	bool is_apart;
 	uint64_t offset;
 	uint64_t sequence;
 	uint64_t id_floor;
@@ -266,12 +286,6 @@ MUST_CHECK enum error settles_prepare(struct spool *spool, struct slice settles)
 /* Once the message that settles them is durable. */
 void settles_apply(struct spool *spool, struct slice settles);
 
-/* The part of a message record that is ours. */
-struct message_prefix {
-	struct spool_reference content;
-	uint32_t content_crc;
-	uint32_t content_flags;
-};
 void
 message_prefix_encode(const struct message_prefix *prefix, uint8_t ret_bytes[MESSAGE_PREFIX_BYTES]);
 void settles_head_encode(uint32_t len, uint8_t ret_bytes[SETTLES_HEAD_BYTES]);

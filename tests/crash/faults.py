@@ -11,6 +11,7 @@ JOURNAL = 'src/spool/journal.c'
 RECORDS = 'src/spool/journal_records.c'
 FILES = 'src/spool/files.c'
 FORWARD = 'src/spool/forward.c'
+APART = 'src/spool/apart.c'
 RECOVER_SEGMENTS = 'src/spool/recover_segments.c'
 MAILDIR = 'src/mailbox/maildir.c'
 MAILDIR_FLUSH = 'src/mailbox/maildir_flush.c'
@@ -25,6 +26,8 @@ FLUSH_JOURNAL = """		&journal->header, journal->end, journal->sequence);
 		error = spool_flush(spool, journal->fd);
 """
 START_SEGMENT = """	enum error error = segment_start(spool);
+	if (error == OK && spool->has_apart)
+		error = apart_say_open(spool);
 	if (error != OK) {
 		settle_added(spool, false);
 		return error;
@@ -43,6 +46,13 @@ FAULTS = [
     Fault('told delays left out of the state', 'spool', [(RECORDS, 'ENTRY_FAILED | ENTRY_DELAY_TOLD |', 'ENTRY_FAILED |')]),
     Fault('report and failure in different batches', 'spool', [
         (SPOOL, 'bool is_settling = adding->settles.len > 0;', 'bool is_settling = adding->settles.len > SPOOL_SETTLES_MAX;')]),
+    Fault('content file referred to before its flush', 'spool', [(APART, """		error = write_heads(env, apart);
+	if (error == OK)
+		error = error_from_errno(-env->disk->fdatasync(env->world, apart->fd));
+""", """		error = write_heads(env, apart);
+""")]),
+    Fault('content file referred to before its name is durable', 'spool', [
+        (APART, 'return error == OK ? flush_name(env, dir_fd, apart) : error;', 'return error == OK && !dir_fd ? flush_name(env, dir_fd, apart) : error;')]),
     Fault('segment flush left out', 'spool', [(SPOOL, FLUSH_BATCH, FLUSH_BATCH.split('	if')[0])]),
     Fault('journal flush left out', 'spool', [(JOURNAL, FLUSH_JOURNAL, FLUSH_JOURNAL.split('	if')[0])]),
     Fault('new journal not flushed', 'spool', [(JOURNAL, """		error = spool_flush(spool, fresh->file.fd);

@@ -164,6 +164,35 @@ choose_settled(struct spool_work *work, struct letter *letter)
 	return buffer_slice(&settles);
 }
 
+/* The content in a file of its own, the end before the beginning; some are never named. */
+static enum error
+add_apart(struct spool_work *work, struct letter *letter, struct iovec pieces[2])
+{
+	struct env *env = &work->env;
+	struct spool_apart apart;
+
+	enum error error = spool_apart_begin(work->spool, &apart);
+	if (error == OK)
+		error = spool_apart_create(env, work->dir_fd, &apart);
+	if (error != OK)
+		return error;
+	uint64_t first = pieces[0].iov_len;
+	error = spool_apart_write(env, &apart, &pieces[1], 1, first);
+	if (error == OK)
+		error = spool_apart_write(env, &apart, &pieces[0], 1, 0);
+	if (error == OK)
+		error = spool_apart_finish(env, work->dir_fd, &apart, letter->queue_id, 0);
+	if (error == OK && below(work, 8) == 0)
+		error = ERROR_CANCELLED;
+	if (error == OK)
+		error = spool_add_apart(work->spool, &apart, letter_payload(letter),
+			&letter->message, &letter->content);
+	if (error != OK)
+		spool_apart_drop(env, work->dir_fd, &apart);
+	spool_apart_close(env, &apart);
+	return error;
+}
+
 static void
 add_message(struct spool_work *work, size_t size)
 {
@@ -181,8 +210,12 @@ add_message(struct spool_work *work, size_t size)
 	size_t third = letter->content_len / 3;
 	struct iovec pieces[2] = {
 		{letter->bytes, third}, {letter->bytes + third, letter->content_len - third}};
-	enum error error = spool_add_settling(work->spool, letter->queue_id, pieces, 2, 0,
-		letter_payload(letter), settles, &letter->message, &letter->content);
+	struct iovec apart_pieces[2] = {pieces[0], pieces[1]};
+	bool is_apart = settles.len == 0 && letter->content_len > 0 && below(work, 3) == 0;
+	enum error error = is_apart ? add_apart(work, letter, apart_pieces) : ERROR_CANCELLED;
+	if (error == ERROR_CANCELLED)
+		error = spool_add_settling(work->spool, letter->queue_id, pieces, 2, 0,
+			letter_payload(letter), settles, &letter->message, &letter->content);
 	if (error != OK)
 		letter->state = LETTER_REFUSED;
 }
