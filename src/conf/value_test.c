@@ -20,7 +20,7 @@ struct limit {
 
 /* Independent of the schema on purpose: a range that changes must be changed here too. */
 static const struct limit limits[] = {
-	{"message_size_limit", "64K", "28M", 65536, 29360128, "65535", "29360129", "64K to 28M",
+	{"message_size_limit", "64K", "1G", 65536, 1073741824, "65535", "1073741825", "64K to 1G",
 		FIELD(message_size_limit)},
 	{"recipients_limit", "100", "100000", 100, 100000, "99", "100001", "100 to 100000",
 		FIELD(recipients_limit)},
