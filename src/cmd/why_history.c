@@ -307,11 +307,17 @@ gather_each(void *arg, struct slice record)
 		gather_for(messages, report, record);
 }
 
+/* A message is under way before the session, whose word `received` is, has been answered: that it
+ * came stands first all the same. */
 static int
 compare_events(const void *left, const void *right)
 {
 	const struct why_event *a = left, *b = right;
+	bool a_came = log_record_is(a->record, "received");
+	bool b_came = log_record_is(b->record, "received");
 
+	if (a_came != b_came)
+		return a_came ? -1 : 1;
 	if (a->at != b->at)
 		return a->at < b->at ? -1 : 1;
 	return a->order < b->order ? -1 : a->order > b->order;
