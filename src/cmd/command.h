@@ -14,6 +14,7 @@ int cmd_check(int argc, char **argv);
 int cmd_spf(int argc, char **argv);
 int cmd_dkim(int argc, char **argv);
 int cmd_arc(int argc, char **argv);
+int cmd_dns(int argc, char **argv);
 int cmd_dmarc(int argc, char **argv);
 int cmd_spool(int argc, char **argv);
 int cmd_user(int argc, char **argv);

@@ -21,15 +21,21 @@ static const char usage[] =
 	"       veredus dkim key new --domain DOMAIN --selector NAME [--rsa BITS | --ed25519] "
 	"--out "
 	"FILE\n"
+	"       veredus dkim key list [-c FILE] [--dns ADDRESS:PORT] [--json]\n"
+	"       veredus dkim key rotate DOMAIN [-c FILE] [--selector NAME]\n"
 	"\n"
 	"verify says what the DKIM signatures (RFC 6376) of a message come to: the result first,\n"
 	"then a line for each signature. sign prints the header field that signs a message. The\n"
 	"message is on standard input if there is no FILE. key new makes a private key and prints\n"
-	"the record to publish.\n"
-	"\n" TOOL_DNS_HELP "      --json               verify: one object\n"
+	"the record to publish. key list shows the keys of the configuration, and whether the DNS\n"
+	"has them. key rotate makes the next key for each key of a domain, in a file beside the\n"
+	"old one, and says what to do in which order.\n"
+	"\n" TOOL_DNS_HELP
+	"      --json               verify: one object; key list: one for each key\n"
+	"  -c, --config FILE        the configuration (" VEREDUS_CONF ")\n"
 	"      --key FILE           the private key, in PEM\n"
 	"      --domain DOMAIN      that signs\n"
-	"      --selector NAME      of the key\n"
+	"      --selector NAME      of the key; key rotate: default is today, as s20261130\n"
 	"      --headers A:B:C      the fields to sign; default: those that matter, oversigned\n"
 	"      --canon HEADER/BODY  the canonical forms; default: relaxed/relaxed\n"
 	"      --time SECONDS       since 1970; default: now\n"
@@ -56,6 +62,7 @@ enum {
 
 static const struct option options[] = {
 	{"dns", required_argument, NULL, OPTION_DNS},
+	{"config", required_argument, NULL, 'c'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"key", required_argument, NULL, OPTION_KEY},
 	{"domain", required_argument, NULL, OPTION_DOMAIN},
@@ -110,6 +117,8 @@ text_option(struct dkim_options *o, int option)
 	switch (option) {
 	case OPTION_DNS:
 		return &o->dns;
+	case 'c':
+		return &o->conf_file;
 	case OPTION_KEY:
 		return &o->key;
 	case OPTION_DOMAIN:
@@ -132,7 +141,7 @@ read_options(struct dkim_options *o, int argc, char **argv)
 {
 	int option, code = EX_OK;
 
-	while (code == EX_OK && (option = tool_option(NAME, argc, argv, ":h", options)) != -1) {
+	while (code == EX_OK && (option = tool_option(NAME, argc, argv, ":c:h", options)) != -1) {
 		const char **text = text_option(o, option);
 		if (text)
 			*text = optarg;
@@ -270,12 +279,33 @@ verify(struct verification *v)
 }
 
 /* The words behind the options: verify [FILE], sign [FILE], key new. */
+/* The words behind "key". */
+static int
+run_key_action(const struct dkim_options *o, int count, char **words)
+{
+	const char *word = count > 0 ? words[0] : "";
+	bool is_rotate = strcmp(word, "rotate") == 0;
+
+	if (count > 1 + is_rotate)
+		return tool_misused(NAME, "\"%s\" is too much", words[1 + is_rotate]);
+	if (strcmp(word, "new") == 0)
+		return dkim_tool_new_key(o);
+	if (strcmp(word, "list") == 0)
+		return dkim_keys_list(o);
+	if (!is_rotate)
+		return tool_misused(NAME, "say what to do: key new, key list or key rotate");
+	if (count < 2)
+		return tool_misused(NAME, "which domain? veredus dkim key rotate DOMAIN");
+	return dkim_keys_rotate(o, words[1]);
+}
+
 static int
 run_action(struct verification *v, int argc, char **argv)
 {
 	const char *word = optind < argc ? argv[optind] : "";
-	bool is_key = strcmp(word, "key") == 0;
 
+	if (strcmp(word, "key") == 0)
+		return run_key_action(&v->options, argc - optind - 1, argv + optind + 1);
 	if (optind + 2 < argc)
 		return tool_misused(NAME, "\"%s\" is too much", argv[optind + 2]);
 	v->options.path = optind + 1 < argc ? argv[optind + 1] : NULL;
@@ -283,9 +313,7 @@ run_action(struct verification *v, int argc, char **argv)
 		return verify(v);
 	if (strcmp(word, "sign") == 0)
 		return dkim_tool_sign(&v->options);
-	if (is_key && v->options.path && strcmp(v->options.path, "new") == 0)
-		return dkim_tool_new_key(&v->options);
-	return tool_misused(NAME, "say what to do: verify, sign or key new");
+	return tool_misused(NAME, "say what to do: verify, sign or key");
 }
 
 int
@@ -298,6 +326,7 @@ cmd_dkim(int argc, char **argv)
 	v.options = (struct dkim_options){.env = &v.env,
 		.now = env_wall(&v.env),
 		.canon = "relaxed/relaxed",
+		.conf_file = VEREDUS_CONF,
 		.rsa_bits = 2048};
 	int code = read_options(&v.options, argc, argv);
 	if (code == EX_OK && v.options.wants_help) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -123,15 +124,27 @@ dkim_tool_sign(const struct dkim_options *options)
 	return code == EX_OK ? tool_finish(NAME, EX_OK) : code;
 }
 
+static bool
+give_to_owner(int fd, const char *like)
+{
+	struct stat status;
+
+	if (!like)
+		return true;
+	return stat(like, &status) == 0 &&
+	       (status.st_uid == geteuid() || fchown(fd, status.st_uid, status.st_gid) == 0);
+}
+
 /* A file that was not there before, for its owner alone. */
 static int
-write_key(const char *path, struct slice pem)
+write_key(const char *path, const char *like, struct slice pem)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return tool_fail(NAME, EX_CANTCREAT, "%s: %s", path, strerror(errno));
-	bool is_good = write(fd, pem.ptr, pem.len) == (ssize_t)pem.len && fsync(fd) == 0;
+	bool is_good = give_to_owner(fd, like) && write(fd, pem.ptr, pem.len) == (ssize_t)pem.len &&
+		       fsync(fd) == 0;
 	int error = errno;
 	if (close(fd) == 0 && is_good)
 		return EX_OK;
@@ -166,10 +179,22 @@ make_key(const struct dkim_options *options, struct key **ret_key)
 }
 
 int
-dkim_tool_new_key(const struct dkim_options *options)
+tool_key_write(const char *path, const char *like, const struct key *key)
 {
 	uint8_t storage[KEY_FILE_MAX];
 	struct buffer pem;
+
+	buffer_init_fixed(&pem, storage, sizeof storage);
+	key_append_pem(&pem, key);
+	int code = pem.error == OK ? write_key(path, like, buffer_slice(&pem))
+				   : tool_fail(NAME, EX_SOFTWARE, "%s", error_text(pem.error));
+	memory_wipe(storage, sizeof storage);
+	return code;
+}
+
+int
+dkim_tool_new_key(const struct dkim_options *options)
+{
 	struct key *key = NULL;
 
 	int code = check_names(options);
@@ -179,11 +204,7 @@ dkim_tool_new_key(const struct dkim_options *options)
 		code = make_key(options, &key);
 	if (code != EX_OK)
 		return code;
-	buffer_init_fixed(&pem, storage, sizeof storage);
-	key_append_pem(&pem, key);
-	code = pem.error == OK ? write_key(options->out, buffer_slice(&pem))
-			       : tool_fail(NAME, EX_SOFTWARE, "%s", error_text(pem.error));
-	memory_wipe(storage, sizeof storage);
+	code = tool_key_write(options->out, NULL, key);
 	if (code == EX_OK)
 		print_record(options, key);
 	key_free(&key);

@@ -10,7 +10,7 @@
 
 struct dkim_options {
 	struct env *env;
-	const char *dns, *path;
+	const char *dns, *path, *conf_file;
 	const char *key, *domain, *selector, *names, *canon, *out;
 	wall_us now;
 	unsigned rsa_bits;
@@ -20,6 +20,11 @@ struct dkim_options {
 /* Exit codes. */
 int dkim_tool_sign(const struct dkim_options *options);
 int dkim_tool_new_key(const struct dkim_options *options);
+int dkim_keys_list(const struct dkim_options *options);
+int dkim_keys_rotate(const struct dkim_options *options, const char *domain);
+
+/* A new file for a private key, for its owner alone; with `like`, for the owner of that file. */
+int tool_key_write(const char *path, const char *like, const struct key *key);
 
 /* A private key in PEM out of a file. An exit code; what is wrong has been said. */
 int

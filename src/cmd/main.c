@@ -37,6 +37,7 @@ static const struct command commands[] = {
 	{"spf", "may this client send mail for that domain?", cmd_spf},
 	{"dkim", "which domains vouch for a message? sign one, make a key", cmd_dkim},
 	{"arc", "does the chain of those who forwarded a message hold?", cmd_arc},
+	{"dns", "which records a domain needs, and whether the DNS has them", cmd_dns},
 	{"dmarc", "does anybody vouch for the domain in From?", cmd_dmarc},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)

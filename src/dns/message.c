@@ -62,6 +62,8 @@ dns_type_name(enum dns_type type)
 		return "TXT";
 	case DNS_AAAA:
 		return "AAAA";
+	case DNS_SRV:
+		return "SRV";
 	case DNS_TLSA:
 		return "TLSA";
 	}
@@ -289,6 +291,11 @@ copy_data(struct wire *data, enum dns_type type, struct arena *arena, struct dns
 	switch (type) {
 	case DNS_MX:
 		record->preference = (uint16_t)wire_take(data, 2);
+		return copy_name(data, arena, &record->name);
+	case DNS_SRV:
+		record->preference = (uint16_t)wire_take(data, 2);
+		record->weight = (uint16_t)wire_take(data, 2);
+		record->port = (uint16_t)wire_take(data, 2);
 		return copy_name(data, arena, &record->name);
 	case DNS_CNAME:
 	case DNS_NS:

@@ -27,6 +27,7 @@ enum dns_type {
 	DNS_MX = 15,
 	DNS_TXT = 16,
 	DNS_AAAA = 28,
+	DNS_SRV = 33,
 	DNS_TLSA = 52
 };
 
@@ -35,8 +36,9 @@ const char *dns_type_name(enum dns_type type);
 
 struct dns_record {
 	uint32_t ttl_s;
-	uint16_t preference; /* MX */
-	struct slice name;   /* MX, CNAME, NS, PTR: the target; case kept */
+	uint16_t preference;   /* MX; SRV: its priority */
+	uint16_t weight, port; /* SRV (RFC 2782) */
+	struct slice name;     /* MX, SRV, CNAME, NS, PTR: the target; case kept */
 	struct slice data; /* A: 4 octets; AAAA: 16; TXT: its strings joined; TLSA: the association
 			      data */
 	uint8_t usage, selector, matching; /* TLSA (RFC 6698 section 2.1) */

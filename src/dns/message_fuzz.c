@@ -32,7 +32,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const enum dns_type types[] = {
-		DNS_A, DNS_AAAA, DNS_MX, DNS_TXT, DNS_PTR, DNS_TLSA, DNS_CNAME, DNS_NS};
+		DNS_A, DNS_AAAA, DNS_MX, DNS_TXT, DNS_PTR, DNS_TLSA, DNS_CNAME, DNS_NS, DNS_SRV};
 	static const struct slice name = SLICE_INIT("a.example");
 	uint8_t head[64];
 	struct buffer question, message;

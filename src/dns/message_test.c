@@ -161,6 +161,26 @@ START_TEST(strings_are_joined)
 }
 END_TEST
 
+START_TEST(services_have_ports)
+{
+	struct fixture f;
+	struct dns_answer answer;
+
+	fixture_init(&f);
+	put_head(&f.packet, 0x8180, "t", DNS_SRV, 1, 0);
+	put_record(&f.packet, "t", DNS_SRV, 1, 9);
+	put(&f.packet, 0x00020003, 4);
+	put(&f.packet, 587, 2);
+	put_name(&f.packet, "m");
+	ck_assert_ok(parse(&f, "t", DNS_SRV, &answer));
+	ck_assert_uint_eq(answer.records[0].preference, 2);
+	ck_assert_uint_eq(answer.records[0].weight, 3);
+	ck_assert_uint_eq(answer.records[0].port, 587);
+	ck_assert_slice_eq(answer.records[0].name, "m");
+	fixture_done(&f);
+}
+END_TEST
+
 START_TEST(aliases_are_followed)
 {
 	struct fixture f;
@@ -291,6 +311,6 @@ START_TEST(reverse_names)
 END_TEST
 
 UNIT_MAIN("dns/message", questions_are_written, names_that_cannot_be_are_not_asked_for,
-	records_of_each_type_are_read, strings_are_joined, aliases_are_followed,
-	circles_of_aliases_end, negative_answers_are_told_apart, foreign_and_cut_answers_are_told,
-	names_with_tricks_are_malformed, reverse_names)
+	records_of_each_type_are_read, strings_are_joined, services_have_ports,
+	aliases_are_followed, circles_of_aliases_end, negative_answers_are_told_apart,
+	foreign_and_cut_answers_are_told, names_with_tricks_are_malformed, reverse_names)

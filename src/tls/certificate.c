@@ -121,17 +121,25 @@ take_public_key(X509 *own, struct tls_key_id *ret_id)
 }
 
 const char *
-tls_chain_check(struct slice chain, const struct tls_key_id *key)
+tls_chain_key_id(struct slice chain, struct tls_key_id *ret_id)
 {
 	struct certificate certificate = {0};
-	struct tls_key_id id;
 	const char *why = read_chain(chain, &certificate);
 
 	if (!why)
-		why = take_public_key(certificate.own, &id);
+		why = take_public_key(certificate.own, ret_id);
+	certificate_done(&certificate);
+	return why;
+}
+
+const char *
+tls_chain_check(struct slice chain, const struct tls_key_id *key)
+{
+	struct tls_key_id id;
+	const char *why = tls_chain_key_id(chain, &id);
+
 	if (!why && key && !slice_equal(tls_key_id_slice(&id), tls_key_id_slice(key)))
 		why = "it is for another key: the first certificate must be the server's own";
-	certificate_done(&certificate);
 	return why;
 }
 

@@ -41,6 +41,10 @@ size_t tls_certificates_count(const struct tls_certificates *certificates);
  * when it is not known. */
 const char *tls_chain_check(struct slice chain, const struct tls_key_id *key);
 
+/* The public key of the first certificate, as a TLSA record "3 1 1" has it (RFC 7671 section 5.1).
+ * What is wrong with the chain; NULL: nothing. */
+const char *tls_chain_key_id(struct slice chain, struct tls_key_id *ret_id);
+
 /* The certificates of a chain that was checked, appended in PEM, and nothing else that its file
  * holds: a private key may stand there too. */
 MUST_CHECK enum error tls_chain_copy(struct slice chain, struct buffer *copy);

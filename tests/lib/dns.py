@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 
-TYPES = {'A': 1, 'NS': 2, 'CNAME': 5, 'SOA': 6, 'PTR': 12, 'MX': 15, 'TXT': 16, 'AAAA': 28, 'TLSA': 52}
+TYPES = {'A': 1, 'NS': 2, 'CNAME': 5, 'SOA': 6, 'PTR': 12, 'MX': 15, 'TXT': 16, 'AAAA': 28, 'SRV': 33, 'TLSA': 52}
 NAMES = {number: name for name, number in TYPES.items()}
 TIMEOUT, SERVFAIL, REFUSED = 'timeout', 'servfail', 'refused'
 SOA = b'\0\0' + struct.pack('>5L', 1, 60, 60, 60, 60)
@@ -33,6 +33,8 @@ def wire_data(kind, value):
         return ipaddress.ip_address(value).packed
     if kind == 'MX':
         return struct.pack('>H', int(value[0])) + wire_name(value[1])
+    if kind == 'SRV':
+        return struct.pack('>HHH', *value[:3]) + wire_name(value[3])
     if kind == 'TXT':
         pieces = []
         for text in value if isinstance(value, (list, tuple)) else [value]:
