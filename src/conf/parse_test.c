@@ -177,6 +177,10 @@ START_TEST(unknown_words)
 		"clear is everybody's\n");
 	parse_wrong(HOST CERTIFICATE "listen a { address *:587 role submission }\n",
 		"mail.conf:3:1: \"role submission\" needs logins: passwords FILE\n");
+	parse_wrong(HOST "report_languages de xx\n",
+		"mail.conf:2:1: \"report_languages\" takes de, fr, es and ru, each once\n");
+	parse_wrong(HOST "report_languages de de\n",
+		"mail.conf:2:1: \"report_languages\" takes de, fr, es and ru, each once\n");
 	parse_wrong(HOST "\x1b[31m x", "mail.conf:2:1: control character 0x1b\n");
 	parse_wrong(HOST "\xc3\xa9t\xc3\xa9 x",
 		"mail.conf:2:1: unknown directive \"\\xc3\\xa9t\\xc3\\xa9\"\n");

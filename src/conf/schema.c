@@ -828,6 +828,18 @@ static const struct schema_key root_keys[] = {
 		.example = "report_original_limit 64K",
 	},
 	{
+		.word = "report_languages",
+		.type = SCHEMA_LABEL,
+		.flags = SCHEMA_REPEATED | SCHEMA_LIST,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, report_languages),
+		.count_offset = offsetof(struct conf, report_language_count),
+		.fallback_note = "English alone",
+		.help = "The languages of reports, in this order: de, fr, es, ru. English stands "
+			"behind them by itself.",
+		.example = "report_languages de fr",
+	},
+	{
 		.word = "spool_segment",
 		.type = SCHEMA_SIZE,
 		.readers = ALWAYS | SESSION | QUEUE,
@@ -875,47 +887,11 @@ static const struct schema_key root_keys[] = {
 	},
 };
 
-static const char *
-check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
-{
-	const struct conf *conf = item;
-
-	if (conf->spool_segment % MIB(1) != 0) {
-		ret_words[0] = "spool_segment";
-		return "\"spool_segment\" must be a multiple of 1M";
-	}
-	if (conf->certificate_count > CONF_CERTIFICATES_MAX) {
-		ret_words[0] = "certificate";
-		return "there may be 64 certificates";
-	}
-	if (conf->dkim_count > CONF_DKIM_MAX) {
-		ret_words[0] = "dkim";
-		return "there may be 4096 keys for DKIM";
-	}
-	for (size_t i = 0; i < conf->listener_count; i++) {
-		const struct conf_listener *listener = &conf->listeners[i];
-		if (listener->role != CONF_ROLE_SUBMISSION)
-			continue;
-		ret_words[0] = "listen";
-		if (listener->tls == CONF_TLS_OFF || conf->certificate_count == 0)
-			return "\"role submission\" needs TLS with a certificate: a password in "
-			       "the "
-			       "clear is everybody's";
-		if (conf->passwords.len == 0)
-			return "\"role submission\" needs logins: passwords FILE";
-	}
-	if (!schema_srs_is_sound(conf)) {
-		ret_words[0] = "srs";
-		return "the domain of \"srs\" must have a \"domain\" block: bounces come to it";
-	}
-	return NULL;
-}
-
 static const struct schema_block root_block = {
 	.keys = root_keys,
 	.key_count = COUNT(root_keys),
 	.item_size = sizeof(struct conf),
-	.check = check_root,
+	.check = schema_check_root,
 };
 
 _Static_assert(COUNT(root_keys) <= SCHEMA_KEYS_MAX,
@@ -945,38 +921,4 @@ schema_choice_of(const struct schema_key *key, unsigned value)
 			return &key->choices[i];
 	}
 	return NULL;
-}
-
-void
-schema_fill_defaults(struct conf *conf)
-{
-	bool has_resolver = conf->dns.server_count > 0;
-	for (size_t i = 0; i < conf->route_count; i++)
-		has_resolver |= conf->routes[i].to >= CONF_TO_MX;
-	if (conf->authentication == 0)
-		conf->authentication =
-			has_resolver ? CONF_AUTHENTICATION_ON : CONF_AUTHENTICATION_OFF;
-	for (size_t i = 0; i < conf->domain_count; i++) {
-		struct conf_domain *domain = &conf->domains[i];
-		if (domain->owner != 0)
-			continue;
-		domain->owner = CONF_OWNER_USER;
-		domain->owner_user = conf->user;
-	}
-	for (size_t i = 0; i < conf->route_count; i++) {
-		struct conf_route *route = &conf->routes[i];
-		if (route->to == CONF_TO_MAILDIR && route->owner_user.len == 0)
-			route->owner_user = conf->user;
-	}
-}
-
-struct slice
-conf_postmaster_domain(const struct conf *conf)
-{
-	if (conf->domain_count > 0)
-		return conf->domains[0].name;
-	for (size_t i = 0; i < conf->route_count; i++)
-		if (slice_equal_nocase(conf->routes[i].name, conf->hostname))
-			return conf->hostname;
-	return slice_of(NULL, 0);
 }

@@ -36,6 +36,9 @@ extern const struct schema_block schema_limits;
 /* schema_route.c */
 extern const struct schema_block schema_route;
 
+/* schema_check.c */
+const char *schema_check_root(const void *item, const char *ret_words[SCHEMA_BLAMED]);
+
 /* schema_srs.c */
 extern const struct schema_block schema_srs;
 bool schema_srs_is_sound(const struct conf *conf);

@@ -272,6 +272,17 @@ dsn_append(const struct dsn *dsn, struct buffer *content, struct dsn_needs *ret_
 	return error == OK ? dsn_append_epilogue(content, dsn) : error;
 }
 
+/* The configuration has each once at most. */
+static size_t
+languages_of(const struct conf *conf, enum dsn_language languages[DSN_LANGUAGES])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < conf->report_language_count && count < DSN_LANGUAGES; i++)
+		count += dsn_language_parse(conf->report_languages[i], &languages[count]);
+	return count;
+}
+
 static enum error
 dsn_build(struct queue_service *service, struct told *told, const struct outcomes *outcomes,
 	uint32_t count, struct report *report)
@@ -282,6 +293,7 @@ dsn_build(struct queue_service *service, struct told *told, const struct outcome
 	char id[QUEUE_ID_DIGITS + 1];
 	struct buffer original, envelope_id;
 	struct dsn_needs needs;
+	enum dsn_language languages[DSN_LANGUAGES];
 
 	queue_id_print(outcomes->message->message.queue_id, id);
 	buffer_init_fixed(&envelope_id, name, sizeof name);
@@ -295,7 +307,9 @@ dsn_build(struct queue_service *service, struct told *told, const struct outcome
 		.recipients = {count, told_recipient, told},
 		.returns = returns_all(service, outcomes, envelope) ? DSN_RETURN_FULL
 								    : DSN_RETURN_HEADER,
-		.content_is_8bit = envelope->content_flags & CONTENT_8BIT};
+		.content_is_8bit = envelope->content_flags & CONTENT_8BIT,
+		.languages = languages,
+		.language_count = languages_of(service->conf, languages)};
 	buffer_init(&original, env->memory, original_max(service));
 	read_original(service, outcomes->message, envelope, &dsn, &original);
 	env_random(env, dsn.random, sizeof dsn.random);

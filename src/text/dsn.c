@@ -136,7 +136,8 @@ recipient_has_utf8_text(const struct dsn_recipient *recipient)
 }
 
 static enum error
-tally_recipients(const struct dsn_recipients *recipients, struct dsn_tally *ret_tally)
+tally_recipients(const struct dsn_recipients *recipients, bool has_other_language,
+	struct dsn_tally *ret_tally)
 {
 	struct dsn_tally tally = {.main = DSN_ACTIONS};
 
@@ -157,6 +158,8 @@ tally_recipients(const struct dsn_recipients *recipients, struct dsn_tally *ret_
 		tally.has_utf8_text |=
 			i < DSN_SPELLED_OUT_MAX && recipient_has_utf8_text(&recipient);
 	}
+	/* Only English does without. */
+	tally.has_utf8_text |= has_other_language;
 	*ret_tally = tally;
 	return recipients->count > 0 ? OK : ERROR_FORMAT;
 }
@@ -506,7 +509,7 @@ dsn_append_prologue(struct buffer *buffer, const struct dsn *dsn, struct dsn_nee
 	if (!host_is_valid(dsn->hostname) || !host_is_valid(mailer_domain(dsn)) ||
 		!reverse_path_is_valid(dsn->reverse_path))
 		return ERROR_FORMAT;
-	enum error error = tally_recipients(&dsn->recipients, &tally);
+	enum error error = tally_recipients(&dsn->recipients, dsn->language_count > 0, &tally);
 	if (error != OK)
 		return error;
 	struct original original = original_of(dsn);

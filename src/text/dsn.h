@@ -40,7 +40,7 @@
 
 /* What a buffer needs as its maximum so that no report of `recipients` and a header of
  * `header_octets` fails. */
-#define DSN_FIXED_OCTETS_MAX     262144
+#define DSN_FIXED_OCTETS_MAX     1048576
 #define DSN_RECIPIENT_OCTETS_MAX 12288
 #define DSN_OCTETS_MAX(recipients, header_octets)                                 \
 	(DSN_FIXED_OCTETS_MAX + (recipients) * (size_t)DSN_RECIPIENT_OCTETS_MAX + \
@@ -90,6 +90,11 @@ enum dsn_return {
 	DSN_RETURN_FULL,
 };
 
+/* What the part for people is written in: RFC 5646 codes en, de, fr, es, ru. */
+enum dsn_language { DSN_ENGLISH, DSN_GERMAN, DSN_FRENCH, DSN_SPANISH, DSN_RUSSIAN, DSN_LANGUAGES };
+
+bool dsn_language_parse(struct slice code, enum dsn_language *ret_language);
+
 struct dsn {
 	struct slice hostname;      /* of the reporting server: a domain or an address literal */
 	struct slice mailer_domain; /* of From and Message-ID; empty: hostname */
@@ -105,6 +110,9 @@ struct dsn {
 	bool header_is_cut;  /* `header` is only the beginning */
 	bool content_is_8bit;
 	bool is_smtputf8; /* the original came with SMTPUTF8: its sender can read RFC 6533 forms */
+	/* In this order, each once; English comes last by itself. */
+	const enum dsn_language *languages;
+	size_t language_count;
 	uint8_t random[DSN_RANDOM];
 };
 

@@ -16,6 +16,7 @@
 struct print {
 	struct dsn dsn;
 	struct slice content;
+	enum dsn_language languages[DSN_LANGUAGES];
 	size_t count;
 	struct dsn_recipient recipients[RECIPIENTS_MAX];
 };
@@ -135,6 +136,9 @@ set(struct print *print, struct slice name, struct slice value)
 		dsn->header = value;
 	else if (slice_equal(name, SLICE("smtputf8")))
 		dsn->is_smtputf8 = true;
+	else if (slice_equal(name, SLICE("language")))
+		return dsn->language_count < DSN_LANGUAGES &&
+		       dsn_language_parse(value, &print->languages[dsn->language_count++]);
 	else if (slice_equal(name, SLICE("8bit")))
 		dsn->content_is_8bit = true;
 	else if (slice_equal(name, SLICE("content")))
@@ -153,6 +157,7 @@ print_report(struct print *print)
 	struct dsn_needs needs;
 	struct buffer report;
 
+	print->dsn.languages = print->languages;
 	print->dsn.recipients = (struct dsn_recipients){
 		.count = print->count, .get = get_recipient, .context = print};
 	buffer_init(&report, memory,

@@ -1,6 +1,8 @@
 /* Delivery reports: the typical one to the octet, then each field of it in hostile hands. */
 #include "text/dsn.h"
 #include "text/dsn_reader_test.h"
+#include "text/dsn_texts.h"
+#include "text/encode.h"
 #include "base/memory.h"
 #include "unit.h"
 
@@ -596,6 +598,57 @@ START_TEST(largest)
 }
 END_TEST
 
-UNIT_MAIN("text/dsn", typical, actions, many_recipients, hostile_texts, long_texts,
-	utf8_in_seven_bits, utf8_as_it_is, original_header, long_header_line, no_header, references,
-	full_content, refused, failures, largest)
+/* Each sentence is there in each language, is UTF-8, and has the placeholders that the English one
+ * has. */
+START_TEST(languages_are_whole)
+{
+	static const char *const names[] = {"{host}", "{date}", "{id}", "{count}"};
+	const char *const *english = (const char *const *)dsn_texts_of(DSN_ENGLISH);
+
+	for (int language = 0; language < DSN_LANGUAGES; language++) {
+		const char *const *texts =
+			(const char *const *)dsn_texts_of((enum dsn_language)language);
+		for (size_t i = 0; i < sizeof(struct dsn_texts) / sizeof *texts; i++) {
+			ck_assert_msg(texts[i] && texts[i][0], "%d: %s", language, english[i]);
+			ck_assert_int_eq(utf8_find_fault(slice_text(texts[i])), -1);
+			ck_assert_uint_lt(strlen(texts[i]), 1000);
+			for (size_t j = 0; j < sizeof names / sizeof *names; j++)
+				ck_assert_msg(!strstr(texts[i], names[j]) ==
+						      !strstr(english[i], names[j]),
+					"%d: %s", language, texts[i]);
+		}
+	}
+}
+END_TEST
+
+START_TEST(languages_in_order)
+{
+	static const enum dsn_language languages[] = {DSN_RUSSIAN, DSN_GERMAN};
+	static const char *const parts[] = {"=D0=AD=D1=82=D0=BE", "* * *",
+		"Dies ist das Mailsystem mx.example.org", "am Mon, 23 Nov 2026 17:33:55 +0000 von",
+		"* * *", "This is the mail system at mx.example.org with"};
+	struct list list = one_recipient();
+	struct dsn dsn = report_of(&list);
+	struct memory *memory = memory_new(0);
+	struct dsn_needs needs;
+	struct buffer report;
+
+	dsn.languages = languages;
+	dsn.language_count = 2;
+	buffer_init(&report, memory, DSN_OCTETS_MAX(1, dsn.header.len));
+	ck_assert_ok(dsn_append_prologue(&report, &dsn, &needs));
+	buffer_append_octet(&report, 0);
+	const char *at = (const char *)report.ptr;
+	ck_assert_ptr_nonnull(strstr(at, "text/plain; charset=utf-8"));
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		at = strstr(at, parts[i]);
+		ck_assert_msg(at != NULL, "%s is not there", parts[i]);
+	}
+	buffer_done(&report);
+	memory_free(&memory);
+}
+END_TEST
+
+UNIT_MAIN("text/dsn", languages_are_whole, languages_in_order, typical, actions, many_recipients,
+	hostile_texts, long_texts, utf8_in_seven_bits, utf8_as_it_is, original_header,
+	long_header_line, no_header, references, full_content, refused, failures, largest)

@@ -6,99 +6,92 @@
  * Lines that hold outside text from their start on are indented: none can look like a delimiter.
  * The advice follows the subject and detail of the status (RFC 3463 sections 3.2 to 3.8).
  */
-#include "text/dsn_private.h"
 #include "text/date.h"
+#include "text/dsn_private.h"
+#include "text/dsn_texts.h"
 
 #define ANY           UINT16_MAX
 #define PARAGRAPH_MAX 1024 /* octets of a sentence of ours */
 
 static const struct {
 	uint16_t subject, detail;
-	const char *text;
+	enum dsn_advice advice;
 } advice[] = {
-	{1, 7,
-		"Your own address as the sender was not accepted. Please check it in the settings "
-		"of "
-		"your mail program."},
-	{1, 8,
-		"Your own address as the sender was not accepted. Please check it in the settings "
-		"of "
-		"your mail program."},
-	{1, 10,
-		"The domain of this address takes no mail at all. Please check the address for "
-		"mistakes."},
-	{1, 2,
-		"The domain of this address does not exist or has no mail server. Please check the "
-		"part "
-		"behind the @ for mistakes."},
-	{1, ANY,
-		"Please check the address for mistakes, or ask the person for the present "
-		"address."},
-	{2, 2, "The mailbox is full. Please try again later, or tell the person in another way."},
-	{2, 3,
-		"The message is too large for this mailbox. Please send a smaller one, or share "
-		"large "
-		"files in another way."},
-	{2, ANY, "The mailbox takes no mail now. Please tell the person in another way."},
-	{3, 4,
-		"The message is too large. Please send a smaller one, or share large files in "
-		"another "
-		"way."},
-	{3, ANY, "The other mail system has a problem. Please try again later."},
-	{4, 6,
-		"The mail systems hand messages for this address back and forth. Please show this "
-		"report to the people who run the mail system of that domain."},
-	{4, ANY,
-		"The other mail system could not be reached. If the address is right, please try "
-		"again "
-		"later."},
-	{5, ANY,
-		"The two mail systems did not understand each other. Please show this report to "
-		"your "
-		"mail administrator."},
-	{6, ANY,
-		"The other mail system can't take a message of this kind. Please send it in a "
-		"simpler "
-		"form."},
-	{7, ANY,
-		"The other mail system's rules do not permit this message. Please tell the person "
-		"in "
-		"another way, and show this report to your mail administrator."},
+	{1, 7, ADVICE_SENDER},
+	{1, 8, ADVICE_SENDER},
+	{1, 10, ADVICE_NO_MAIL},
+	{1, 2, ADVICE_NO_DOMAIN},
+	{1, ANY, ADVICE_ADDRESS},
+	{2, 2, ADVICE_FULL},
+	{2, 3, ADVICE_LARGE_FOR_MAILBOX},
+	{2, ANY, ADVICE_MAILBOX},
+	{3, 4, ADVICE_LARGE},
+	{3, ANY, ADVICE_SYSTEM},
+	{4, 6, ADVICE_LOOP},
+	{4, ANY, ADVICE_NETWORK},
+	{5, ANY, ADVICE_PROTOCOL},
+	{6, ANY, ADVICE_MEDIA},
+	{7, ANY, ADVICE_POLICY},
 };
 
-static const char general_advice[] = "Please check the address, and try again later. If it fails "
-				     "again, show this report to your "
-				     "mail administrator.";
-
-static const char *const outcomes[DSN_ACTIONS] = {
-	[DSN_FAILED] = "not delivered",
-	[DSN_DELAYED] = "not delivered yet",
-	[DSN_RELAYED] = "passed on",
-	[DSN_EXPANDED] = "passed on to a list of addresses",
-	[DSN_DELIVERED] = "delivered",
-};
-
-static const char *const summaries[DSN_ACTIONS] = {
-	[DSN_FAILED] = "It could not be delivered as shown below, and will not be tried again.",
-	[DSN_DELAYED] =
-		"It could not be delivered yet, as shown below. Delivery will be tried again; "
-		"there is no need to send the message a second time.",
-	[DSN_RELAYED] =
-		"It was passed on to mail systems that do not confirm delivery. There may be "
-		"no further report.",
-	[DSN_EXPANDED] =
-		"It was passed on to more than one address. There may be no further report.",
-	[DSN_DELIVERED] = "It was delivered.",
-};
-
-static const char *
+static enum dsn_advice
 advice_for(struct enhanced_status status)
 {
 	for (size_t i = 0; i < sizeof advice / sizeof *advice; i++)
 		if (advice[i].subject == status.subject &&
 			(advice[i].detail == status.detail || advice[i].detail == ANY))
-			return advice[i].text;
-	return general_advice;
+			return advice[i].advice;
+	return ADVICE_GENERAL;
+}
+
+/* What the placeholders of a template stand for. */
+struct words {
+	struct slice host, date, id, count;
+};
+
+/* The length of the placeholder at the start of a word, 0 if it is none. */
+static size_t
+placeholder(struct slice word, const struct words *words, struct slice *ret_value)
+{
+	const struct {
+		struct slice name, value;
+	} known[] = {{SLICE("{host}"), words->host}, {SLICE("{date}"), words->date},
+		{SLICE("{id}"), words->id}, {SLICE("{count}"), words->count}};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (slice_has_prefix(word, known[i].name)) {
+			*ret_value = known[i].value;
+			return known[i].name.len;
+		}
+	return 0;
+}
+
+/* Word by word, on the present line; what stands right behind a placeholder follows without a
+ * space. */
+static void
+put_template(struct dsn_lines *lines, const char *template, const struct words *words)
+{
+	struct slice rest = slice_text(template);
+
+	while (rest.len > 0) {
+		ssize_t space = slice_find(rest, 0, ' ');
+		struct slice word = space < 0 ? rest : slice_sub(rest, 0, (size_t)space), value;
+		rest = space < 0 ? slice_of(NULL, 0) : slice_from(rest, (size_t)space + 1);
+		size_t len = placeholder(word, words, &value);
+		dsn_line_words(lines, len > 0 ? value : word, PARAGRAPH_MAX);
+		if (len > 0 && word.len == len + 1)
+			dsn_line_text(lines, word.ptr[len] == '.' ? "." : ",");
+	}
+}
+
+static struct slice
+date_words(wall_us at, uint8_t storage[DATE_MAX + 1])
+{
+	struct buffer date;
+
+	buffer_init_fixed(&date, storage, DATE_MAX + 1);
+	date_append(&date, at);
+	return buffer_slice(&date);
 }
 
 /* A paragraph, folded. */
@@ -113,64 +106,59 @@ put_paragraph(struct dsn_lines *lines, const char *indent, const char *text)
 }
 
 static void
-put_summary(struct dsn_lines *lines, const struct dsn *dsn, const struct dsn_tally *tally)
+put_summary(struct dsn_lines *lines, const struct dsn *dsn, const struct dsn_texts *texts,
+	const struct dsn_tally *tally)
 {
-	uint8_t date_storage[DATE_MAX + 1];
-	struct buffer date;
+	uint8_t storage[DATE_MAX + 1];
+	const struct words words = {.host = slice_sub(dsn->hostname, 0, DSN_NAME_MAX),
+		.date = date_words(dsn->arrived_at, storage),
+		.id = slice_sub(dsn->queue_id, 0, DSN_NAME_MAX)};
 	bool is_mixed = tally->of[tally->main] < dsn->recipients.count;
 
-	buffer_init_fixed(&date, date_storage, sizeof date_storage);
-	date_append(&date, dsn->arrived_at);
 	lines->indent = "";
-	dsn_line_words(lines, SLICE("This is the mail system at"), PARAGRAPH_MAX);
-	dsn_line_words(lines, dsn->hostname, DSN_NAME_MAX);
-	dsn_line_words(lines, SLICE("with news of a message that came from your address on"),
-		PARAGRAPH_MAX);
-	dsn_line_words(lines, buffer_slice(&date), DATE_MAX);
-	if (dsn->queue_id.len > 0) {
-		dsn_line_words(lines, SLICE("and has the queue id"), PARAGRAPH_MAX);
-		dsn_line_words(lines, dsn->queue_id, DSN_NAME_MAX);
-	}
-	dsn_line_text(lines, ".");
+	put_template(lines, words.id.len > 0 ? texts->head_with_id : texts->head, &words);
 	dsn_line_end(lines);
 	dsn_line_end(lines);
-	put_paragraph(lines, "", is_mixed ? "This is what became of it." : summaries[tally->main]);
+	put_paragraph(lines, "", is_mixed ? texts->mixed : texts->summaries[tally->main]);
 }
 
 static void
 put_name(struct dsn_lines *lines, const struct dsn_recipient *recipient,
-	const struct enhanced_status *status)
+	const struct dsn_texts *texts, const struct enhanced_status *status)
 {
 	dsn_line_text(lines, "<");
 	dsn_line_address(lines, recipient->address, false);
 	dsn_line_text(lines, ">: ");
-	dsn_line_text(lines, outcomes[recipient->action]);
+	dsn_line_text(lines, texts->outcomes[recipient->action]);
 	buffer_printf(&lines->line, " (%u.%u.%u)", status->class, status->subject, status->detail);
 	dsn_line_end(lines);
 	if (recipient->original_address.len == 0 ||
 		slice_equal(recipient->original_address, recipient->address))
 		return;
-	dsn_line_text(lines, "    (sent to <");
+	dsn_line_text(lines, "    (");
+	dsn_line_text(lines, texts->sent_to);
+	dsn_line_text(lines, " <");
 	dsn_line_address(lines, recipient->original_address, false);
 	dsn_line_text(lines, ">)");
 	dsn_line_end(lines);
 }
 
 static void
-put_reason(struct dsn_lines *lines, const struct dsn_recipient *recipient)
+put_reason(struct dsn_lines *lines, const struct dsn_recipient *recipient,
+	const struct dsn_texts *texts)
 {
+	const struct words words = {.host = slice_sub(recipient->remote_mta, 0, DSN_NAME_MAX)};
+
 	if (recipient->diagnostic == DSN_DIAGNOSTIC_NONE || recipient->text.len == 0)
 		return;
 	lines->indent = "    ";
 	dsn_line_text(lines, "   ");
-	if (recipient->diagnostic == DSN_DIAGNOSTIC_LOCAL) {
-		dsn_line_text(lines, " The reason:");
-	} else if (recipient->remote_mta.len > 0) {
-		dsn_line_words(lines, recipient->remote_mta, DSN_NAME_MAX);
-		dsn_line_text(lines, " answered:");
-	} else {
-		dsn_line_text(lines, " The other server answered:");
-	}
+	if (recipient->diagnostic == DSN_DIAGNOSTIC_LOCAL)
+		put_template(lines, texts->reason, &words);
+	else if (recipient->remote_mta.len > 0)
+		put_template(lines, texts->answered, &words);
+	else
+		put_template(lines, texts->other_answered, &words);
 	dsn_line_end(lines);
 	lines->indent = "        ";
 	dsn_line_text(lines, lines->indent);
@@ -180,27 +168,49 @@ put_reason(struct dsn_lines *lines, const struct dsn_recipient *recipient)
 }
 
 static void
+put_time(struct dsn_lines *lines, const char *template, wall_us at)
+{
+	uint8_t storage[DATE_MAX + 1];
+	const struct words words = {.date = date_words(at, storage)};
+
+	lines->indent = "    ";
+	dsn_line_text(lines, "   ");
+	put_template(lines, template, &words);
+	dsn_line_end(lines);
+}
+
+static void
 put_next_step(struct dsn_lines *lines, const struct dsn_recipient *recipient,
-	const struct enhanced_status *status)
+	const struct dsn_texts *texts, const struct enhanced_status *status)
 {
 	if (recipient->action == DSN_FAILED)
-		put_paragraph(lines, "    ", advice_for(*status));
-	if (recipient->action == DSN_DELAYED && recipient->next_attempt_at != 0) {
-		dsn_line_text(lines, "    The next try is at ");
-		date_append(&lines->line, recipient->next_attempt_at);
-		dsn_line_text(lines, ".");
-		dsn_line_end(lines);
-	}
-	if (recipient->action != DSN_DELAYED || recipient->will_retry_until == 0)
+		put_paragraph(lines, "    ", texts->advice[advice_for(*status)]);
+	if (recipient->action != DSN_DELAYED)
 		return;
-	dsn_line_text(lines, "    Delivery will be tried until ");
-	date_append(&lines->line, recipient->will_retry_until);
-	dsn_line_text(lines, ".");
+	if (recipient->next_attempt_at != 0)
+		put_time(lines, texts->next_try, recipient->next_attempt_at);
+	if (recipient->will_retry_until != 0)
+		put_time(lines, texts->until, recipient->will_retry_until);
+}
+
+static void
+put_how_many_more(struct dsn_lines *lines, const struct dsn_texts *texts, size_t more)
+{
+	uint8_t storage[24];
+	struct buffer count;
+
+	buffer_init_fixed(&count, storage, sizeof storage);
+	buffer_append_number(&count, more);
+	const struct words words = {.count = buffer_slice(&count)};
+	lines->indent = "";
+	dsn_line_end(lines);
+	put_template(lines, more == 1 ? texts->more_one : texts->more_many, &words);
 	dsn_line_end(lines);
 }
 
 static enum error
-put_recipients(struct dsn_lines *lines, const struct dsn_recipients *recipients)
+put_recipients(struct dsn_lines *lines, const struct dsn_recipients *recipients,
+	const struct dsn_texts *texts)
 {
 	for (size_t i = 0; i < recipients->count && i < DSN_SPELLED_OUT_MAX; i++) {
 		struct dsn_recipient recipient = {0};
@@ -209,34 +219,38 @@ put_recipients(struct dsn_lines *lines, const struct dsn_recipients *recipients)
 			return error;
 		struct enhanced_status status = dsn_status_of(&recipient);
 		dsn_line_end(lines);
-		put_name(lines, &recipient, &status);
-		put_reason(lines, &recipient);
-		put_next_step(lines, &recipient, &status);
+		put_name(lines, &recipient, texts, &status);
+		put_reason(lines, &recipient, texts);
+		put_next_step(lines, &recipient, texts, &status);
 	}
-	if (recipients->count > DSN_SPELLED_OUT_MAX) {
-		size_t more = recipients->count - DSN_SPELLED_OUT_MAX;
-		dsn_line_end(lines);
-		buffer_printf(&lines->line,
-			"and %zu more %s. The next part of this report has all of them.", more,
-			more == 1 ? "recipient" : "recipients");
-		dsn_line_end(lines);
-	}
+	if (recipients->count > DSN_SPELLED_OUT_MAX)
+		put_how_many_more(lines, texts, recipients->count - DSN_SPELLED_OUT_MAX);
 	return OK;
 }
 
 static const char *
-closing_text(const struct dsn *dsn)
+closing_text(const struct dsn *dsn, const struct dsn_texts *texts)
 {
 	if (dsn->returns == DSN_RETURN_FULL)
-		return "The next part of this report is for programs. Behind it is your message.";
+		return texts->with_message;
 	if (dsn->header.len == 0)
-		return "The next part of this report is for programs.";
-	if (dsn->header_is_cut)
-		return "The next part of this report is for programs. Behind it is the beginning "
-		       "of "
-		       "your message's header.";
-	return "The next part of this report is for programs. Behind it is the header of your "
-	       "message.";
+		return texts->for_programs;
+	return dsn->header_is_cut ? texts->with_beginning : texts->with_header;
+}
+
+static enum error
+put_all(struct dsn_lines *lines, const struct dsn *dsn, enum dsn_language language,
+	const struct dsn_tally *tally)
+{
+	const struct dsn_texts *texts = dsn_texts_of(language);
+
+	put_summary(lines, dsn, texts, tally);
+	enum error error = put_recipients(lines, &dsn->recipients, texts);
+	if (error != OK)
+		return error;
+	dsn_line_end(lines);
+	put_paragraph(lines, "", closing_text(dsn, texts));
+	return OK;
 }
 
 enum error
@@ -247,11 +261,14 @@ dsn_append_words(struct buffer *buffer, const struct dsn *dsn, const struct dsn_
 	dsn_lines_init(&lines, buffer, "");
 	lines.is_utf8 = tally->has_utf8_text;
 	lines.is_quoted_printable = tally->has_utf8_text;
-	put_summary(&lines, dsn, tally);
-	enum error error = put_recipients(&lines, &dsn->recipients);
-	if (error != OK)
-		return error;
-	dsn_line_end(&lines);
-	put_paragraph(&lines, "", closing_text(dsn));
-	return buffer_error(buffer);
+	for (size_t i = 0; i < dsn->language_count; i++) {
+		enum error error = put_all(&lines, dsn, dsn->languages[i], tally);
+		if (error != OK)
+			return error;
+		dsn_line_end(&lines);
+		put_paragraph(&lines, "", "* * *");
+		dsn_line_end(&lines);
+	}
+	enum error error = put_all(&lines, dsn, DSN_ENGLISH, tally);
+	return error == OK ? buffer_error(buffer) : error;
 }
