@@ -466,6 +466,16 @@ wait_for_seen(struct world *world, uint32_t count)
 	ck_assert_uint_eq(world->seen_count, count);
 }
 
+/* May wait: until so many records of this name are there. What the writer's thread makes durable is
+ * told a moment later. */
+static inline void
+wait_for_log(struct world *world, const char *name, unsigned count)
+{
+	for (int i = 0; log_memory_count(&world->log, name) < count && i < 5000; i++)
+		pass_time(world, 100);
+	ck_assert_uint_eq(log_memory_count(&world->log, name), count);
+}
+
 struct listed {
 	uint32_t count, pages;
 	uint64_t total;
