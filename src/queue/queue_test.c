@@ -96,6 +96,7 @@ permanent_body(void *arg)
 	world->outcome = DELIVER_PERMANENT;
 	uint64_t id = SEND(world, "nobody@example.org");
 	wait_for_seen(world, 1);
+	wait_for_log(world, "reported", 1);
 	for (int round = 0; round < 2; round++) {
 		pass_time(world, HOUR_US);
 		ck_assert_uint_eq(world->seen_count, 1);
