@@ -180,6 +180,12 @@
 	F(m, u32, request, UINT32_MAX) \
 	F(m, slice, key, 32) F(m, u32, how, 3) F(m, slice, input, 1024)
 #define IPC_FIELDS_tls_signature(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, signature, 1024)
+/* The keys of session tickets (tls/tickets.h), the newest first: empty when it is those that the
+ * asker knows. */
+#define IPC_FIELDS_ticket_keys_ask(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u64, known, UINT64_MAX)
+#define IPC_FIELDS_ticket_keys(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, u64, version, UINT64_MAX) F(m, secret, keys, 160)
 /* A key for DKIM, by its place in the configuration: of which kind it is, and what is to be signed
  * with it, a SHA-256 hash. */
 #define IPC_FIELDS_dkim_key_ask(F, m) F(m, u32, request, UINT32_MAX) F(m, u32, number, 4096)
@@ -295,7 +301,9 @@
 	M(UNABLE, unable, ROLE_BIT(ROLE_SESSION) | ROLE_BIT(ROLE_ADMIN), ROLE_BIT(ROLE_ROOT), 0)  \
 	M(SRS_ASK, srs_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                       \
 	M(SRS_ANSWER, srs_answer, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                 \
-	M(QUEUE_PAUSED, queue_paused, IPC_ANSWERERS, IPC_ASKERS, 0)
+	M(QUEUE_PAUSED, queue_paused, IPC_ANSWERERS, IPC_ASKERS, 0)                               \
+	M(TICKET_KEYS_ASK, ticket_keys_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)       \
+	M(TICKET_KEYS, ticket_keys, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)
 
 /* A test that needs kinds which no role has yet defines rows of its own before it includes this. */
 #ifndef IPC_TEST_MESSAGES

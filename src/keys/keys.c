@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/log_record.h"
 #include "ipc/answerer.h"
+#include "keys/ticket_keys.h"
 #include "mailauth/dkim_sign.h"
 #include "mailauth/srs.h"
 #include "tls/context.h"
@@ -48,6 +49,7 @@ struct keys_service {
 	const struct keys_root_ops *root;
 	void *root_arg;
 	struct answerer answerer;
+	struct ticket_keys tickets;
 	struct certificate *certificates;
 	size_t count;
 };
@@ -310,6 +312,19 @@ answer_signature(struct keys_service *service, struct question *question)
 	question_answer(question, &answer);
 }
 
+static void
+answer_tickets(struct keys_service *service, struct question *question)
+{
+	struct ticket_keys *tickets = &service->tickets;
+	struct ipc_message answer = {.kind = IPC_TICKET_KEYS};
+
+	ticket_keys_turn(tickets, service->env);
+	answer.ticket_keys.version = tickets->version;
+	if (question_message(question)->ticket_keys_ask.known != tickets->version)
+		answer.ticket_keys.keys = ticket_keys_all(tickets);
+	question_answer(question, &answer);
+}
+
 static struct key *
 find_dkim_key(struct keys_service *service, uint32_t number)
 {
@@ -398,6 +413,8 @@ answer(void *arg, struct question *question)
 		answer_srs(arg, question);
 	else if (question_message(question)->kind == IPC_TLS_SIGN)
 		answer_signature(arg, question);
+	else if (question_message(question)->kind == IPC_TICKET_KEYS_ASK)
+		answer_tickets(arg, question);
 	else
 		answer_chain(arg, question);
 }
@@ -485,6 +502,7 @@ keys_service_free(struct keys_service **pointer)
 	if (service->srs_text.ptr)
 		memory_wipe(service->srs_text.ptr, service->srs_text.capacity);
 	buffer_done(&service->srs_text);
+	memory_wipe(&service->tickets, sizeof service->tickets);
 	memory_put(service->env->memory, service->dkims);
 	memory_put(service->env->memory, service->certificates);
 	memory_put(service->env->memory, service);

@@ -291,5 +291,39 @@ START_TEST(mail_is_signed_by_its_key)
 }
 END_TEST
 
+/* May wait. */
+static uint64_t
+ask_tickets(struct world *world, uint64_t known, size_t *ret_len)
+{
+	struct ipc_message question = {
+		.kind = IPC_TICKET_KEYS_ASK, .ticket_keys_ask = {.known = known}};
+	struct call_answer answer;
+
+	ck_assert_ok(call_ask(&world->caller, &question, IPC_TICKET_KEYS,
+		loop_deadline(world->env.loop, ASK_US), &answer));
+	uint64_t version = answer.message.ticket_keys.version;
+	*ret_len = secret_reveal(answer.message.ticket_keys.keys).len;
+	call_answer_done(&answer, &world->env);
+	return version;
+}
+
+static void
+tickets(struct world *world)
+{
+	size_t len;
+	uint64_t version = ask_tickets(world, 0, &len);
+
+	ck_assert_uint_ne(version, 0);
+	ck_assert_uint_eq(len, TLS_TICKET_KEY_BYTES);
+	ck_assert_uint_eq(ask_tickets(world, version, &len), version);
+	ck_assert_uint_eq(len, 0);
+}
+
+START_TEST(all_who_ask_get_the_same_keys_of_tickets)
+{
+	with_keys(tickets);
+}
+END_TEST
+
 UNIT_MAIN("keys/keys", a_chain_and_its_key_count_together, nobody_gets_more_than_signatures,
-	mail_is_signed_by_its_key)
+	mail_is_signed_by_its_key, all_who_ask_get_the_same_keys_of_tickets)

@@ -2,11 +2,13 @@
  * A task asks `keys` for each certificate that the configuration names, and every few seconds
  * whether there is a newer one: a renewed certificate counts from the next handshake on, and no
  * session ends for it. While nothing has come yet, handshakes wait for the first answers. When
- * `keys` dies, they wait for the next one, at most SIGN_US each.
+ * `keys` dies, they wait for the next one, at most SIGN_US each. With the certificates come the
+ * keys of session tickets, the same for all workers.
  */
 #include "session/session_tls.h"
 #include "base/log_record.h"
 #include "ipc/caller.h"
+#include "tls/tickets.h"
 
 #define SIGN_US     (10 * US_PER_S)
 #define ASK_US      (10 * US_PER_S)
@@ -20,6 +22,8 @@ struct session_tls {
 	void *arg;
 	struct caller caller;
 	struct tls_certificates *certificates;
+	struct tls_tickets *tickets;
+	uint64_t tickets_version;
 	uint64_t versions[TLS_CERTIFICATES_MAX];
 	/* By how strict the listener is, and the oldest version that it allows; made when needed.
 	 */
@@ -76,6 +80,7 @@ session_tls_new(
 	tls->arg = arg;
 	caller_init(&tls->caller, env, ROLE_SESSION, ROLE_KEYS, CALLS_MAX, &caller_ops, tls);
 	tls->certificates = tls_certificates_new(env, &signer);
+	tls->tickets = tls_tickets_new(env);
 	task_event_init(&tls->asked);
 	task_group_init(&tls->tasks, env->loop);
 	return tls;
@@ -119,6 +124,37 @@ ask_chain(struct session_tls *tls, size_t number)
 	return error;
 }
 
+static enum error
+take_tickets(struct session_tls *tls, const struct ipc_ticket_keys *answer)
+{
+	enum error error = OK;
+
+	if (answer->version != tls->tickets_version)
+		error = tls_tickets_set(tls->tickets, answer->keys);
+	if (error == OK)
+		tls->tickets_version = answer->version;
+	else
+		log_event(tls->env, LOG_ERROR, "ticket_keys_unusable",
+			LOG_STRING("error", error_text(error)));
+	return error;
+}
+
+/* May wait. ERROR_CANCELLED: the worker ends. */
+static enum error
+ask_tickets(struct session_tls *tls)
+{
+	struct ipc_message question = {
+		.kind = IPC_TICKET_KEYS_ASK, .ticket_keys_ask = {.known = tls->tickets_version}};
+	struct call_answer answer;
+	enum error error = call_ask(&tls->caller, &question, IPC_TICKET_KEYS,
+		loop_deadline(tls->env->loop, ASK_US), &answer);
+
+	if (error == OK)
+		error = take_tickets(tls, &answer.message.ticket_keys);
+	call_answer_done(&answer, tls->env);
+	return error;
+}
+
 static void
 certificates_run(void *arg)
 {
@@ -126,7 +162,8 @@ certificates_run(void *arg)
 	enum error error = OK;
 
 	while (error != ERROR_CANCELLED) {
-		bool has_all = true;
+		error = ask_tickets(tls);
+		bool has_all = error == OK;
 		for (size_t i = 0;
 			error != ERROR_CANCELLED && i < conf_shown_certificates(tls->conf); i++) {
 			error = ask_chain(tls, i);
@@ -180,7 +217,8 @@ context_of(struct session_tls *tls, const struct conf_listener *listener)
 {
 	struct tls_server_settings settings = {.minimum = minimum_of(listener),
 		.strict = listener->tls == CONF_TLS_IMPLICIT || listener->role != CONF_ROLE_MX,
-		.protocol = SLICE("smtp")};
+		.protocol = SLICE("smtp"),
+		.tickets = tls->tickets};
 	struct tls_context **context = &tls->contexts[settings.strict][settings.minimum];
 
 	if (!*context)
@@ -276,6 +314,7 @@ session_tls_free(struct session_tls **pointer)
 		for (size_t j = 0; j <= TLS_VERSION_1_3; j++)
 			tls_context_free(&tls->contexts[i][j]);
 	tls_certificates_free(&tls->certificates);
+	tls_tickets_free(&tls->tickets);
 	memory_put(tls->env->memory, tls);
 	*pointer = NULL;
 }

@@ -97,7 +97,9 @@ tls_server_new(struct env *env, struct tls_certificates *certificates,
 
 	if (!context)
 		return NULL;
-	if (!set_rules(context, settings->minimum, ciphers)) {
+	uint8_t rules[] = {(uint8_t)settings->minimum, settings->strict};
+	if (!set_rules(context, settings->minimum, ciphers) ||
+		!tls_tickets_use(context, settings->tickets, slice_of(rules, sizeof rules))) {
 		tls_context_free(&context);
 		return NULL;
 	}

@@ -15,6 +15,7 @@
 
 struct tls_certificates;
 struct tls_context;
+struct tls_tickets;
 
 /* May wait. The signature that the key of this certificate makes, appended. */
 struct tls_signer {
@@ -57,6 +58,7 @@ struct tls_server_settings {
 	 * port 25 may have older ones too, as they would send in the clear otherwise. */
 	bool strict;
 	struct slice protocol; /* "smtp": a client that names others by ALPN is refused */
+	struct tls_tickets *tickets; /* outlive the context */
 };
 
 /* NULL: no memory. */

@@ -9,6 +9,11 @@
 #define TLS_SIGNATURE_MAX   1024  /* RSA of 8192 bits */
 #define TLS_CHAIN_BYTES_MAX 49152 /* PEM of a certificate and those above it */
 
+/* Keys of session tickets (tls/tickets.h): one that makes them, and the one before. */
+#define TLS_TICKET_KEY_BYTES 80
+#define TLS_TICKET_KEYS_MAX  2
+#define TLS_TICKET_LIFE_S    14400 /* a key makes tickets so long, and a ticket counts so long */
+
 struct tls_key_id {
 	uint8_t octets[TLS_KEY_ID_BYTES];
 };

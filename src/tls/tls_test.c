@@ -19,6 +19,7 @@ struct world {
 	bool keys_refuse;
 	unsigned signatures;
 	struct tls_certificates *certificates;
+	struct tls_tickets *tickets;
 	struct tls_context *server, *client;
 	struct socket_stream sockets[2]; /* the server's, the client's */
 	struct tls_stream tls[2];
@@ -65,6 +66,7 @@ world_init(struct world *world)
 	loop_new(&world->env, &options);
 	test_certificate(&world->authority, "P-256", "Test Authority", NULL, 100, NULL);
 	world->certificates = tls_certificates_new(&world->env, &signer);
+	world->tickets = tls_tickets_new(&world->env);
 	world->client = tls_client_new(&world->env, &client);
 	ck_assert_ptr_nonnull(world->client);
 	ck_assert_ok(tls_client_trust(world->client, slice_text(world->authority.chain)));
@@ -74,7 +76,8 @@ static void
 world_serve(struct world *world, enum tls_version minimum, bool strict)
 {
 	struct tls_server_settings settings = {
-		.minimum = minimum, .strict = strict, .protocol = SLICE("smtp")};
+		.minimum = minimum, .strict = strict, .protocol = SLICE("smtp"),
+		.tickets = world->tickets};
 
 	world->server = tls_server_new(&world->env, world->certificates, &settings);
 	ck_assert_ptr_nonnull(world->server);
@@ -157,6 +160,7 @@ world_done(struct world *world)
 	tls_context_free(&world->server);
 	tls_context_free(&world->client);
 	tls_certificates_free(&world->certificates);
+	tls_tickets_free(&world->tickets);
 	for (size_t i = 0; i < world->key_count; i++) {
 		tls_private_key_free(&world->keys[i]);
 		test_certificate_done(&world->made[i]);
@@ -574,8 +578,106 @@ START_TEST(a_key_signs_as_it_can)
 }
 END_TEST
 
+/* A client that brings a session, and takes those that come to it. */
+static SSL_SESSION *brought, *taken;
+
+static int
+take_session(SSL *ssl, SSL_SESSION *session)
+{
+	(void)ssl;
+	SSL_SESSION_free(taken);
+	taken = session;
+	return 1;
+}
+
+static void
+bring_session(const SSL *ssl, int where, int result)
+{
+	(void)result;
+	if (where == SSL_CB_HANDSHAKE_START && brought)
+		SSL_set_session((SSL *)(uintptr_t)ssl, brought);
+}
+
+/* Whether it goes on with the session that was brought, at a server of its own with these keys. */
+static bool
+resumes(int version, bool strict, const uint8_t *keys, size_t count, SSL_SESSION *session)
+{
+	struct world world;
+
+	brought = session;
+	world_init(&world);
+	world_add(&world, "P-256", "DNS:mail.example", 100);
+	ck_assert_ok(tls_tickets_set(
+		world.tickets, secret_of(slice_of(keys, count * TLS_TICKET_KEY_BYTES))));
+	world_serve(&world, TLS_VERSION_1_2, strict);
+	world.verify = false;
+	SSL_CTX_set_max_proto_version(world.client->ctx, version);
+	SSL_CTX_set_session_cache_mode(
+		world.client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(world.client->ctx, take_session);
+	SSL_CTX_set_info_callback(world.client->ctx, bring_session);
+	world.server_does = server_speaks;
+	world.client_does = client_answers;
+	world_run(&world);
+	ck_assert_int_eq(world.handshakes[0], OK);
+	ck_assert_int_eq(world.handshakes[1], OK);
+	bool is_resumed = world.signatures == 0;
+	world_done(&world);
+	return is_resumed;
+}
+
+START_TEST(tickets_open_where_the_keys_are_the_same)
+{
+	uint8_t keys[3 * TLS_TICKET_KEY_BYTES];
+
+	for (size_t i = 0; i < sizeof keys; i++)
+		keys[i] = (uint8_t)(i * 7 + i / TLS_TICKET_KEY_BYTES);
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+		uint8_t turned[2 * TLS_TICKET_KEY_BYTES];
+
+		memcpy(turned, keys + TLS_TICKET_KEY_BYTES, TLS_TICKET_KEY_BYTES);
+		memcpy(turned + TLS_TICKET_KEY_BYTES, keys, TLS_TICKET_KEY_BYTES);
+		ck_assert(!resumes(version, true, keys, 1, NULL));
+		ck_assert_ptr_nonnull(taken);
+		SSL_SESSION *session = taken;
+		taken = NULL;
+		ck_assert_int_le(SSL_SESSION_get_ticket_lifetime_hint(session), TLS_TICKET_LIFE_S);
+		ck_assert(resumes(version, true, keys, 1, session));
+		/* The keys have turned: the ticket still counts, and a newer one comes. */
+		ck_assert(resumes(version, true, turned, 2, session));
+		ck_assert_ptr_nonnull(taken);
+		SSL_SESSION *newer = taken;
+		taken = NULL;
+		ck_assert(resumes(version, true, turned, 1, newer));
+		/* Another key; a listener with other rules. */
+		ck_assert(!resumes(version, true, turned, 1, session));
+		ck_assert(!resumes(version, false, keys, 1, session));
+		SSL_SESSION_free(session);
+		SSL_SESSION_free(newer);
+	}
+	SSL_SESSION_free(taken);
+	taken = brought = NULL;
+}
+END_TEST
+
+START_TEST(only_whole_keys_are_taken)
+{
+	static const uint8_t octets[3 * TLS_TICKET_KEY_BYTES];
+	struct world world;
+
+	world_init(&world);
+	for (size_t len = 0; len <= sizeof octets; len++) {
+		bool fits = len == TLS_TICKET_KEY_BYTES || len == 2 * TLS_TICKET_KEY_BYTES;
+		enum error error =
+			tls_tickets_set(world.tickets, secret_of(slice_of(octets, len)));
+		ck_assert_int_eq(error, fits ? OK : ERROR_FORMAT);
+	}
+	world_done(&world);
+}
+END_TEST
+
 UNIT_MAIN("tls/tls", all_kinds_of_keys_and_versions, a_client_that_verifies_is_not_fooled,
 	an_unverified_one_is_encrypted_and_known_as_such, certificates_are_chosen_by_name_and_kind,
 	a_key_that_is_not_to_be_had_fails_the_handshake_alone, versions_and_protocols_have_to_fit,
 	what_is_no_tls_ends_the_handshake, a_cut_is_no_end, broken_keys_and_chains_are_named,
-	a_key_signs_as_it_can)
+	a_key_signs_as_it_can, tickets_open_where_the_keys_are_the_same, only_whole_keys_are_taken)
