@@ -182,8 +182,7 @@
 #define IPC_FIELDS_tls_signature(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, signature, 1024)
 /* The keys of session tickets (tls/tickets.h), the newest first: empty when it is those that the
  * asker knows. */
-#define IPC_FIELDS_ticket_keys_ask(F, m) \
-	F(m, u32, request, UINT32_MAX) F(m, u64, known, UINT64_MAX)
+#define IPC_FIELDS_ticket_keys_ask(F, m) F(m, u32, request, UINT32_MAX) F(m, u64, known, UINT64_MAX)
 #define IPC_FIELDS_ticket_keys(F, m) \
 	F(m, u32, request, UINT32_MAX) F(m, u64, version, UINT64_MAX) F(m, secret, keys, 160)
 /* A key for DKIM, by its place in the configuration: of which kind it is, and what is to be signed

@@ -37,7 +37,7 @@ is_wiped(const struct ticket_keys *keys)
 
 START_TEST(keys_turn_and_the_one_before_stays)
 {
-	struct virtual_env *v = virtual_env_new();
+	struct virtual_env *v = virtual_env_new(0);
 	struct ticket_keys keys = {0};
 
 	ticket_keys_turn(&keys, &v->env);

@@ -57,7 +57,7 @@ struct tls_server_settings {
 	/* People's programs are recent: ciphers with authenticated encryption alone. Servers on
 	 * port 25 may have older ones too, as they would send in the clear otherwise. */
 	bool strict;
-	struct slice protocol; /* "smtp": a client that names others by ALPN is refused */
+	struct slice protocol;       /* "smtp": a client that names others by ALPN is refused */
 	struct tls_tickets *tickets; /* outlive the context */
 };
 

@@ -17,8 +17,7 @@ struct tls_context {
 };
 
 /* tickets.c: a ticket counts only where the same rules hold as where it was made. */
-bool tls_tickets_use(
-	struct tls_context *context, struct tls_tickets *tickets, struct slice rules);
+bool tls_tickets_use(struct tls_context *context, struct tls_tickets *tickets, struct slice rules);
 
 /* tls_stream.c; NULL: no memory. */
 BIO_METHOD *tls_below_method_new(void);
