@@ -6,6 +6,7 @@
 #include "cmd/command.h"
 #include "cmd/control.h"
 #include "cmd/queue_list.h"
+#include "cmd/queue_summary.h"
 #include "cmd/tool.h"
 #include "ipc/queue_id.h"
 
@@ -18,19 +19,22 @@
 #define ANSWER_US (60 * US_PER_S)
 
 #define NOTHING_MATCHED 1
-#define LANES_MAX       1000         /* of a summary */
+#define TOP_S           2 /* between two looks */
+#define CLEAR_SCREEN    "\033[H\033[2J"
 #define RECIPIENTS_MAX  (256u << 20) /* octets of what is shown of one message's recipients */
 
 static const char usage[] =
 	"usage: veredus queue list [OPTION]... [FILTER]...\n"
 	"       veredus queue show ID... [--json]\n"
-	"       veredus queue summary [FILTER]...\n"
+	"       veredus queue summary|top [FILTER]...\n"
 	"       veredus queue retry|hold|release|delete [--yes] ID...|FILTER...|--all\n"
 	"       veredus queue pause|resume LANE...|--outgoing\n"
 	"\n"
 	"Shows the messages that wait for delivery, the oldest first, or deals with them:\n"
 	"retry (or flush) tries them now, hold keeps them, release lets held ones go, delete\n"
-	"removes them for good; their senders hear nothing of that. pause leaves what lies in a\n"
+	"removes them for good; their senders hear nothing of that. summary counts them by state,\n"
+	"lane and last reply; top does so every two seconds, until it is ended. pause leaves what "
+	"lies in a\n"
 	"lane there, until resume or a restart of the server; LANE is a pattern, --outgoing all\n"
 	"that goes to other servers.\n"
 	"\n"
@@ -52,7 +56,7 @@ static const char usage[] =
 	"Exit code: 0; 1 nothing matched; 69 no server answers; 75 it can't be done now; 77 not\n"
 	"permitted.\n";
 
-enum verb { LIST, SHOW, SUMMARY, RETRY, HOLD, RELEASE, DELETE, PAUSE, RESUME, VERBS };
+enum verb { LIST, SHOW, SUMMARY, TOP, RETRY, HOLD, RELEASE, DELETE, PAUSE, RESUME, VERBS };
 
 static const struct {
 	const char *name;
@@ -62,18 +66,13 @@ static const struct {
 	[LIST] = {"list", QUEUE_SHOW, NULL},
 	[SHOW] = {"show", QUEUE_SHOW, NULL},
 	[SUMMARY] = {"summary", QUEUE_SHOW, NULL},
+	[TOP] = {"top", QUEUE_SHOW, NULL},
 	[RETRY] = {"retry", QUEUE_RETRY, "will be tried now"},
 	[HOLD] = {"hold", QUEUE_HOLD, "held"},
 	[RELEASE] = {"release", QUEUE_RELEASE, "released"},
 	[DELETE] = {"delete", QUEUE_DELETE, "deleted"},
 	[PAUSE] = {"pause", QUEUE_PAUSE, NULL},
 	[RESUME] = {"resume", QUEUE_RESUME, NULL},
-};
-
-struct lane_count {
-	struct slice name;
-	uint64_t messages;
-	uint64_t oldest; /* received at */
 };
 
 struct queue_list {
@@ -98,33 +97,9 @@ struct queue_list {
 	bool is_outgoing;
 	uint64_t shown;
 	uint64_t done;
-	uint64_t states[QUEUE_DAMAGED + 1];
-	struct lane_count lanes[LANES_MAX];
-	size_t lane_count;
-	uint64_t other_lanes; /* messages of lanes that found no room */
+	struct queue_summary summary;
 	int code;
 };
-
-static void
-count_item(struct queue_list *list, const struct ipc_queue_item *item)
-{
-	size_t i = 0;
-
-	list->states[item->state]++;
-	while (i < list->lane_count && !slice_equal(list->lanes[i].name, item->lane))
-		i++;
-	if (i == list->lane_count) {
-		struct lane_count lane = {.oldest = item->received_at};
-		if (i == LANES_MAX || !arena_copy(&list->arena, item->lane, &lane.name)) {
-			list->other_lanes++;
-			return;
-		}
-		list->lanes[list->lane_count++] = lane;
-	}
-	list->lanes[i].messages++;
-	if (item->received_at < list->lanes[i].oldest)
-		list->lanes[i].oldest = item->received_at;
-}
 
 static void
 print_item(struct queue_list *list, const struct ipc_queue_item *item)
@@ -155,8 +130,8 @@ show_item(struct queue_list *list, const struct ipc_queue_item *item)
 		return;
 	list->shown++;
 	list->done += item->done;
-	if (list->verb == SUMMARY)
-		count_item(list, item);
+	if (list->verb == SUMMARY || list->verb == TOP)
+		queue_summary_count(&list->summary, item);
 	else if (verbs[list->verb].action == QUEUE_SHOW && !list->counts_only)
 		print_item(list, item);
 	buffer_clear(&list->recipients);
@@ -340,53 +315,14 @@ make_sure(struct queue_list *list)
 static void
 print_summary(struct queue_list *list)
 {
-	wall_us now = env_wall(&list->env);
+	struct slice paused = buffer_slice(&list->paused);
 
 	buffer_clear(&list->line);
-	buffer_printf(&list->line, "%llu messages", (unsigned long long)list->shown);
-	for (uint32_t i = 0; i <= QUEUE_DAMAGED; i++)
-		if (list->states[i] > 0)
-			buffer_printf(&list->line, ", %llu %s", (unsigned long long)list->states[i],
-				queue_state_word(i));
+	if (list->is_json)
+		queue_summary_append_json(&list->summary, paused, &list->line);
+	else
+		queue_summary_append(&list->summary, paused, env_wall(&list->env), &list->line);
 	tool_print(buffer_slice(&list->line));
-	for (size_t i = 0; i < list->lane_count; i++) {
-		buffer_clear(&list->line);
-		buffer_printf(&list->line, "%8llu  ", (unsigned long long)list->lanes[i].messages);
-		tool_append_harmless(&list->line, list->lanes[i].name);
-		buffer_append_text(&list->line, "  oldest ");
-		queue_append_duration(&list->line, now - (wall_us)list->lanes[i].oldest);
-		tool_print(buffer_slice(&list->line));
-	}
-	if (list->paused.len > 0)
-		tool_print(buffer_slice(&list->paused));
-	if (list->other_lanes > 0)
-		printf("%8llu  in other lanes\n", (unsigned long long)list->other_lanes);
-}
-
-static void
-print_summary_json(struct queue_list *list)
-{
-	struct buffer *line = &list->line;
-
-	buffer_clear(line);
-	buffer_printf(line, "{\"messages\":%llu", (unsigned long long)list->shown);
-	for (uint32_t i = 0; i <= QUEUE_DAMAGED; i++)
-		buffer_printf(line, ",\"%s\":%llu", queue_state_word(i),
-			(unsigned long long)list->states[i]);
-	buffer_append_text(line, ",\"lanes\":[");
-	for (size_t i = 0; i < list->lane_count; i++) {
-		buffer_append_text(line, i > 0 ? ",{\"lane\":" : "{\"lane\":");
-		json_append_string(line, list->lanes[i].name);
-		buffer_printf(line, ",\"messages\":%llu,\"oldest\":\"",
-			(unsigned long long)list->lanes[i].messages);
-		time_append_rfc3339(line, (wall_us)list->lanes[i].oldest);
-		buffer_append_text(line, "\"}");
-	}
-	buffer_printf(line, "],\"in_other_lanes\":%llu,\"paused\":[",
-		(unsigned long long)list->other_lanes);
-	buffer_append(line, buffer_slice(&list->paused));
-	buffer_append_text(line, "]}");
-	tool_print(buffer_slice(line));
 }
 
 /* What came of it, in words. */
@@ -395,11 +331,8 @@ conclude(struct queue_list *list)
 {
 	const char *done = verbs[list->verb].done;
 
-	if (list->verb == SUMMARY) {
-		if (list->is_json)
-			print_summary_json(list);
-		else
-			print_summary(list);
+	if (list->verb == SUMMARY || list->verb == TOP) {
+		print_summary(list);
 		return EX_OK;
 	}
 	if (list->shown == 0 && list->verb == LIST && !list->has_filter) {
@@ -429,7 +362,7 @@ do_verb(struct queue_list *list)
 	if (list->verb == PAUSE || list->verb == RESUME)
 		return ask_lanes(list);
 	int code = list->verb == DELETE ? make_sure(list) : EX_OK;
-	if (code == EX_OK && list->verb == SUMMARY)
+	if (code == EX_OK && (list->verb == SUMMARY || list->verb == TOP))
 		code = ask_lane(list, QUEUE_PAUSES, SLICE(""));
 
 	if (code == EX_OK)
@@ -585,7 +518,7 @@ check_selection(const struct queue_list *list)
 	if (list->is_outgoing)
 		return tool_misused(NAME, "--outgoing is for pause and resume");
 
-	if ((list->verb == LIST || list->verb == SUMMARY) && has_ids)
+	if ((list->verb == LIST || list->verb == SUMMARY || list->verb == TOP) && has_ids)
 		return tool_misused(NAME, "\"%s\" is too much", list->ids[0]);
 	if (list->verb == SHOW && !has_ids)
 		return tool_misused(NAME, "show: which message? Its id is needed");
@@ -612,7 +545,7 @@ read_options(struct queue_list *list, int argc, char **argv)
 	if (!parse_verb(slice_text(argv[optind]), &list->verb))
 		return tool_misused(NAME,
 			"\"%s\" is nothing that can be done; there are list, show, summary, "
-			"retry, hold, release, delete, pause and resume",
+			"top, retry, hold, release, delete, pause and resume",
 			argv[optind]);
 	list->ids = argv + optind + 1;
 	list->id_count = argc - optind - 1;
@@ -630,10 +563,18 @@ list_with(struct queue_list *list)
 
 	if (code != EX_OK)
 		return code;
-	enum error error = tool_run(&list->env, "queue list", list_run, list);
-	if (error != OK)
-		return tool_fail(NAME, EX_OSERR, "can't start: %s", error_text(error));
-	return tool_finish(NAME, list->code);
+	for (;;) {
+		queue_summary_init(&list->summary, list->env.memory);
+		enum error error = tool_run(&list->env, "queue list", list_run, list);
+		queue_summary_done(&list->summary);
+		if (error != OK)
+			return tool_fail(NAME, EX_OSERR, "can't start: %s", error_text(error));
+		/* Without a terminal nobody sees it change. */
+		if (list->verb != TOP || list->code != EX_OK || !isatty(STDOUT_FILENO))
+			return tool_finish(NAME, list->code);
+		sleep(TOP_S);
+		fputs(CLEAR_SCREEN, stdout);
+	}
 }
 
 int
