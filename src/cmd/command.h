@@ -19,6 +19,9 @@ int cmd_dmarc(int argc, char **argv);
 int cmd_spool(int argc, char **argv);
 int cmd_user(int argc, char **argv);
 
+/* Becomes a program of ours that lies beside this one; an exit code when that fails. */
+int private_exec(const char *name, char **argv);
+
 /* Becomes the server with this configuration; returns an exit code when that fails. */
 int serve_exec(const char *conf_file);
 

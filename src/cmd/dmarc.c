@@ -21,8 +21,10 @@
 
 static const char usage[] =
 	"usage: veredus dmarc verify --ip ADDRESS --helo NAME [--from ADDRESS] [OPTION...] [FILE]\n"
+	"       veredus dmarc report [--json] [FILE...]\n"
 	"\n"
-	"Says whether SPF or DKIM vouch for the domain in a message's From field (DMARC, RFC "
+	"verify says whether SPF or DKIM vouch for the domain in a message's From field (DMARC, "
+	"RFC "
 	"9989):\n"
 	"the result first, then the policy and what led there. The message is on standard input "
 	"if\n"
@@ -34,6 +36,8 @@ static const char usage[] =
 	"judged\n"
 	"      --authserv-id ID     for the header field that is shown; default: " DEFAULT_ID
 	"\n" TOOL_DNS_HELP "      --json               one object\n"
+	"\n"
+	"report shows aggregate reports that others sent: see `veredus dmarc report --help`.\n"
 	"\n"
 	"Exit code: 0 whenever there is a result; 64 wrong arguments; 66 no such file; 69 no DNS\n"
 	"server is known.\n";
@@ -114,7 +118,7 @@ static int
 check_options(struct judgement *j, int argc, char **argv)
 {
 	if (optind >= argc || strcmp(argv[optind], "verify") != 0)
-		return tool_misused(NAME, "say what to do: veredus dmarc verify");
+		return tool_misused(NAME, "say what to do: veredus dmarc verify, or report");
 	if (optind + 2 < argc)
 		return tool_misused(NAME, "\"%s\" is too much", argv[optind + 2]);
 	if (!j->ip_text)
@@ -336,6 +340,8 @@ cmd_dmarc(int argc, char **argv)
 {
 	struct judgement j = {.authserv_id = DEFAULT_ID};
 
+	if (argc > 1 && strcmp(argv[1], "report") == 0)
+		return private_exec("veredus-dmarc-report", argv);
 	env_init_linux(&j.env);
 	arena_init(&j.arena, j.env.memory, SPF_ARENA_BYTES + DKIM_ARENA_BYTES + DMARC_ARENA_BYTES);
 	int code = read_options(&j, argc, argv);

@@ -57,12 +57,10 @@ incomplete(const char *name, const char *own)
 }
 
 int
-cmd_user(int argc, char **argv)
+private_exec(const char *name, char **argv)
 {
-	static const char name[] = "veredus-user";
 	char own[PATH_MAX], path[PATH_MAX];
 
-	(void)argc;
 	if (!find_own_program(own))
 		return EX_OSERR;
 	if (!find_private_program(own, name, path))
@@ -70,6 +68,13 @@ cmd_user(int argc, char **argv)
 	execv(path, argv);
 	fprintf(stderr, "veredus: can't start %s: %s\n", path, strerror(errno));
 	return EX_OSERR;
+}
+
+int
+cmd_user(int argc, char **argv)
+{
+	(void)argc;
+	return private_exec("veredus-user", argv);
 }
 
 int
