@@ -14,7 +14,7 @@ struct reader {
 	XML_Parser parser;
 	struct arena *arena;
 	struct aggregate_report *report;
-	struct aggregate_row *row;       /* under way */
+	struct aggregate_row *row; /* under way */
 	struct aggregate_row *last;
 	struct aggregate_result *result; /* under way */
 	struct aggregate_result *last_result;
@@ -35,11 +35,19 @@ struct known {
 	size_t offset;
 };
 
-#define REPORT(path, member) {"/feedback/" path, OF_REPORT, offsetof(struct aggregate_report, member)}
-#define ROW(path, member)    {"/feedback/record/" path, OF_ROW, offsetof(struct aggregate_row, member)}
-#define RESULT(path, member)                               \
-	{"/feedback/record/auth_results/" path, OF_RESULT, \
-		offsetof(struct aggregate_result, member)}
+#define REPORT(path, member)                                                            \
+	{                                                                               \
+		"/feedback/" path, OF_REPORT, offsetof(struct aggregate_report, member) \
+	}
+#define ROW(path, member)                                                                \
+	{                                                                                \
+		"/feedback/record/" path, OF_ROW, offsetof(struct aggregate_row, member) \
+	}
+#define RESULT(path, member)                                      \
+	{                                                         \
+		"/feedback/record/auth_results/" path, OF_RESULT, \
+			offsetof(struct aggregate_result, member) \
+	}
 
 static const struct known knowns[] = {
 	REPORT("report_metadata/org_name", organization),

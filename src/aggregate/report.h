@@ -1,7 +1,7 @@
 /*
- * DMARC aggregate reports (RFC 9990; RFC 7489 appendix C): what a receiver saw of a domain's mail in
- * a day. XML in, a struct out. No document type is taken, so there are no entities, of our files or
- * of anybody's; depth, lengths and rows have limits.
+ * DMARC aggregate reports (RFC 9990; RFC 7489 appendix C): what a receiver saw of a domain's mail
+ * in a day. XML in, a struct out. No document type is taken, so there are no entities, of our files
+ * or of anybody's; depth, lengths and rows have limits.
  */
 #ifndef AGGREGATE_REPORT_H
 #define AGGREGATE_REPORT_H

@@ -9,15 +9,15 @@
 
 #include <zlib.h>
 
-#define PIECE_BYTES       1024
-#define GZIP_WINDOW       (MAX_WBITS + 16)
-#define ZIP_HEADER_BYTES  30
-#define ZIP_ENCRYPTED     0x0001u
-#define ZIP_SIZES_BEHIND  0x0008u
-#define ZIP_STORED        0u
-#define ZIP_DEFLATED      8u
-#define ARENA_BYTES       (2 * UNPACK_INPUT_MAX)
-#define BOUNDARY_MAX      70 /* RFC 2046 section 5.1.1 */
+#define PIECE_BYTES      1024
+#define GZIP_WINDOW      (MAX_WBITS + 16)
+#define ZIP_HEADER_BYTES 30
+#define ZIP_ENCRYPTED    0x0001u
+#define ZIP_SIZES_BEHIND 0x0008u
+#define ZIP_STORED       0u
+#define ZIP_DEFLATED     8u
+#define ARENA_BYTES      (2 * UNPACK_INPUT_MAX)
+#define BOUNDARY_MAX     70 /* RFC 2046 section 5.1.1 */
 
 struct unpacking {
 	struct arena arena; /* what parts were decoded to */
@@ -38,8 +38,7 @@ take(struct unpacking *u, struct slice octets, size_t input_len)
 {
 	size_t len = u->xml->len + octets.len;
 
-	if (len > UNPACK_XML_MAX ||
-		(len > UNPACK_FREE_BYTES && len / UNPACK_RATIO_MAX > input_len))
+	if (len > UNPACK_XML_MAX || (len > UNPACK_FREE_BYTES && len / UNPACK_RATIO_MAX > input_len))
 		return fail(u, ERROR_LIMIT, "what comes out of it is far larger than a report is");
 	buffer_append(u->xml, octets);
 	return buffer_error(u->xml) == OK ? OK
@@ -51,8 +50,8 @@ static enum error
 inflate_all(struct unpacking *u, struct slice input, int window, struct slice *ret_rest)
 {
 	uint8_t piece[PIECE_BYTES];
-	z_stream stream = {.next_in = (z_const Bytef *)(uintptr_t)input.ptr,
-		.avail_in = (uInt)input.len};
+	z_stream stream = {
+		.next_in = (z_const Bytef *)(uintptr_t)input.ptr, .avail_in = (uInt)input.len};
 	enum error error = OK;
 	int code = Z_OK;
 
@@ -63,7 +62,8 @@ inflate_all(struct unpacking *u, struct slice input, int window, struct slice *r
 		stream.avail_out = sizeof piece;
 		code = inflate(&stream, Z_NO_FLUSH);
 		if (code == Z_OK || code == Z_STREAM_END)
-			error = take(u, slice_of(piece, sizeof piece - stream.avail_out), input.len);
+			error = take(
+				u, slice_of(piece, sizeof piece - stream.avail_out), input.len);
 	}
 	*ret_rest = slice_from(input, input.len - stream.avail_in);
 	inflateEnd(&stream);
@@ -99,7 +99,8 @@ skip_space(struct slice input)
 {
 	size_t at = slice_has_prefix(input, SLICE("\xef\xbb\xbf")) ? 3 : 0;
 
-	while (at < input.len && (input.ptr[at] == ' ' || (input.ptr[at] >= 9 && input.ptr[at] <= 13)))
+	while (at < input.len &&
+		(input.ptr[at] == ' ' || (input.ptr[at] >= 9 && input.ptr[at] <= 13)))
 		at++;
 	return slice_from(input, at);
 }
@@ -152,7 +153,8 @@ unzip(struct unpacking *u, struct slice input)
 		crc = little(rest, 0, 4);
 		rest = slice_from(rest, 12);
 	}
-	if (crc32(0, u->xml->ptr + from, (uInt)(u->xml->len - from)) != crc)
+	struct slice made = slice_from(buffer_slice(u->xml), from);
+	if (crc32(0, made.ptr, (uInt)made.len) != crc)
 		return fail(u, ERROR_FORMAT, "the zip file is damaged");
 	if (is_zip(rest))
 		return fail(u, ERROR_FORMAT, "the zip file has more than one file in it");
@@ -246,8 +248,9 @@ boundary_of(struct slice type)
 		bool is_quoted = value.ptr[0] == '"';
 		size_t len = 0;
 		value = slice_from(value, is_quoted);
-		while (len < value.len && (is_quoted ? value.ptr[len] != '"'
-						     : value.ptr[len] > ' ' && value.ptr[len] != ';'))
+		while (len < value.len &&
+			(is_quoted ? value.ptr[len] != '"'
+				   : value.ptr[len] > ' ' && value.ptr[len] != ';'))
 			len++;
 		return len <= BOUNDARY_MAX ? slice_sub(value, 0, len) : SLICE("");
 	}

@@ -19,7 +19,7 @@
  * Appends the XML. ERROR_FORMAT: there is none in it, or it is damaged; ERROR_LIMIT: it is larger
  * than it may be; ERROR_NO_MEMORY. `ret_why` says what is wrong as half a sentence.
  */
-MUST_CHECK enum error unpack_report(
-	struct slice input, struct memory *memory, struct buffer *xml, const char **ret_why);
+MUST_CHECK enum error
+unpack_report(struct slice input, struct memory *memory, struct buffer *xml, const char **ret_why);
 
 #endif

@@ -39,7 +39,8 @@
 static const char usage[] =
 	"usage: veredus dmarc report [--json] [FILE...]\n"
 	"\n"
-	"Shows DMARC aggregate reports (RFC 9990): who sent mail in a domain's name, how much, and\n"
+	"Shows DMARC aggregate reports (RFC 9990): who sent mail in a domain's name, how much, "
+	"and\n"
 	"what SPF and DKIM said of it. A FILE is XML, or that compressed by gzip or zip, or a\n"
 	"message that has it attached; without one it is on standard input.\n"
 	"\n"

@@ -515,7 +515,8 @@ static const struct schema_key root_keys[] = {
 		.help = "What becomes of a stranger's message, when \"authentication\" is on. The "
 			"first of these rules that holds decides: more than one From field: "
 			"refused "
-			"(550 5.6.0). No From, or no single domain in it: Junk. DMARC fails and "
+			"(550 5.6.0). No From, or no single domain in it: Junk. DMARC fails, and a "
+			"sealer of \"arc_trust\" vouches: delivered. DMARC fails and "
 			"the "
 			"author's domain wants that refused (p=reject), SPF fails too, no "
 			"signature, "
@@ -528,6 +529,22 @@ static const struct schema_key root_keys[] = {
 			"refuses "
 			"nothing.",
 		.example = "dmarc evident",
+	},
+	{
+		.word = "arc_trust",
+		.type = SCHEMA_DOMAIN,
+		.flags = SCHEMA_REPEATED | SCHEMA_LIST,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, arc_trust),
+		.count_offset = offsetof(struct conf, arc_trust_count),
+		.fallback_note = "none",
+		.help = "Domains (d=) of forwarders and lists whose ARC seals are believed. When "
+			"DMARC fails, the chain holds, and such a sealer says that DMARC passed "
+			"for the same author (header.from) when the message came to it, the "
+			"message is delivered whatever the author's domain wants. A set counts if "
+			"all newer ones are by domains of this list too. Who is named here can let "
+			"through mail in anybody's name.",
+		.example = "arc_trust lists.example.net",
 	},
 	{
 		.word = "message_size_limit",

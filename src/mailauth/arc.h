@@ -65,6 +65,13 @@ MUST_CHECK enum error arc_seal_append(const struct arc_sealing *sealing, const s
 bool arc_collect_results(const struct content *content, struct slice authserv_id,
 	struct buffer *buffer, bool *ret_has_status, enum arc_status *ret_status);
 
+/*
+ * Whether the chain holds and a sealer of this list says that DMARC passed for this author when the
+ * message came to it. Only sets that are trusted count, from the newest on.
+ */
+bool arc_trusted_pass(const struct arc *arc, const struct slice *trusted, size_t count,
+	struct slice author, struct slice *ret_sealer);
+
 /* A seal's hash: the sets before it, as far as it covers them. */
 void
 arc_feed_sets(const struct arc *arc, size_t count, struct sha256 *sha256, struct buffer *scratch);

@@ -116,6 +116,55 @@ read_method(struct auth_result *result)
 	result->result = slice_sub(text, start, skip_value(text, start) - start);
 }
 
+/* Behind a property's value: addresses have more octets than a token. */
+static size_t
+skip_property(struct slice text, size_t at)
+{
+	if (at < text.len && text.ptr[at] == '"')
+		return skip_quoted(text, at);
+	while (at < text.len && !is_space(text.ptr[at]) &&
+		slice_find(SLICE(";()\""), 0, text.ptr[at]) < 0)
+		at++;
+	return at;
+}
+
+static struct slice
+without_quotes(struct slice value)
+{
+	bool is_quoted = value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
+
+	return is_quoted ? slice_sub(value, 1, value.len - 2) : value;
+}
+
+bool
+auth_result_property(const struct auth_result *result, struct slice name, struct slice *ret_value)
+{
+	struct slice text = result->whole;
+	size_t at = 0, found = 0;
+
+	while ((at = skip_cfws(text, at)) < text.len) {
+		size_t end = skip_value(text, at);
+		struct slice word = slice_sub(text, at, end - at);
+		at = skip_cfws(text, end);
+		if (word.len == 0 || at >= text.len)
+			return false;
+		if (text.ptr[at] == '/') { /* the method's version */
+			at = skip_value(text, skip_cfws(text, at + 1));
+			at = skip_cfws(text, at);
+		}
+		if (at >= text.len || text.ptr[at] != '=')
+			return false;
+		at = skip_cfws(text, at + 1);
+		end = skip_property(text, at);
+		if (slice_equal_nocase(word, name)) {
+			*ret_value = without_quotes(slice_sub(text, at, end - at));
+			found++;
+		}
+		at = end;
+	}
+	return found == 1;
+}
+
 bool
 auth_results_next(struct auth_results *results, struct auth_result *ret_result)
 {

@@ -25,6 +25,11 @@ bool auth_results_open(struct slice value, struct auth_results *ret_results);
 /* The next result; false at the end. "none" and what cannot be read have an empty method. */
 bool auth_results_next(struct auth_results *results, struct auth_result *ret_result);
 
+/* The value of "header.from=example.org", without quotes. False: it has none, or two, or cannot be
+ * read. */
+bool
+auth_result_property(const struct auth_result *result, struct slice name, struct slice *ret_value);
+
 /*
  * Whether the field says to come from this authserv-id: in any case, quoted or not, with comments
  * around it, with a version or another dot behind it. Who takes off forged fields takes off all

@@ -70,6 +70,13 @@ fails_quarantine(const struct policy_evidence *evidence)
 	return fails_at(evidence, DMARC_POLICY_QUARANTINE);
 }
 
+/* Who passed it on says that it was good, and may have changed it. */
+static bool
+is_vouched_for(const struct policy_evidence *evidence)
+{
+	return evidence->is_vouched && (fails_reject(evidence) || fails_quarantine(evidence));
+}
+
 static bool
 always(const struct policy_evidence *evidence)
 {
@@ -81,6 +88,7 @@ static const struct rule rules[] = {
 	{"many-from", has_many_from, POLICY_REFUSE, 550, STATUS(5, 6, 0),
 		"the message has more than one From field"},
 	{"no-author", has_no_author, POLICY_JUNK, 0, {0}, NULL},
+	{"arc-trusted", is_vouched_for, POLICY_ACCEPT, 0, {0}, NULL},
 	{"reject-forged", is_forged, POLICY_REFUSE, 550, STATUS(5, 7, 1),
 		"the author's domain wants forged mail refused (DMARC), and neither SPF nor DKIM "
 		"vouch for this"},

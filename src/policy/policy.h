@@ -27,7 +27,8 @@ struct policy_evidence {
 	const struct dkim *dkim;
 	const struct dmarc_verdict *dmarc; /* of an author with a fault or a content with one: not
 					      looked at */
-	bool is_list; /* it has a List-Id: somebody passed it on, and may have changed it */
+	bool is_list;    /* it has a List-Id: somebody passed it on, and may have changed it */
+	bool is_vouched; /* a sealer that we trust says that it passed DMARC there (ARC) */
 	enum policy_dmarc mode;
 };
 

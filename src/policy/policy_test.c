@@ -125,6 +125,29 @@ START_TEST(who_hides_the_author_gains_nothing)
 }
 END_TEST
 
+START_TEST(who_is_trusted_vouches)
+{
+	struct fixture f;
+
+	forged(&f);
+	f.evidence.is_vouched = true;
+	expect(&f, POLICY_ACCEPT, "arc-trusted");
+	f.evidence.mode = POLICY_DMARC_STRICT;
+	expect(&f, POLICY_ACCEPT, "arc-trusted");
+	f.dmarc.requested = DMARC_POLICY_QUARANTINE;
+	expect(&f, POLICY_ACCEPT, "arc-trusted");
+	f.dmarc.result = DMARC_PASS;
+	expect(&f, POLICY_ACCEPT, "none");
+	f.dmarc.result = DMARC_FAIL;
+	f.dmarc.requested = DMARC_POLICY_NONE;
+	expect(&f, POLICY_ACCEPT, "none");
+	f.evidence.author = AUTHOR_MANY_FROM;
+	expect(&f, POLICY_REFUSE, "many-from");
+	f.evidence.author = AUTHOR_NO_FROM;
+	expect(&f, POLICY_JUNK, "no-author");
+}
+END_TEST
+
 UNIT_MAIN("policy/policy", what_is_forged_is_refused_on_all_evidence_alone,
 	a_wish_counts_when_dmarc_fails, the_mode_decides_how_much,
-	who_hides_the_author_gains_nothing)
+	who_hides_the_author_gains_nothing, who_is_trusted_vouches)

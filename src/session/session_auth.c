@@ -254,6 +254,16 @@ summarize(struct judgement *j)
 	j->summary_len = text.len;
 }
 
+static bool
+is_vouched_for(const struct judgement *j)
+{
+	const struct conf *conf = j->auth->conf;
+	struct slice sealer;
+
+	return arc_trusted_pass(
+		&j->arc, conf->arc_trust, conf->arc_trust_count, j->author, &sealer);
+}
+
 static void
 decide(struct judgement *j)
 {
@@ -267,6 +277,7 @@ decide(struct judgement *j)
 		.dkim = &j->dkim,
 		.dmarc = &j->dmarc,
 		.is_list = !fault && content_find(j->content, SLICE("List-Id")).count > 0,
+		.is_vouched = !fault && is_vouched_for(j),
 		.mode = modes[j->auth->conf->dmarc]};
 
 	j->decision = policy_decide(&evidence);
