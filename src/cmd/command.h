@@ -16,6 +16,7 @@ int cmd_dkim(int argc, char **argv);
 int cmd_arc(int argc, char **argv);
 int cmd_dns(int argc, char **argv);
 int cmd_dmarc(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
 int cmd_spool(int argc, char **argv);
 int cmd_user(int argc, char **argv);
 

@@ -39,6 +39,7 @@ static const struct command commands[] = {
 	{"arc", "does the chain of those who forwarded a message hold?", cmd_arc},
 	{"dns", "which records a domain needs, and whether the DNS has them", cmd_dns},
 	{"dmarc", "does anybody vouch for the domain in From?", cmd_dmarc},
+	{"probe", "does another server carry strangers' mail?", cmd_probe},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
