@@ -120,12 +120,18 @@ enum error
 probe_ask(struct probe_session *session, struct slice line)
 {
 	mono_us deadline = loop_deadline(session->env->loop, PROBE_REPLY_US);
+	uint8_t storage[LINE_MAX_OCTETS];
+	struct buffer text;
 
 	if (!session->is_open)
 		return ERROR_CLOSED;
-	enum error error = stream_write(&session->socket.stream, line, deadline);
+	/* In one packet: the second of two would wait for the first to be acknowledged. */
+	buffer_init_fixed(&text, storage, sizeof storage);
+	buffer_append(&text, line);
+	buffer_append_text(&text, "\r\n");
+	enum error error = buffer_error(&text);
 	if (error == OK)
-		error = stream_write(&session->socket.stream, SLICE("\r\n"), deadline);
+		error = stream_write(&session->socket.stream, buffer_slice(&text), deadline);
 	if (error == OK)
 		return read_reply(session);
 	hang_up(session);
