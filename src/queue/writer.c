@@ -12,9 +12,10 @@
 
 #include <sys/mman.h>
 
-#define TURN_MESSAGES_MAX 256
-#define TURN_PIECES_MAX   2048         /* of one message: its size limit in ring blocks */
-#define TURN_BYTES_MAX    (128u << 20) /* envelopes of one turn, or the largest one alone */
+#define TURN_MESSAGES_MAX          256
+#define TURN_PIECES_OF_STREAMS_MAX 1024 /* who sends more meanwhile waits for the others' flush */
+#define TURN_PIECES_MAX            2048 /* of one message: its size limit in ring blocks */
+#define TURN_BYTES_MAX             (128u << 20) /* envelopes of one turn, or the largest one alone */
 #define MESSAGE_BYTES_MIN                                                      \
 	16384 /* of a turn's memory: vectors and the like, beside the envelope \
 	       */
@@ -406,6 +407,13 @@ turn_has_room(const struct writer *writer, const struct ring_submission *submiss
 		       (uint64_t)submission->envelope_bytes + 64);
 }
 
+/* Nothing has taken of the batch, or of the memory: what still does not fit never will. */
+static bool
+turn_is_empty(const struct writer *writer)
+{
+	return writer->turn->count == 0 && writer->turn->arena.used == 0;
+}
+
 /* The envelope of a commit is looked at before its content is made durable: the content's record
  * says a part of it. */
 static enum error
@@ -559,7 +567,7 @@ gather_from(struct writer *writer, uint32_t worker)
 	struct ring_submission like = submission;
 	if (is_piece)
 		like.content_bytes = 0;
-	if (writer->turn->count > 0 && !turn_has_room(writer, &like)) {
+	if (!turn_is_empty(writer) && !turn_has_room(writer, &like)) {
 		writer->turn->batch_full = true;
 		return false;
 	}
@@ -634,7 +642,7 @@ gather(struct writer *writer)
 		any = false;
 		for (uint32_t i = 0; i < WRITER_WORKERS_MAX && turn->count < max; i++)
 			any |= gather_from(writer, (writer->rings->next + i) % WRITER_WORKERS_MAX);
-		if (turn->count == max)
+		if (turn->count == max || turn->pieces >= TURN_PIECES_OF_STREAMS_MAX)
 			break;
 	}
 	gather_own(writer, max);

@@ -15,9 +15,10 @@ struct ring_patch {
 	uint8_t octets[];
 };
 
-/* False: no memory. */
+/* False: no memory. `last`: of the list, where it is not empty. */
 static inline bool
-ring_patch_append(struct memory *memory, struct ring_patch **list, uint64_t at, struct slice octets)
+ring_patch_append(struct memory *memory, struct ring_patch **list, struct ring_patch **last,
+	uint64_t at, struct slice octets)
 {
 	struct ring_patch *patch = memory_try(memory, sizeof *patch + octets.len);
 
@@ -28,9 +29,11 @@ ring_patch_append(struct memory *memory, struct ring_patch **list, uint64_t at, 
 	patch->len = octets.len;
 	/* UNSAFE: room was made for them above. */
 	memcpy(patch->octets, octets.ptr, octets.len);
-	while (*list)
-		list = &(*list)->next;
-	*list = patch;
+	if (*list)
+		(*last)->next = patch;
+	else
+		*list = patch;
+	*last = patch;
 	return true;
 }
 

@@ -50,7 +50,7 @@ struct ring_acceptance {
 	uint64_t piece_bytes;
 	bool is_streamed; /* the queue knows of it */
 	enum error lost;  /* what was streamed is gone: it will be refused at its end */
-	struct ring_patch *patches;
+	struct ring_patch *patches, *last_patch;
 	mono_us window_at; /* of its pace: since when it is looked at */
 	uint64_t window_bytes;
 	bool answered;
@@ -318,6 +318,8 @@ acceptance_end_piece(struct ring_acceptance *a)
 	a->bytes -= a->piece_bytes;
 	a->streamed += a->piece_bytes;
 	a->piece_blocks = 0;
+	if (a->store->large == a && acceptance_shared_blocks(a) == 0)
+		a->store->large = NULL;
 	acceptance_watch_pace(a, loop_now(a->store->env->loop));
 	task_event_signal(&a->store->changed);
 }
@@ -429,8 +431,10 @@ acceptance_grow(struct ring_acceptance *a, bool may_stream, mono_us deadline)
 		if (error == OK)
 			break;
 		if (may_stream && a->capacity > RING_STREAM_HEAD) {
+			/* The caller hands over what it has, so it is none of those. */
+			acceptance_watch_pace(a, loop_now(a->store->env->loop));
 			store_reclaim(a->store);
-			return ERROR_LIMIT; /* the caller hands over what it has */
+			return ERROR_LIMIT;
 		}
 		error = acceptance_wait_for_block(a, deadline);
 		if (error != OK)
@@ -636,7 +640,8 @@ ring_overwrite(struct acceptance *acceptance, uint64_t at, struct slice octets)
 		at += piece.len;
 	}
 	/* What lies behind the head is sent by then. */
-	if (octets.len > 0 && !ring_patch_append(a->store->env->memory, &a->patches, at, octets))
+	if (octets.len > 0 &&
+		!ring_patch_append(a->store->env->memory, &a->patches, &a->last_patch, at, octets))
 		a->lost = ERROR_NO_MEMORY;
 }
 
