@@ -118,7 +118,7 @@ peek(struct world *world)
 	world->has_peeked = error == OK;
 	if (error != OK)
 		return;
-	require(world->peeked.token < RING_ENTRIES);
+	require(world->peeked.token < RING_ENTRIES && world->peeked.kind < RING_KINDS);
 	require(world->peeked.content_bytes <= BLOCKS * RING_BLOCK_BYTES &&
 		world->peeked.envelope_bytes <= BLOCKS * RING_BLOCK_BYTES);
 }
@@ -139,6 +139,10 @@ submit(struct world *world, struct cursor *input)
 		.first_block = cursor_take_u8(input),
 		.content_bytes = cursor_take_u32(input),
 		.envelope_bytes = cursor_take_u32(input)};
+	uint8_t kind = cursor_take_u8(input); /* its high bit: with an offset */
+
+	submission.kind = kind & 0x7f;
+	submission.offset = kind & 0x80 ? cursor_take_u64(input) : 0;
 
 	ring_submit(&world->session, &submission);
 }

@@ -447,65 +447,6 @@ scribble(void *arg)
 	return NULL;
 }
 
-/* Where completions begin in the ring's memory, which a hostile session reads before they are
- * published. */
-#define COMPLETIONS_AT 192
-
-struct flood {
-	struct session *session;
-	_Atomic bool stop;
-};
-
-/* Other ones in each lap. */
-static uint32_t
-flood_token(uint32_t number)
-{
-	return (number % RING_ENTRIES + number / RING_ENTRIES + 1) % RING_ENTRIES;
-}
-
-static void *
-flood_run(void *arg)
-{
-	struct flood *flood = arg;
-	struct ring_producer *ring = &flood->session->ring;
-	const volatile struct ring_completion *answers =
-		(const void *)((const uint8_t *)ring->shared + COMPLETIONS_AT);
-
-	for (uint32_t number = 0; !atomic_load(&flood->stop); number++) {
-		uint32_t before = number - RING_ENTRIES / 2;
-		ring_submit(ring, &(struct ring_submission){
-					  .token = flood_token(number), .kind = RING_ABORT});
-		ring_publish(ring);
-		while (number >= RING_ENTRIES / 2 &&
-			answers[before % RING_ENTRIES].token != flood_token(before) &&
-			!atomic_load(&flood->stop))
-			;
-	}
-	return NULL;
-}
-
-START_TEST(a_flood_of_one_session_leaves_turns_to_the_others)
-{
-	struct world world;
-	pthread_t thread;
-
-	world_init(&world);
-	struct flood flood = {.session = add_session(&world)};
-	struct session *good = add_session(&world);
-	ck_assert_int_eq(pthread_create(&thread, NULL, flood_run, &flood), 0);
-	usleep(10000);
-	for (uint32_t token = 0; token < 5; token++) {
-		submit(good, token, 10);
-		ring_publish(&good->ring);
-		ck_assert_uint_eq(answer_of(good).status, RING_DURABLE);
-	}
-	ck_assert_uint_eq(atomic_load(&world.writer.troubles.damaged_rings), 0);
-	atomic_store(&flood.stop, true);
-	pthread_join(thread, NULL);
-	world_done(&world);
-}
-END_TEST
-
 START_TEST(a_peer_that_writes_all_the_time_harms_itself)
 {
 	struct world world;
@@ -970,7 +911,6 @@ END_TEST
 UNIT_MAIN("queue/writer", an_answer_comes_after_the_flush_and_not_before,
 	the_id_stands_in_the_trace, nonsense_fails_alone,
 	a_hostile_ring_is_dropped_and_the_others_go_on,
-	a_flood_of_one_session_leaves_turns_to_the_others,
 	a_peer_that_writes_all_the_time_harms_itself, failures_of_the_disk_are_told_and_pass,
 	results_are_stored, what_stays_is_copied_forward, results_survive_a_failed_flush,
 	a_stalled_schedule_stops_intake_without_spinning, many_large_envelopes_are_all_taken,
