@@ -146,7 +146,8 @@ read_file(struct env *env, int fd, uint8_t *window, why_each *each, void *arg)
 static int
 read_named(struct env *env, const char *path, uint8_t *window, why_each *each, void *arg)
 {
-	int fd = env->disk->openat(env->world, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0);
+	int fd = env->disk->openat(
+		env->world, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0);
 
 	if (fd == -ENOENT || fd == -ENOTDIR)
 		return EX_OK;

@@ -211,7 +211,7 @@ START_TEST(every_call_may_fail)
 
 	while (run_with_fault(errors[_i], n))
 		n++;
-	ck_assert_uint_gt(n, 20);
+	ck_assert_uint_gt(n, 12);
 }
 END_TEST
 
