@@ -365,7 +365,7 @@ drop_all(struct streams *streams, struct list *list)
 }
 
 void
-streams_done(struct streams *streams)
+streams_stop(struct streams *streams)
 {
 	pthread_mutex_lock(&streams->mutex);
 	streams->is_stopping = true;
@@ -373,6 +373,13 @@ streams_done(struct streams *streams)
 	pthread_mutex_unlock(&streams->mutex);
 	if (streams->is_running)
 		pthread_join(streams->thread, NULL);
+	streams->is_running = false;
+}
+
+void
+streams_done(struct streams *streams)
+{
+	streams_stop(streams);
 	for (uint32_t worker = 0; worker < STREAMS_WORKERS_MAX; worker++)
 		streams_detach(streams, worker);
 	drop_all(streams, &streams->jobs);

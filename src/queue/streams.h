@@ -58,6 +58,9 @@ void streams_init(struct streams *streams, const struct env *env, int writer_wak
 /* Before the thread starts. */
 void streams_watch_space(struct streams *streams, uint64_t reserve);
 MUST_CHECK enum error streams_start(struct streams *streams, int dir_fd);
+/* Before the spool is closed, which the thread counts lost names for. Blocks until its job is done.
+ */
+void streams_stop(struct streams *streams);
 /* What is not durable is dropped. Blocks. */
 void streams_done(struct streams *streams);
 

@@ -964,4 +964,5 @@ writer_stop(struct writer *writer)
 	writer_wake(writer);
 	pthread_join(writer->thread, NULL);
 	writer->running = false;
+	streams_stop(&writer->streams);
 }

@@ -891,6 +891,51 @@ START_TEST(a_failed_write_is_no_space_too)
 }
 END_TEST
 
+static void *
+open_gate(void *gate)
+{
+	usleep(100000);
+	gate_set(gate, false);
+	return NULL;
+}
+
+/* The end comes while the file of a large content is being flushed: the spool outlives that. */
+START_TEST(the_end_waits_for_a_content_apart)
+{
+	struct world world;
+	pthread_t opener;
+	uint32_t block;
+
+	world_init(&world);
+	struct session *session = add_session(&world);
+	ck_assert_ok(ring_block_take(&session->ring, &block));
+	struct ring_submission piece = {
+		.first_block = block, .content_bytes = 1000, .kind = RING_MORE, .offset = 10};
+	memset(ring_block_ptr(&session->ring, block), 'x', 1000);
+	ring_submit(&session->ring, &piece);
+	ring_publish(&session->ring);
+	ck_assert_uint_eq(answer_of(session).status, RING_TAKEN);
+	gate_set(&world.gate, true);
+	struct ring_submission end = {
+		.first_block = block, .content_bytes = 10, .kind = RING_COMMIT};
+	struct envelope envelope = sample_envelope(1010);
+	struct buffer bytes; /* behind the content */
+	buffer_init_fixed(&bytes, ring_block_ptr(&session->ring, block) + 16, 1000);
+	envelope_encode(&envelope, &bytes);
+	ck_assert_ok(buffer_error(&bytes));
+	end.envelope_bytes = (uint32_t)bytes.len;
+	ring_submit(&session->ring, &end);
+	ring_publish(&session->ring);
+	pthread_mutex_lock(&world.gate.mutex);
+	while (world.gate.waiting == 0)
+		pthread_cond_wait(&world.gate.changed, &world.gate.mutex);
+	pthread_mutex_unlock(&world.gate.mutex);
+	ck_assert_int_eq(pthread_create(&opener, NULL, open_gate, &world.gate), 0);
+	world_done(&world);
+	pthread_join(opener, NULL);
+}
+END_TEST
+
 START_TEST(nothing_stays_open)
 {
 	struct world world;
@@ -915,4 +960,4 @@ UNIT_MAIN("queue/writer", an_answer_comes_after_the_flush_and_not_before,
 	results_are_stored, what_stays_is_copied_forward, results_survive_a_failed_flush,
 	a_stalled_schedule_stops_intake_without_spinning, many_large_envelopes_are_all_taken,
 	space_is_watched_while_nothing_happens, prepared_segments_are_room,
-	a_failed_write_is_no_space_too, nothing_stays_open)
+	a_failed_write_is_no_space_too, the_end_waits_for_a_content_apart, nothing_stays_open)
