@@ -442,12 +442,20 @@ recover_all(struct recovery *recovery)
 	recovery->spool->unread_floor = recovery->unread ? recovery->spool->last_id : 0;
 	if (recovery->spool->is_inspection)
 		return OK;
-	remove_unused(recovery);
+	/* Of several journals the newest may not have been flushed, nor its name: to the one
+	 * before, which may be the newest once more, a file may be open that this one does not
+	 * know. */
+	bool is_sure = recovery->journals.count <= 1;
+	if (is_sure)
+		remove_unused(recovery);
 	recover_journal_spare(recovery);
 	error = journal_start(recovery->spool);
-	if (error == OK)
-		remove_superseded(recovery);
-	return error;
+	if (error != OK)
+		return error;
+	if (!is_sure)
+		remove_unused(recovery);
+	remove_superseded(recovery);
+	return OK;
 }
 
 struct done_list {

@@ -133,27 +133,32 @@ FAULTS = [
     Fault('number of a failed batch given again', 'spool', [(SPOOL, """	/* Should the file come back, the next batch is not taken for this one. */
 	spool->next_sequence++;
 """, '')]),
-    Fault('spare used after its name may be lost', 'spool', [(FILES, """	if (error != OK)
+    Fault('spare used after its name may be lost', 'spool', [(FILES, """	if (lost != spool->names_lost_seen)
 		spares_drop(spool);
-""", """	if (error == ERROR_COUNT)
+""", """	if (lost == UINT32_MAX)
 		spares_drop(spool);
 """)], ('--failing', 'flush-folder')),
     Fault('journal kept ready before its flush', 'spool', [
         (SPOOL, 'if (error == OK && kind == LOGFILE_JOURNAL && spare_is_ready(spare))', 'if (kind == LOGFILE_JOURNAL && spare->filled == spare->size)')],
-          ('--seed', '1')),
+          ('--seed', '4')),
     Fault('recovery relies on what is not flushed', 'spool', [
-        ('src/spool/recover_segments.c', 'if (error == OK && spool_flush(recovery->spool, walk.reader.fd) != OK)', 'if (error == OK && !walk.reader.env)')]),
+        ('src/spool/recover_segments.c', 'spool_flush(recovery->spool, walk.reader.fd) != OK)', '!walk.reader.env)')]),
     Fault('old journal removed before the new one is flushed', 'spool', [('src/spool/recover.c', """	error = journal_start(recovery->spool);
-	if (error == OK)
-		remove_superseded(recovery);
+	if (error != OK)
+		return error;
+	if (!is_sure)
+		remove_unused(recovery);
+	remove_superseded(recovery);
 """, """	remove_superseded(recovery);
 	error = journal_start(recovery->spool);
+	if (error != OK)
+		return error;
 """)]),
     Fault('read error believed', 'spool', [('src/spool/reader.c', """	if (error != OK && error != ERROR_DAMAGED && reader->error == OK)
 		reader->error = error;
 """, """	if (error == ERROR_COUNT)
 		reader->error = error;
-""")], ('--seed', '5')),
+""")], ('--seed', '1')),
     Fault('straggler freed before its copy is flushed', 'spool', [(SPOOL, """	if (error == OK)
 		error = spool_flush(spool, active->fd);
 	if (error != OK) {
