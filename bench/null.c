@@ -1,16 +1,20 @@
 /*
  * null.c: an SMTP server that accepts everything and keeps nothing.
  *
- *	null [ADDR:PORT]	(127.0.0.1:0)
+ *	null [--record FILE] [ADDR:PORT]	(127.0.0.1:0)
  *
  * It bounds what any server can reach with the load generator on this machine: the same commands
- *and replies, the same bytes through the kernel, no parsing, no disk, no other process. One thread,
- *one epoll loop; what one read brought is answered with one write. It prints `listening smtp
- *ADDR:PORT` first and ends by SIGTERM.
+ * and replies, the same bytes through the kernel, no parsing, no disk, no other process. One
+ *thread, one epoll loop; what one read brought is answered with one write. It prints `listening
+ *smtp ADDR:PORT` first and ends by SIGTERM.
+ *
+ * With --record it is the far end of a relay: each message that it answered adds a line `TIME
+ * MESSAGE-ID` to the file (seconds since 1970; `-` where no Message-ID stands in the first 2,048
+ * octets), once a turn of the loop.
  *
  * It is strict about one thing only, the end of content (CRLF.CRLF, RFC 5321 section 4.1.1.4),
- *because a wrong one would make it count something else than messages. Commands are told apart by
- *their first letter.
+ * because a wrong one would make it count something else than messages. Commands are told apart by
+ * their first letter.
  */
 #include "tool.h"
 
@@ -26,6 +30,7 @@
 #define REPLIES_SIZE 4096
 #define EVENTS       256
 #define BACKLOG      4096
+#define HEADER_SIZE  2048 /* of a content's beginning, where its Message-ID is looked for */
 
 #define EHLO_REPLY                                                                 \
 	"250-null\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n250 " \
@@ -46,11 +51,15 @@ struct connection {
 	unsigned matched; /* characters of content_end seen */
 	size_t replies_length;
 	char replies[REPLIES_SIZE];
+	FILE *record; /* NULL: nothing is recorded */
+	size_t header_length;
+	char header[HEADER_SIZE + 1];
 };
 
 struct server {
 	int listener;
 	int epoll;
+	FILE *record;
 	char input[READ_SIZE];
 };
 
@@ -75,6 +84,34 @@ connection_say(struct connection *c, const char *reply, size_t length)
 }
 
 #define SAY(c, literal) connection_say(c, literal, sizeof(literal) - 1)
+
+/* Keeps the beginning of a content. */
+static void
+connection_keep_header(struct connection *c, const char *input, size_t length)
+{
+	size_t room = HEADER_SIZE - c->header_length;
+
+	if (!c->record)
+		return;
+	if (length > room)
+		length = room;
+	memcpy(c->header + c->header_length, input, length);
+	c->header_length += length;
+}
+
+static void
+connection_record(struct connection *c)
+{
+	static const char field[] = "\nMessage-ID: <";
+
+	if (!c->record)
+		return;
+	c->header[c->header_length] = '\0';
+	const char *id = strcasestr(c->header, field);
+	id = id ? id + sizeof(field) - 1 : "-";
+	fprintf(c->record, "%.6f %.*s\n", tool_wall_clock(), (int)strcspn(id, ">\r\n"), id);
+	c->header_length = 0;
+}
 
 static void
 connection_command(struct connection *c)
@@ -125,8 +162,10 @@ connection_take_content(struct connection *c, const char *input, size_t length)
 	while (i < length) {
 		if (c->matched == 0) {
 			const char *cr = memchr(input + i, '\r', length - i);
-			if (!cr)
+			if (!cr) {
+				connection_keep_header(c, input, length);
 				return length;
+			}
 			i = (size_t)(cr - input);
 		}
 		if (input[i] == content_end[c->matched])
@@ -136,10 +175,13 @@ connection_take_content(struct connection *c, const char *input, size_t length)
 		i++;
 		if (c->matched == CONTENT_END_LENGTH) {
 			c->content = false;
+			connection_keep_header(c, input, i);
+			connection_record(c);
 			SAY(c, "250 2.0.0 Ok: accepted\r\n");
 			return i;
 		}
 	}
+	connection_keep_header(c, input, length);
 	return length;
 }
 
@@ -196,6 +238,7 @@ server_accept(struct server *server)
 			tool_fail("calloc");
 		c->fd = fd;
 		c->at_start = true;
+		c->record = server->record;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		SAY(c, "220 null ESMTP\r\n");
 		if (connection_flush(c))
@@ -241,17 +284,27 @@ server_run(struct server *server)
 			else if (!connection_read(c, server->input, sizeof(server->input)))
 				connection_close(c);
 		}
+		if (server->record && fflush(server->record) != 0)
+			tool_fail("the record cannot be written");
 	}
 }
 
 int
 main(int argc, char **argv)
 {
-	if (argc > 2)
-		tool_usage("usage: null [ADDR:PORT]");
 	struct server *server = calloc(1, sizeof(*server));
+
 	if (!server)
 		tool_fail("calloc");
+	if (argc > 2 && strcmp(argv[1], "--record") == 0) {
+		server->record = fopen(argv[2], "ae");
+		if (!server->record)
+			tool_fail(argv[2]);
+		argc -= 2;
+		argv += 2;
+	}
+	if (argc > 2)
+		tool_usage("usage: null [--record FILE] [ADDR:PORT]");
 	tool_raise_descriptor_limit();
 	server_listen(server, tool_address(argc == 2 ? argv[1] : "127.0.0.1:0"));
 	server_run(server);

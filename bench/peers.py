@@ -1,7 +1,7 @@
 """The servers that are measured side by side. A new one is a class here and a line in PEERS: see README.md.
 
-Each must take mail for u0 ... u9 at discard.test (accept it as durably as it can, then drop it) and at local.test
-(Maildirs below its folder, or has_maildir = False).
+Each must take mail for u0 ... u9 at discard.test (accept it as durably as it can, then drop it), at local.test
+(Maildirs below its folder, or has_maildir = False) and at remote.test (relayed to `far`, or relays = False).
 """
 import os
 import pwd
@@ -27,10 +27,12 @@ class Peer:
 
     name = ''
     has_maildir = True
+    relays = True
     flushes = True
 
     def __init__(self, options):
         self.options = options
+        self.far = None  # (host, port) of the server that remote.test leads to
         self.folder = None
         self.family = None
         self.address = None
@@ -138,12 +140,24 @@ log {{ to file {self.path('log')} }}
 listen mx {{ address 127.0.0.1:0  role mx }}
 domain local.test {{ accounts any  mailbox maildir {self.path('mail')}/{{domain}}/{{user}} }}
 route discard.test {{ to discard }}
+{self.far_route()}
 ''')
         return [os.path.join(self.options.build, 'veredus'), 'serve', '-c', self.path('veredus.conf')], dict(os.environ)
 
 
+    def far_route(self):
+        if not self.far:
+            return ''
+        host, port = self.far
+        return f'route remote.test {{ to host {host} port {port} }}\nrelay_from 127.0.0.0/8'
+
+
 class Postfix(Peer):
+    """When it relays, with as many deliveries to one destination at the same time as Veredus has."""
+
     name = 'postfix'
+    relay_settings = {'smtp_destination_concurrency_limit': '20', 'relay_destination_concurrency_limit': '20',
+                      'initial_destination_concurrency': '20'}
 
     def check(self):
         if os.getuid() != 0:
@@ -154,7 +168,10 @@ class Postfix(Peer):
         # As it comes, which is a hundred processes: with 300 it took fewer messages/s at 200 connections, not more. Only
         # to hold idle connections it needs one for each.
         limit = {'default_process_limit': str(self.options.idle_connections + 100)} if many_connections else {}
-        self.instance = postfix.Postfix(self.folder, tree=self.tree, main=limit)
+        if self.far:
+            limit |= self.relay_settings
+        self.instance = postfix.Postfix(self.folder, tree=self.tree, main=limit,
+                                        routes={'remote.test': self.far} if self.far else {})
         return self.instance.prepare()
 
     def find_address(self):
@@ -169,9 +186,17 @@ class Postfix(Peer):
                                        stderr=subprocess.DEVNULL, text=True).strip()
 
 
+class PostfixShipped(Postfix):
+    """As its makers ship it: for the measure of relaying alone, everything else is the same."""
+
+    name = 'postfix-shipped'
+    relay_settings = {}
+
+
 class Null(Peer):
     name = 'null'
     has_maildir = False
+    relays = False
     flushes = False
 
     def prepare(self, many_connections):
@@ -179,3 +204,4 @@ class Null(Peer):
 
 
 PEERS = {peer.name: peer for peer in (Veredus, Postfix, Null)}
+RELAY_PEERS = {Postfix.name: [Postfix, PostfixShipped]}  # one that is asked for is measured as all of these when it relays

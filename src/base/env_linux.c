@@ -275,13 +275,30 @@ linux_send_message(void *world, int fd, const struct msghdr *message)
 }
 
 static int
+set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/* What a client writes must not wait for the acknowledgement of what it wrote before. */
+static int
+begin_connect(int fd, const struct sockaddr *peer, socklen_t peer_len, int type)
+{
+	bool is_tcp = type == SOCK_STREAM && peer->sa_family != AF_UNIX;
+
+	if (is_tcp && set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0)
+		return -1;
+	return connect(fd, peer, peer_len);
+}
+
+static int
 linux_connect(void *world, const struct sockaddr *peer, socklen_t peer_len, int type)
 {
 	(void)world;
 	int fd = RETRY(socket(peer->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (fd < 0)
 		return fd;
-	if (connect(fd, peer, peer_len) < 0 && errno != EINPROGRESS && errno != EINTR) {
+	if (begin_connect(fd, peer, peer_len, type) < 0 && errno != EINPROGRESS && errno != EINTR) {
 		int error = errno;
 		close(fd);
 		return -error;
@@ -309,12 +326,6 @@ linux_is_listening(void *world, int fd)
 	(void)world;
 	int result = RETRY(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len));
 	return result < 0 ? result : listening != 0;
-}
-
-static int
-set_option(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof value);
 }
 
 static int

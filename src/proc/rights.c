@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -179,6 +181,8 @@ static const struct system_call relay_calls[] = {
 	CALL_IF("socket", "IPv4, stream", SOCKET_OF(AF_INET, SOCK_STREAM)),
 	CALL_IF("socket", "IPv6, stream", SOCKET_OF(AF_INET6, SOCK_STREAM)),
 	CALL_IF("socket", "Unix, stream", SOCKET_OF(AF_UNIX, SOCK_STREAM)),
+	CALL_IF("setsockopt", "TCP_NODELAY", ARGUMENT_IS(1, IPPROTO_TCP),
+		ARGUMENT_IS(2, TCP_NODELAY)),
 	CALL("connect"),
 	CALL_IF("getsockopt", "SO_ERROR", ARGUMENT_IS(1, SOL_SOCKET), ARGUMENT_IS(2, SO_ERROR)),
 	CALL("getsockname"),

@@ -246,25 +246,50 @@ exchange_group(struct transaction *transaction)
 	return error;
 }
 
-/* May wait: the blocks of content and its end, until the server takes no more. */
+/* May block on the disk: fills the block, as far as there is content. */
+static enum error
+read_block(const struct smtp_client_message *message, uint8_t *block, size_t *ret_len)
+{
+	enum error error = OK;
+	size_t len = 1;
+
+	*ret_len = 0;
+	while (error == OK && len > 0 && *ret_len < BLOCK_BYTES) {
+		error = message->read(
+			message->read_arg, block + *ret_len, BLOCK_BYTES - *ret_len, &len);
+		*ret_len += error == OK ? len : 0;
+	}
+	return error;
+}
+
+static void
+show_octets(struct smtp_client *client, uint64_t octets)
+{
+	char text[64];
+	struct buffer note;
+
+	buffer_init_fixed(&note, text, sizeof text);
+	buffer_printf(&note, "%llu octets of content", (unsigned long long)octets);
+	smtp_client_show(client, SMTP_LINE_CONTENT, buffer_slice(&note));
+}
+
+/* May wait: the blocks of content, the last one together with the end, until the server takes no
+ * more. */
 static enum error
 write_content(struct transaction *transaction, uint8_t *block, struct buffer *written)
 {
 	struct smtp_client *client = transaction->client;
 	struct smtp_content_writer writer = {0};
 	uint64_t octets = 0;
-	size_t len = 1;
+	size_t len = BLOCK_BYTES;
 
-	while (len > 0 && client->write_error == OK) {
-		len = 0;
-		enum error error = transaction->message->read(
-			transaction->message->read_arg, block, BLOCK_BYTES, &len);
+	while (len == BLOCK_BYTES && client->write_error == OK) {
+		enum error error = read_block(transaction->message, block, &len);
 		if (error != OK)
 			return error;
 		buffer_clear(written);
-		if (len > 0)
-			smtp_content_write(&writer, slice_of(block, len), written);
-		else
+		smtp_content_write(&writer, slice_of(block, len), written);
+		if (len < BLOCK_BYTES)
 			smtp_content_write_end(&writer, written);
 		error = buffer_error(written);
 		if (error == OK)
@@ -275,11 +300,7 @@ write_content(struct transaction *transaction, uint8_t *block, struct buffer *wr
 			return error != OK ? error : ERROR_CANCELLED;
 		octets += len;
 	}
-	char text[64];
-	struct buffer note;
-	buffer_init_fixed(&note, text, sizeof text);
-	buffer_printf(&note, "%llu octets of content", (unsigned long long)octets);
-	smtp_client_show(client, SMTP_LINE_CONTENT, buffer_slice(&note));
+	show_octets(client, octets);
 	return OK;
 }
 
