@@ -68,7 +68,7 @@ world_new(struct world *w)
 	w->conf.history = (struct conf_history){.keep_us = KEEP_US, .size = SIZE};
 	w->conf.spool_reserve = 1000;
 	w->room = 1000000;
-	strcpy(w->folder, "/tmp/veredus-history-XXXXXX");
+	snprintf(w->folder, sizeof w->folder, "/tmp/veredus-history-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(w->folder));
 	world_of_test = w;
 	world_start(w);

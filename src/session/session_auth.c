@@ -292,7 +292,7 @@ static enum error
 disown_forged(struct judgement *j, struct smtp_verdict *ret_verdict)
 {
 	if (content_fault(j->content))
-		return OK; /* no reader of mail has read its header either */
+		return OK; /* what has such a header goes to Junk (no-author) */
 	struct content_group group = content_find(j->content, SLICE(RESULTS));
 	struct smtp_overwrite *overwrites = arena_take(&j->arena, group.count * sizeof *overwrites);
 	size_t count = 0;

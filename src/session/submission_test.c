@@ -27,7 +27,7 @@ submit(const char *content, const char *senders, size_t piece, struct outcome *o
 		memcpy(outcome->fields, verdict.added.ptr, verdict.added.len);
 	outcome->fields[verdict.added.len] = 0;
 	ck_assert_uint_lt(text.len, sizeof outcome->content);
-	strcpy(outcome->content, content);
+	memcpy(outcome->content, content, text.len + 1);
 	for (size_t i = 0; i < verdict.overwrite_count; i++)
 		memcpy(outcome->content + verdict.overwrites[i].at,
 			verdict.overwrites[i].octets.ptr, verdict.overwrites[i].octets.len);
@@ -124,12 +124,15 @@ END_TEST
 
 START_TEST(too_many_bcc)
 {
-	char content[1024] = "";
+	char content[1024];
 	struct outcome outcome;
+	struct buffer text;
 
+	buffer_init_fixed(&text, content, sizeof content);
 	for (int i = 0; i < 17; i++)
-		strcat(content, "Bcc: a@b\r\n");
-	strcat(content, "\r\n");
+		buffer_append_text(&text, "Bcc: a@b\r\n");
+	buffer_append(&text, slice_of("\r\n", 3)); /* with its NUL */
+	ck_assert_ok(buffer_error(&text));
 	submit(content, "", 100, &outcome);
 	ck_assert_uint_eq(outcome.reply.code, 550);
 }
