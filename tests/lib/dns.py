@@ -73,13 +73,22 @@ class Dns:
         self.tcp.listen(64)
         self.port = self.udp.getsockname()[1]
         self.address = f'127.0.0.1:{self.port}'
-        for serve in (self.serve_udp, self.serve_tcp):
-            threading.Thread(target=serve, daemon=True).start()
+        self.ended = False
+        self.serving = [threading.Thread(target=serve, daemon=True) for serve in (self.serve_udp, self.serve_tcp)]
+        for thread in self.serving:
+            thread.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        """A thread that waits in a call would, interrupted, wait on for whatever socket has this number next: both end first."""
+        self.ended = True
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b'', self.udp.getsockname())
+        self.tcp.shutdown(socket.SHUT_RDWR)
+        for thread in self.serving:
+            thread.join()
         self.udp.close()
         self.tcp.close()
 
@@ -122,7 +131,7 @@ class Dns:
         return head + message[12:end] + body + authority
 
     def serve_udp(self):
-        while True:
+        while not self.ended:
             try:
                 message, peer = self.udp.recvfrom(4096)
                 answer = self.answer(message, 1232)

@@ -40,13 +40,17 @@ class Sink:
             self.listener = socket.create_server((host, 0))
             self.port = self.listener.getsockname()[1]
         self.listener.listen(256)
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.released.set()
+        # A thread that waits in accept would, interrupted, wait on for whatever socket has this number next.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepting.join()
         self.listener.close()
 
     def accept(self):

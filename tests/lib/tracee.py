@@ -16,7 +16,7 @@ REGISTERS = ('r15', 'r14', 'r13', 'r12', 'rbp', 'rbx', 'r11', 'r10', 'r9', 'r8',
              'eflags', 'rsp', 'ss', 'fs_base', 'gs_base', 'ds', 'es', 'fs', 'gs')
 CALLS = {name: number for name, number in (
     ('mmap', 9), ('mprotect', 10), ('ioctl', 16), ('pwrite64', 18), ('socket', 41), ('connect', 42), ('sendto', 44), ('sendmsg', 46),
-    ('shutdown', 48), ('bind', 49), ('listen', 50), ('getsockopt', 55), ('clone', 56), ('fork', 57), ('execve', 59),
+    ('shutdown', 48), ('bind', 49), ('listen', 50), ('setsockopt', 54), ('getsockopt', 55), ('clone', 56), ('fork', 57), ('execve', 59),
     ('kill', 62), ('fcntl', 72), ('unlink', 87), ('ptrace', 101), ('setuid', 105), ('chroot', 161), ('tgkill', 234), ('openat', 257), ('unshare', 272), ('accept4', 288),
     ('memfd_create', 319), ('bpf', 321), ('io_uring_setup', 425))}
 INSTRUCTIONS = {'syscall': b'\x0f\x05', 'int 0x80': b'\xcd\x80'}
