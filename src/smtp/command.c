@@ -22,7 +22,7 @@ static const struct verb verbs[] = {
 	{SLICE_INIT("HELO"), VERB_HELO}, {SLICE_INIT("RSET"), VERB_RSET},
 	{SLICE_INIT("NOOP"), VERB_NOOP}, {SLICE_INIT("QUIT"), VERB_QUIT},
 	{SLICE_INIT("HELP"), VERB_HELP}, {SLICE_INIT("VRFY"), VERB_VRFY},
-	{SLICE_INIT("EXPN"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("BDAT"), VERB_NOT_IMPLEMENTED},
+	{SLICE_INIT("EXPN"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("BDAT"), VERB_BDAT},
 	{SLICE_INIT("AUTH"), VERB_AUTH}, {SLICE_INIT("STARTTLS"), VERB_STARTTLS},
 	{SLICE_INIT("BURL"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("ETRN"), VERB_NOT_IMPLEMENTED},
 	{SLICE_INIT("ATRN"), VERB_NOT_IMPLEMENTED}, {SLICE_INIT("TURN"), VERB_NOT_IMPLEMENTED},
@@ -385,6 +385,25 @@ parse_hello(struct slice argument, struct smtp_command *command)
 			501, 5, 5, 4, "your name must be a domain or an address literal");
 }
 
+/*
+ * bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ]
+ * chunk-size = 1*DIGIT
+ * end-marker = "LAST"
+ */
+static void
+parse_chunk(struct slice argument, struct smtp_command *command)
+{
+	struct cursor cursor = cursor_of(argument);
+	bool is_size = parse_size(take_word(&cursor), command);
+
+	skip_spaces(&cursor);
+	command->is_last = slice_equal_nocase(cursor_rest(&cursor), SLICE("LAST"));
+	if (!is_size || (!command->is_last && cursor_left(&cursor) > 0))
+		command->error = SMTP_REPLY(501, 5, 5, 4,
+			"BDAT must be followed by a number of octets, and LAST or nothing; "
+			"goodbye");
+}
+
 static void
 parse_argument(struct slice argument, struct smtp_command *command)
 {
@@ -397,6 +416,9 @@ parse_argument(struct slice argument, struct smtp_command *command)
 	case VERB_MAIL:
 	case VERB_RCPT:
 		parse_transfer(argument, command);
+		return;
+	case VERB_BDAT:
+		parse_chunk(argument, command);
 		return;
 	case VERB_DATA:
 	case VERB_RSET:
@@ -431,12 +453,19 @@ has_control(struct slice line)
 	return false;
 }
 
+bool
+smtp_command_has_octets(struct slice line)
+{
+	return slice_has_prefix_nocase(line, SLICE("BDAT"));
+}
+
 void
 smtp_command_parse(struct slice line, bool takes_odd_paths, struct smtp_command *ret_command)
 {
 	*ret_command =
 		(struct smtp_command){.verb = VERB_UNKNOWN, .takes_odd_paths = takes_odd_paths};
 	if (has_control(line)) {
+		ret_command->verb = smtp_command_has_octets(line) ? VERB_BDAT : VERB_UNKNOWN;
 		ret_command->error =
 			SMTP_REPLY(500, 5, 5, 2, "a control character has no place in a command");
 		return;

@@ -18,6 +18,7 @@ enum smtp_verb {
 	VERB_MAIL,
 	VERB_RCPT,
 	VERB_DATA,
+	VERB_BDAT,
 	VERB_RSET,
 	VERB_NOOP,
 	VERB_HELP,
@@ -40,7 +41,9 @@ struct smtp_command {
 		mailbox; /* without brackets and source route; empty: the null reverse path <> */
 	struct address address; /* the same, split; no domain: <>, <postmaster>, and a sender that
 				   is no address */
-	uint64_t size;          /* SIZE=, UINT64_MAX if it does not fit; 0: not stated */
+	uint64_t size;          /* SIZE=, UINT64_MAX if it does not fit; 0: not stated. BDAT:
+				   octets of the chunk */
+	bool is_last;           /* of BDAT */
 	enum envelope_body body;
 	enum envelope_returns returns; /* RET= */
 	struct slice envelope_id;      /* ENVID=, well formed; empty: not stated */
@@ -50,6 +53,9 @@ struct smtp_command {
 	struct smtp_reply error; /* code 0: the line is well formed */
 	bool takes_odd_paths;    /* as given */
 };
+
+/* Whether content follows at once, whatever else is wrong with the line. */
+bool smtp_command_has_octets(struct slice line);
 
 /* A line without its CRLF. `takes_odd_paths`: see struct smtp_server_settings. */
 void smtp_command_parse(struct slice line, bool takes_odd_paths, struct smtp_command *ret_command);

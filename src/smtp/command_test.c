@@ -19,13 +19,12 @@ START_TEST(verbs_in_any_case)
 	} cases[] = {{"HELO a", VERB_HELO}, {"ehlo a", VERB_EHLO}, {"Data", VERB_DATA},
 		{"rSeT", VERB_RSET}, {"noop x", VERB_NOOP}, {"HELP", VERB_HELP},
 		{"vrfy a", VERB_VRFY}, {"QUIT", VERB_QUIT}, {"QUIT   ", VERB_QUIT},
-		{"EXPN a", VERB_NOT_IMPLEMENTED}, {"BDAT 1", VERB_NOT_IMPLEMENTED},
-		{"AUTH PLAIN", VERB_AUTH}, {"starttls", VERB_STARTTLS},
-		{"ETRN", VERB_NOT_IMPLEMENTED}, {"TURN", VERB_NOT_IMPLEMENTED},
-		{"SEND FROM:<a@b>", VERB_NOT_IMPLEMENTED}, {"SOML", VERB_NOT_IMPLEMENTED},
-		{"SAML", VERB_NOT_IMPLEMENTED}, {"GET / HTTP/1.1", VERB_HTTP},
-		{"connect x:25", VERB_HTTP}, {"", VERB_UNKNOWN}, {" NOOP", VERB_UNKNOWN},
-		{"NOOPS", VERB_UNKNOWN}, {"NOO", VERB_UNKNOWN}};
+		{"EXPN a", VERB_NOT_IMPLEMENTED}, {"BDAT 1", VERB_BDAT}, {"AUTH PLAIN", VERB_AUTH},
+		{"starttls", VERB_STARTTLS}, {"ETRN", VERB_NOT_IMPLEMENTED},
+		{"TURN", VERB_NOT_IMPLEMENTED}, {"SEND FROM:<a@b>", VERB_NOT_IMPLEMENTED},
+		{"SOML", VERB_NOT_IMPLEMENTED}, {"SAML", VERB_NOT_IMPLEMENTED},
+		{"GET / HTTP/1.1", VERB_HTTP}, {"connect x:25", VERB_HTTP}, {"", VERB_UNKNOWN},
+		{" NOOP", VERB_UNKNOWN}, {"NOOPS", VERB_UNKNOWN}, {"NOO", VERB_UNKNOWN}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct smtp_command command = parse(cases[i].line);
@@ -190,5 +189,32 @@ START_TEST(odd_paths_and_names)
 }
 END_TEST
 
-UNIT_MAIN("smtp/command", verbs_in_any_case, paths_and_parameters, errors_have_their_codes,
-	odd_paths_and_names)
+START_TEST(chunks_are_counted)
+{
+	static const struct {
+		const char *line;
+		uint64_t octets;
+		bool is_last, is_good;
+	} cases[] = {{"BDAT 0", 0, false, true}, {"bdat 12 last", 12, true, true},
+		{"BDAT\t7\tLAST ", 7, true, true},
+		{"BDAT 18446744073709551616", UINT64_MAX, false, true}, {"BDAT", 0, false, false},
+		{"BDAT LAST", 0, false, false}, {"BDAT -1", 0, false, false},
+		{"BDAT 1x", 0, false, false}, {"BDAT 1 LAST x", 0, false, false},
+		{"BDAT 1 LASTLY", 0, false, false}, {"BDAT 000000000000000000001", 0, false, false},
+		{"BDAT 1\001", 0, false, false}};
+	struct smtp_command command;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		smtp_command_parse(slice_text(cases[i].line), true, &command);
+		ck_assert_int_eq(command.verb, VERB_BDAT);
+		ck_assert_int_eq(command.error.code == 0, cases[i].is_good);
+		if (!cases[i].is_good)
+			continue;
+		ck_assert_uint_eq(command.size, cases[i].octets);
+		ck_assert_int_eq(command.is_last, cases[i].is_last);
+	}
+}
+END_TEST
+
+UNIT_MAIN("smtp/command", chunks_are_counted, verbs_in_any_case, paths_and_parameters,
+	errors_have_their_codes, odd_paths_and_names)

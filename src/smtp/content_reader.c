@@ -63,6 +63,13 @@ content_reader_init(struct content_reader *reader, uint32_t line_limit, bool nor
 		.state = LINE_START, .line_limit = line_limit, .normalises = normalises};
 }
 
+void
+content_reader_init_counted(struct content_reader *reader, uint32_t line_limit, bool normalises)
+{
+	content_reader_init(reader, line_limit, normalises);
+	reader->is_counted = true;
+}
+
 bool
 content_reader_is_done(const struct content_reader *reader)
 {
@@ -211,7 +218,9 @@ walk_on(struct content_reader *reader, struct walk *walk)
 {
 	switch ((enum reader_state)reader->state) {
 	case LINE_START:
-		if (walk->block[walk->at] != '.') {
+		if (reader->is_counted && walk->block[walk->at] == '.')
+			reader->flags |= CONTENT_DOT_LINE;
+		if (reader->is_counted || walk->block[walk->at] != '.') {
 			walk_text(reader, walk);
 			return;
 		}
@@ -334,7 +343,9 @@ copy_text(struct content_reader *reader, uint8_t octet)
 static void
 copy_at_start(struct content_reader *reader, uint8_t octet, enum reader_state dot)
 {
-	if (octet == '.')
+	if (octet == '.' && reader->is_counted)
+		reader->flags |= CONTENT_DOT_LINE;
+	if (octet == '.' && !reader->is_counted)
 		reader->state = (uint8_t)dot;
 	else
 		copy_text(reader, octet);
@@ -453,4 +464,19 @@ content_reader_copy(struct content_reader *reader, const uint8_t *octets, size_t
 		copy_octet(reader, octets[step.consumed++]);
 	judge_octets(reader, room, step.produced);
 	return step;
+}
+
+void
+content_reader_end(struct content_reader *reader)
+{
+	bool is_held = reader->state == CR || reader->state == CR_CR;
+
+	if (is_held && !reader->normalises)
+		reader->errors |= CONTENT_ERROR_BARE_CR;
+	for (int held = reader->state == CR_CR ? 2 : is_held; reader->normalises && held > 0;
+		held--)
+		put_bare_cr(reader);
+	if (reader->line_len > 0)
+		put_line_end(reader, LINE_START);
+	reader->state = DONE;
 }

@@ -3,6 +3,9 @@
  * blocks of octets as they arrive: it takes dot-stuffing off in place and finds the end. ONLY CRLF
  * "." CRLF ends content (or "." CRLF at its very start), wherever the blocks are cut.
  *
+ * Or the content of BDAT (RFC 3030): no dot means anything there, and who counts the octets says
+ * where the end is.
+ *
  * What stands alone, CR or LF, is an error, or with `normalises` a line end of a sloppy client:
  * each becomes CRLF (a CR in the header section a space, for it could begin a field there), CR CR
  * LF is one line end, and a dot alone on a line that such an end begins or ends is content. That
@@ -40,6 +43,7 @@ struct content_reader {
 		line_limit; /* octets of a line without CRLF; longer: CONTENT_ERROR_LINE_TOO_LONG */
 	size_t line_len;    /* of the present line, as unstuffed */
 	bool normalises;
+	bool is_counted; /* of BDAT */
 	bool is_in_body; /* an empty line was seen */
 	uint8_t pending_len;
 	uint8_t pending[CONTENT_PENDING_MAX]; /* octets of content for which there was no room yet
@@ -53,6 +57,14 @@ struct content_step {
 };
 
 void content_reader_init(struct content_reader *reader, uint32_t line_limit, bool normalises);
+
+/* For BDAT. */
+void
+content_reader_init_counted(struct content_reader *reader, uint32_t line_limit, bool normalises);
+
+/* Nothing follows: what was held back becomes pending, and the last line gets its end if it has
+ * none. Only for BDAT; once. */
+void content_reader_end(struct content_reader *reader);
 
 /* The next block. Until the end is seen all of it is consumed, but with `normalises` what
  * content_reader_copy is for. */

@@ -48,7 +48,7 @@ copy_rest(struct content_reader *reader, struct slice rest, uint32_t *seed, uint
 }
 
 static void
-check_normalised(struct slice wire, uint32_t seed)
+check_normalised(struct slice wire, uint32_t seed, bool is_counted)
 {
 	struct content_reader reader;
 	struct reference reference;
@@ -56,8 +56,10 @@ check_normalised(struct slice wire, uint32_t seed)
 	uint8_t *expected = malloc(3 * wire.len + 4), *content = malloc(2 * wire.len + 16);
 
 	require(expected && content);
-	reference_normalise(&reference, wire, LIMIT, expected);
+	reference_normalise(&reference, wire, LIMIT, expected, is_counted);
 	content_reader_init(&reader, LIMIT, true);
+	if (is_counted)
+		content_reader_init_counted(&reader, LIMIT, true);
 	while (at < wire.len && !content_reader_is_done(&reader)) {
 		size_t len = next_piece(&seed, wire.len - at);
 		uint8_t *block = malloc(len + 1);
@@ -72,6 +74,12 @@ check_normalised(struct slice wire, uint32_t seed)
 				slice_sub(slice_of(block, len), step.consumed, len), &seed, content,
 				&produced);
 		free(block);
+	}
+	if (is_counted) {
+		content_reader_end(&reader);
+		produced += content_reader_copy(
+			&reader, NULL, 0, content + produced, 2 * wire.len + 16 - produced)
+				    .produced;
 	}
 	require(content_reader_is_done(&reader) == reference.ended && at == reference.consumed);
 	if (reference.ended) {
@@ -120,6 +128,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	free(expected);
 	free(content);
-	check_normalised(wire, seed);
+	check_normalised(wire, seed, false);
+	check_normalised(wire, seed, true);
 	return 0;
 }

@@ -209,13 +209,16 @@ END_TEST
 
 /* One octet at a time and in one piece, each with the smallest rooms. */
 static void
-normalise(struct slice wire, size_t piece, uint8_t *content, size_t *ret_len, size_t *ret_consumed,
-	struct content_reader *reader)
+normalise(struct slice wire, size_t piece, bool is_counted, uint8_t *content, size_t *ret_len,
+	size_t *ret_consumed, struct content_reader *reader)
 {
 	uint8_t block[64];
 	size_t at = 0;
 
-	content_reader_init(reader, LIMIT, true);
+	if (is_counted)
+		content_reader_init_counted(reader, LIMIT, true);
+	else
+		content_reader_init(reader, LIMIT, true);
 	*ret_len = 0;
 	while (at < wire.len && !content_reader_is_done(reader)) {
 		size_t len = wire.len - at < piece ? wire.len - at : piece;
@@ -233,17 +236,23 @@ normalise(struct slice wire, size_t piece, uint8_t *content, size_t *ret_len, si
 		}
 		at += taken;
 	}
+	if (is_counted) {
+		content_reader_end(reader);
+		*ret_len += content_reader_copy(
+			reader, NULL, 0, content + *ret_len, CONTENT_PENDING_MAX)
+				    .produced;
+	}
 	*ret_consumed = at;
 }
 
 static bool
-is_normalised(struct slice wire, size_t piece, const struct reference *reference)
+is_normalised(struct slice wire, size_t piece, bool is_counted, const struct reference *reference)
 {
 	uint8_t content[256];
 	struct content_reader reader;
 	size_t len, consumed;
 
-	normalise(wire, piece, content, &len, &consumed, &reader);
+	normalise(wire, piece, is_counted, content, &len, &consumed, &reader);
 	if (content_reader_is_done(&reader) != reference->ended || consumed != reference->consumed)
 		return false;
 	return !reference->ended ||
@@ -253,14 +262,14 @@ is_normalised(struct slice wire, size_t piece, const struct reference *reference
 
 /* Nothing is asserted but what is wrong: Check writes a line to a file for each assertion. */
 static void
-check_normalised(struct slice wire)
+check_normalised(struct slice wire, bool is_counted)
 {
 	uint8_t expected[512];
 	struct reference reference;
 
-	reference_normalise(&reference, wire, LIMIT, expected);
+	reference_normalise(&reference, wire, LIMIT, expected, is_counted);
 	for (size_t piece = 1; piece <= wire.len; piece++)
-		if (!is_normalised(wire, piece, &reference))
+		if (!is_normalised(wire, piece, is_counted, &reference))
 			ck_abort_msg("\"%.*s\" in pieces of %zu", SLICE_ARGS(wire), piece);
 }
 
@@ -275,7 +284,8 @@ START_TEST(lone_newlines_become_line_ends)
 		for (int i = 0; i < 8; i++)
 			wire[i] = (uint8_t)alphabet[n >> 2 * i & 3];
 		memcpy(wire + 8, "\r\n.\r\n", 5);
-		check_normalised(slice_of(wire, 13));
+		check_normalised(slice_of(wire, 13), false);
+		check_normalised(slice_of(wire, 8), true);
 	}
 }
 END_TEST
@@ -287,7 +297,8 @@ START_TEST(a_lone_cr_begins_no_field)
 	struct content_reader reader;
 	size_t len, consumed;
 
-	normalise(SLICE("A: b\rX: y\r\n\r\nc\rd\r\n.\r\n"), 64, content, &len, &consumed, &reader);
+	normalise(SLICE("A: b\rX: y\r\n\r\nc\rd\r\n.\r\n"), 64, false, content, &len, &consumed,
+		&reader);
 	ck_assert(content_reader_is_done(&reader));
 	ck_assert_uint_eq(reader.errors, 0);
 	content[len] = 0;
@@ -295,6 +306,34 @@ START_TEST(a_lone_cr_begins_no_field)
 }
 END_TEST
 
-UNIT_MAIN("smtp/content_reader", ends_only_where_it_ends, smuggling_sequences_do_not_end,
-	all_short_strings, flags_tell_of_lines, nothing_behind_the_end_counts,
-	lone_newlines_become_line_ends, a_lone_cr_begins_no_field)
+/* Where lone ones are faults: a CR is one that nothing follows. */
+START_TEST(counted_content_is_judged_at_its_end)
+{
+	static const struct {
+		const char *text;
+		uint8_t errors;
+	} cases[] = {{".\r\n", 0}, {"a", 0}, {"a\r", CONTENT_ERROR_BARE_CR},
+		{"a\n", CONTENT_ERROR_BARE_LF}, {"", 0}};
+	uint8_t block[8], rest[CONTENT_PENDING_MAX];
+	struct content_reader reader;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct slice text = slice_text(cases[i].text);
+		content_reader_init_counted(&reader, LIMIT, false);
+		memcpy(block, text.ptr, text.len);
+		struct content_step step = content_reader_step(&reader, block, text.len);
+		ck_assert_uint_eq(step.consumed, text.len);
+		content_reader_end(&reader);
+		ck_assert_uint_eq(reader.errors, cases[i].errors);
+		step = content_reader_copy(&reader, NULL, 0, rest, sizeof rest);
+		if (cases[i].errors == 0)
+			ck_assert(slice_equal(slice_of(rest, step.produced),
+				strcmp(cases[i].text, "a") == 0 ? SLICE("\r\n")
+								: slice_of(NULL, 0)));
+	}
+}
+END_TEST
+
+UNIT_MAIN("smtp/content_reader", counted_content_is_judged_at_its_end, ends_only_where_it_ends,
+	smuggling_sequences_do_not_end, all_short_strings, flags_tell_of_lines,
+	nothing_behind_the_end_counts, lone_newlines_become_line_ends, a_lone_cr_begins_no_field)

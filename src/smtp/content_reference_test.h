@@ -84,13 +84,14 @@ reference_line_end(struct slice wire, size_t at, bool *ret_is_hard)
 }
 
 /*
- * The same where lone CR and LF are line ends (a CR in the header a space). `storage` holds 2 *
- * wire.len + 2 octets. What is not decided yet at the end of the octets is left out by both:
- * compare whole messages only.
+ * The same where lone CR and LF are line ends (a CR in the header a space). `storage` holds 3 *
+ * wire.len + 4 octets. What is not decided yet at the end of the octets is left out by both:
+ * compare whole messages only. `is_counted`: content of BDAT, dots are like other octets, and its
+ * end is the end of the octets.
  */
 static inline void
-reference_normalise(
-	struct reference *reference, struct slice wire, uint32_t line_limit, uint8_t *storage)
+reference_normalise(struct reference *reference, struct slice wire, uint32_t line_limit,
+	uint8_t *storage, bool is_counted)
 {
 	struct buffer line;
 	uint8_t *line_storage = storage + 2 * wire.len + 2;
@@ -102,21 +103,21 @@ reference_normalise(
 	buffer_init_fixed(&line, line_storage, wire.len + 1);
 	while (at < wire.len) {
 		size_t end = reference_line_end(wire, at, &is_hard);
-		bool is_dot = slice_equal(buffer_slice(&line), SLICE("."));
+		bool is_dot = !is_counted && slice_equal(buffer_slice(&line), SLICE("."));
 		if (end == 0 || (!is_hard && !is_in_body && !is_dot && wire.ptr[at] == '\r')) {
 			buffer_append_octet(&line, end == 0 ? wire.ptr[at] : ' ');
 			at++;
 			continue;
 		}
 		struct slice text = buffer_slice(&line);
-		bool is_lone_dot = slice_equal(text, SLICE("."));
+		bool is_lone_dot = !is_counted && slice_equal(text, SLICE("."));
 		/* Of CR CR LF behind a dot only the last two are the end. */
 		if (is_lone_dot && begins_hard && is_hard && end == 2) {
 			reference->ended = true;
 			reference->consumed = at + end;
 			return;
 		}
-		if (slice_has_prefix(text, SLICE(".")) && !is_lone_dot)
+		if (!is_counted && slice_has_prefix(text, SLICE(".")) && !is_lone_dot)
 			text = slice_from(text, 1);
 		reference_line(reference, text, line_limit);
 		is_in_body |= text.len == 0 || (is_lone_dot && wire.ptr[at] == '\r');
@@ -124,6 +125,9 @@ reference_normalise(
 		at += end;
 		buffer_clear(&line);
 	}
+	if (is_counted && buffer_slice(&line).len > 0)
+		reference_line(reference, buffer_slice(&line), line_limit);
+	reference->ended = is_counted;
 	reference->consumed = wire.len;
 }
 

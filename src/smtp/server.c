@@ -10,7 +10,7 @@
  * The state of the session is not a variable but what there is: a HELO name, a transaction,
  * recipients.
  */
-#include "smtp/server_private.h"
+#include "smtp/transfer_private.h"
 #include "text/sasl.h"
 
 #define COMMANDS_A_TURN 32
@@ -23,13 +23,16 @@ enum session_state {
 	STATE_READY = 1u << 1,      /* no transaction */
 	STATE_MAIL = 1u << 2,       /* a transaction without recipients */
 	STATE_RECIPIENTS = 1u << 3, /* a transaction with recipients */
+	STATE_CHUNKS = 1u << 4,     /* between chunks of a content */
 };
-#define STATE_ANY (STATE_NEW | STATE_READY | STATE_MAIL | STATE_RECIPIENTS)
+#define STATE_ANY (STATE_NEW | STATE_READY | STATE_MAIL | STATE_RECIPIENTS | STATE_CHUNKS)
 
 enum command_flags {
 	COMMAND_ENDS_GROUP =
 		1u << 0, /* the client must wait for its reply (RFC 2920 section 3.1) */
 	COMMAND_HAS_CONTENT = 1u << 1, /* cut short, it would have to be sent again */
+	COMMAND_HAS_OCTETS = 1u << 2,  /* content follows at once: where it ends must be known, or
+					  the session ends */
 };
 
 struct command_row {
@@ -48,6 +51,7 @@ static const struct command_row commands[VERB_COUNT] = {
 	[VERB_MAIL] = {smtp_cmd_mail, STATE_READY, 0},
 	[VERB_RCPT] = {smtp_cmd_rcpt, STATE_MAIL | STATE_RECIPIENTS, 0},
 	[VERB_DATA] = {smtp_cmd_data, STATE_RECIPIENTS, COMMAND_ENDS_GROUP | COMMAND_HAS_CONTENT},
+	[VERB_BDAT] = {smtp_cmd_bdat, STATE_ANY, COMMAND_HAS_CONTENT | COMMAND_HAS_OCTETS},
 	[VERB_RSET] = {smtp_cmd_rset, STATE_ANY, 0},
 	[VERB_NOOP] = {smtp_cmd_noop, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_HELP] = {smtp_cmd_help, STATE_ANY, COMMAND_ENDS_GROUP},
@@ -87,7 +91,7 @@ smtp_server_settings_init(struct smtp_server_settings *ret_settings, struct slic
 		.hostname = hostname,
 		.extensions = SMTP_EXTENSION_PIPELINING | SMTP_EXTENSION_SIZE |
 			      SMTP_EXTENSION_8BITMIME | SMTP_EXTENSION_ENHANCEDSTATUSCODES |
-			      SMTP_EXTENSION_HELP | SMTP_EXTENSION_DSN,
+			      SMTP_EXTENSION_HELP | SMTP_EXTENSION_DSN | SMTP_EXTENSION_CHUNKING,
 		.max_message_bytes = UINT64_C(50) << 20,
 		.max_recipients = 1000,
 		.content_excess_max = UINT64_C(32) << 20,
@@ -229,6 +233,8 @@ smtp_server_begin_transaction(struct smtp_server *server)
 void
 smtp_server_end_transaction(struct smtp_server *server)
 {
+	if (server->transaction && server->transaction->transfer)
+		transfer_end(server, server->transaction->transfer);
 	if (server->transaction)
 		smtp_recipients_done(
 			&server->transaction->recipients, loop_env(server->stream->loop)->memory);
@@ -268,6 +274,8 @@ server_state(const struct smtp_server *server)
 		return STATE_NEW;
 	if (!server->transaction)
 		return STATE_READY;
+	if (server->transaction->is_chunked)
+		return STATE_CHUNKS;
 	return server->transaction->recipients.count == 0 ? STATE_MAIL : STATE_RECIPIENTS;
 }
 
@@ -283,6 +291,8 @@ order_reply(const struct smtp_server *server, enum smtp_verb verb)
 		return SMTP_REPLY(503, 5, 5, 1, "a transaction is open already");
 	if (state == STATE_READY)
 		return SMTP_REPLY(503, 5, 5, 1, "say MAIL first");
+	if (state == STATE_CHUNKS)
+		return SMTP_REPLY(503, 5, 5, 1, "BDAT has begun: only more of it may follow");
 	/* DATA: RFC 5321 section 3.3; RFC 2033 section 4.2 */
 	struct smtp_reply reply = SMTP_REPLY(554, 5, 5, 1, "there are no recipients");
 	reply.code = server->settings->is_lmtp ? 503 : 554;
@@ -363,7 +373,9 @@ handle_command(struct smtp_server *server, struct slice text)
 	if (row->flags & COMMAND_ENDS_GROUP)
 		note_early_input(server);
 	server->in_content = row->flags & COMMAND_HAS_CONTENT;
-	if (command.error.code != 0)
+	if (command.error.code != 0 && (row->flags & COMMAND_HAS_OCTETS))
+		smtp_server_leave(server, SMTP_END_ERRORS, &command.error);
+	else if (command.error.code != 0)
 		smtp_server_fault(server, &command.error);
 	else
 		row->handler(server, &command);
@@ -403,6 +415,16 @@ line_max(const struct smtp_server *server)
 	return max;
 }
 
+/* Where content would follow of which nobody knows the end, the session ends. */
+static void
+refuse_line(struct smtp_server *server, struct slice line, const struct smtp_reply *reply)
+{
+	if (smtp_command_has_octets(line))
+		smtp_server_leave(server, SMTP_END_ERRORS, reply);
+	else
+		smtp_server_fault(server, reply);
+}
+
 static void
 handle_line(struct smtp_server *server, const struct line *line)
 {
@@ -411,9 +433,9 @@ handle_line(struct smtp_server *server, const struct line *line)
 		smtp_server_leave(server, SMTP_END_COMMANDS,
 			&SMTP_REPLY(421, 4, 7, 0, "too many commands without a message, goodbye"));
 	else if (line->too_long || is_over_limit(server, line->text))
-		smtp_server_fault(server, &SMTP_REPLY(500, 5, 5, 2, "the line is too long"));
+		refuse_line(server, line->text, &SMTP_REPLY(500, 5, 5, 2, "the line is too long"));
 	else if (line->ending != LINE_CRLF && !server->settings->normalises_newlines)
-		smtp_server_fault(server,
+		refuse_line(server, line->text,
 			&SMTP_REPLY(500, 5, 5, 2, "lines must end with CR LF, not with a bare LF"));
 	else
 		handle_command(server, line->text);

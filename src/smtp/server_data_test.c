@@ -546,7 +546,76 @@ START_TEST(a_judge_hears_all_and_decides)
 }
 END_TEST
 
-UNIT_MAIN("smtp/server_data", smuggling_fails, refused_content_spares_the_session,
+/* In rooms of every size, in one piece or many, the content is the same; the trace stands above. */
+START_TEST(chunks_make_a_message)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT, C("BDAT 5\r\nA: b\r"),
+		S("250 2.0.0 5 octets received\r\n"), C("BDAT 8\r\n\n.\r\n.\rc\n"),
+		S("250 2.0.0 8 octets received\r\n"), C("BDAT 0 LAST\r\n"), QUEUED_1, QUIT};
+	static const size_t rooms[] = {0, 1, 3};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue.settings.normalises_newlines = true;
+		dialogue.store.faults.room_bytes = rooms[i];
+		dialogue_run(&dialogue, steps);
+		ck_assert_uint_eq(dialogue.received, 1);
+		ck_assert_uint_eq(dialogue.store.aborts, 0);
+		ck_assert_slice_eq(
+			buffer_slice(&accept_memory_message(&dialogue.store, 0)->content),
+			"A: b\r\n.\r\n. c\r\n");
+		ck_assert(accept_memory_message(&dialogue.store, 0)->envelope.content_flags &
+			  CONTENT_DOT_LINE);
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+/* What has come of it is given back when it is forgotten, and when the client goes. */
+START_TEST(chunks_that_are_given_up_are_not_kept)
+{
+	static const struct step resets[] = {HELO, MAIL, RCPT, C("BDAT 3\r\nabc"),
+		S("250 2.0.0 3 octets received\r\n"), C("RSET\r\n"), S("250 2.0.0 forgotten\r\n"),
+		QUIT};
+	static const struct step greets[] = {HELO, MAIL, RCPT, C("BDAT 3\r\nabcHELO b.test\r\n"),
+		S("250 2.0.0 3 octets received\r\n250 mx.test\r\n"), QUIT};
+	static const struct step quits[] = {
+		HELO, MAIL, RCPT, C("BDAT 3\r\nabc"), S("250 2.0.0 3 octets received\r\n"), QUIT};
+	static const struct step *const scripts[] = {resets, greets, quits};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct dialogue dialogue;
+		dialogue_init(&dialogue, 0);
+		dialogue_run(&dialogue, scripts[i]);
+		ck_assert_uint_eq(dialogue.received, 0);
+		ck_assert_uint_eq(dialogue.store.aborts, 1);
+		dialogue_done(&dialogue);
+	}
+}
+END_TEST
+
+/* The store says no at the first chunk: the rest is read, and makes no message. */
+START_TEST(a_store_without_room_takes_no_chunk)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT,
+		C("BDAT 3\r\nabcBDAT 6 LAST\r\nQUIT\r\n"),
+		S("452 4.3.1 no space left, try later\r\n503 5.5.1 a chunk before was refused: say "
+		  "RSET\r\n"),
+		MAIL, QUIT};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue.store.faults =
+		(struct accept_memory_faults){.begin_at = 1, .begin_error = ERROR_NO_SPACE};
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(dialogue.received, 0);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+UNIT_MAIN("smtp/server_data", chunks_make_a_message, chunks_that_are_given_up_are_not_kept,
+	a_store_without_room_takes_no_chunk, smuggling_fails, refused_content_spares_the_session,
 	lines_of_content_have_a_limit, size_is_counted, loops_are_cut, content_comes_with_commands,
 	store_is_full_before, store_is_away_before, store_fails_within, commit_decides_the_reply,
 	connection_is_lost_anywhere, content_stops_coming, dribbled_content_is_cut_off,

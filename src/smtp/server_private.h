@@ -6,15 +6,19 @@
 #include "smtp/recipients.h"
 #include "smtp/server.h"
 
-/* From an accepted MAIL to the end of DATA, RSET or a new HELO. Lies in the session's arena with
- * all that it points to, but for the table of recipients. */
+struct transfer;
+
+/* From an accepted MAIL to the end of the content, RSET or a new HELO. Lies in the session's arena
+ * with all that it points to, but for the table of recipients. */
 struct smtp_transaction {
 	struct slice reverse_path;
 	enum envelope_body body;
 	enum envelope_returns returns;
 	struct slice envelope_id;
 	struct smtp_recipients recipients;
-	uint32_t accepted; /* RCPTs that had a positive reply */
+	uint32_t accepted;         /* RCPTs that had a positive reply */
+	struct transfer *transfer; /* the content, once it has begun; else NULL */
+	bool is_chunked;           /* BDAT was said: only more of it may follow */
 };
 
 /* Gathers a reply; may wait when there is no more room. Refusals are reported. */
@@ -49,6 +53,7 @@ smtp_command_handler smtp_cmd_hello;
 smtp_command_handler smtp_cmd_mail;
 smtp_command_handler smtp_cmd_rcpt;
 smtp_command_handler smtp_cmd_data;
+smtp_command_handler smtp_cmd_bdat;
 smtp_command_handler smtp_cmd_rset;
 smtp_command_handler smtp_cmd_noop;
 smtp_command_handler smtp_cmd_help;

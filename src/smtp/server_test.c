@@ -4,7 +4,8 @@ START_TEST(message_is_taken)
 {
 	static const struct step steps[] = {BANNER, C("EHLO client.test\r\n"),
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE "
-		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250 HELP\r\n"),
+		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-"
+		  "DSN\r\n250 HELP\r\n"),
 		C("MAIL FROM:<Sender@B.test> SIZE=100 BODY=8BITMIME\r\n"),
 		S("250 2.1.0 sender ok\r\n"), C("RCPT TO:<user.Name@Here.test>\r\n"),
 		S("250 2.1.5 recipient ok\r\n"), DATA,
@@ -117,7 +118,8 @@ START_TEST(commands_out_of_order)
 		S("250 2.0.0 forgotten\r\n"), C("RCPT TO:<user@here.test>\r\n"),
 		S("503 5.5.1 say MAIL first\r\n"), MAIL, RCPT, C("EHLO [192.0.2.1]\r\n"),
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE "
-		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250 HELP\r\n"),
+		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-"
+		  "DSN\r\n250 HELP\r\n"),
 		C("DATA\r\n"), S("503 5.5.1 say MAIL first\r\n"), QUIT};
 
 	dialogue_play(steps, 0);
@@ -130,7 +132,7 @@ START_TEST(commands_that_only_talk)
 		S("250 2.0.0 ok\r\n"), C("VRFY user\r\n"),
 		S("252 2.1.5 addresses are checked when mail is sent to them\r\n"), C("VRFY\r\n"),
 		S("501 5.5.4 VRFY must be followed by a name\r\n"), C("STARTTLS\r\n"),
-		S("502 5.5.1 command not implemented\r\n"), C("bdat 5 last\r\n"),
+		S("502 5.5.1 command not implemented\r\n"), C("burl x last\r\n"),
 		S("502 5.5.1 command not implemented\r\n"), C("XYZZY\r\n"),
 		S("500 5.5.2 command not recognized\r\n"), C("\r\n"),
 		S("500 5.5.2 command not recognized\r\n"), C("DATA now\r\n"),
@@ -285,7 +287,7 @@ END_TEST
 
 #define EHLO_REPLY                                                               \
 	"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n" \
-	"250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250 HELP\r\n"
+	"250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-DSN\r\n250 HELP\r\n"
 
 /* Before the greeting: refused, reported or taken, by the settings; not a command is run for those
  * who are refused. */
