@@ -402,15 +402,16 @@ static const struct schema_key root_keys[] = {
 		.word = "dkim",
 		.type = SCHEMA_BLOCK,
 		.flags = SCHEMA_REPEATED,
-		.readers = ALWAYS | SESSION | KEYS,
+		.readers = ALWAYS | SESSION | RELAY | KEYS,
 		.space = SCHEMA_SPACE_DKIM,
 		.offset = offsetof(struct conf, dkims),
 		.count_offset = offsetof(struct conf, dkim_count),
 		.block = &schema_dkim,
 		.help = "A key that signs mail (DKIM). What clients of \"relay_from\" send from an "
 			"author of its domain gets a signature of each key of that domain: an RSA "
-			"and an Ed25519 key side by side reach every verifier. Mail of strangers "
-			"is "
+			"and an Ed25519 key side by side reach every verifier. Reports of this "
+			"server, from MAILER-DAEMON at its hostname, get those of the hostname, "
+			"or of the nearest domain above it that has keys. Mail of strangers is "
 			"never signed. The name is yours and appears in the log.",
 		.example = "dkim main { domain example.org selector s1 key /etc/veredus/s1.pem }",
 	},

@@ -95,6 +95,7 @@
 	F(m, u32, body, 2)                            \
 	F(m, u32, content_flags, UINT32_MAX)          \
 	F(m, u32, is_junk, 1)                         \
+	F(m, u32, is_own, 1) /* made here */          \
 	F(m, u32, returns, 2)                         \
 	F(m, slice, envelope_id, DSN_ENVELOPE_ID_MAX) \
 	F(m, u32, source, SOURCE_COUNT - 1)           \
@@ -243,6 +244,7 @@
 #define IPC_ASKERS       (ROLE_BIT(ROLE_ADMIN) | ROLE_BIT(ROLE_TOOL))
 #define IPC_ANSWERERS    (ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_ADMIN))
 #define IPC_DNS_ASKERS   (ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION))
+#define IPC_SIGNERS      (ROLE_BIT(ROLE_RELAY) | ROLE_BIT(ROLE_SESSION)) /* by keys of DKIM */
 #define IPC_MESSAGES(M)                                                                           \
 	M(START, start, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 4)                                     \
 	M(PEER, peer, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 1)                                       \
@@ -283,10 +285,10 @@
 	M(TLS_CHAIN, tls_chain, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                   \
 	M(TLS_SIGN, tls_sign, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                     \
 	M(TLS_SIGNATURE, tls_signature, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)           \
-	M(DKIM_KEY_ASK, dkim_key_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)             \
-	M(DKIM_KEY, dkim_key, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                     \
-	M(DKIM_SIGN, dkim_sign, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)                   \
-	M(DKIM_SIGNATURE, dkim_signature, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)         \
+	M(DKIM_KEY_ASK, dkim_key_ask, IPC_SIGNERS, ROLE_BIT(ROLE_KEYS), 0)                        \
+	M(DKIM_KEY, dkim_key, ROLE_BIT(ROLE_KEYS), IPC_SIGNERS, 0)                                \
+	M(DKIM_SIGN, dkim_sign, IPC_SIGNERS, ROLE_BIT(ROLE_KEYS), 0)                              \
+	M(DKIM_SIGNATURE, dkim_signature, ROLE_BIT(ROLE_KEYS), IPC_SIGNERS, 0)                    \
 	M(AUTH_ASK, auth_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)                     \
 	M(AUTH_ANSWER, auth_answer, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
 	M(GUARD_REPORT, guard_report, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)            \

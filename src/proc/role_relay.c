@@ -1,4 +1,4 @@
-/* relay: the channel to queue, the call to the resolver. */
+/* relay: the channel to queue, the calls to the resolver and to keys. */
 #include "base/log_record.h"
 #include "dns/client.h"
 #include "proc/child.h"
@@ -10,27 +10,46 @@
 
 #define SYSTEM_TRUST "/etc/ssl/certs/ca-certificates.crt"
 #define TRUST_MAX    (16u << 20)
+#define SIGNING_MAX  1024 /* questions to keys at once */
 
 struct relay_role {
 	struct env *env;
 	struct channel *root;
 	struct dns_client dns;
 	struct dns_source source;
+	struct caller keys;
 	struct relay_service *service;
 };
+
+static void
+ask_for_end(struct relay_role *role, uint32_t instance)
+{
+	struct ipc_message message = {.kind = IPC_BROKEN, .broken = {.instance = instance}};
+
+	if (channel_try_send(role->root, &message) != OK)
+		log_event(role->env, LOG_ERROR, "root_not_told", LOG_NUMBER("instance", instance));
+}
 
 static void
 resolver_broken(void *arg, uint32_t instance, enum error error)
 {
 	struct relay_role *role = arg;
-	struct ipc_message message = {.kind = IPC_BROKEN, .broken = {.instance = instance}};
 
 	log_event(role->env, LOG_ERROR, "resolver_broken", LOG_STRING("error", error_text(error)));
-	if (channel_try_send(role->root, &message) != OK)
-		log_event(role->env, LOG_ERROR, "root_not_told", LOG_NUMBER("instance", instance));
+	ask_for_end(role, instance);
+}
+
+static void
+keys_broken(void *arg, uint32_t instance, enum error error)
+{
+	struct relay_role *role = arg;
+
+	log_event(role->env, LOG_ERROR, "keys_broken", LOG_STRING("error", error_text(error)));
+	ask_for_end(role, instance);
 }
 
 static const struct caller_ops caller_ops = {resolver_broken, NULL};
+static const struct caller_ops keys_ops = {keys_broken, NULL};
 
 static void *
 new_relay(struct role_context *context)
@@ -42,7 +61,8 @@ new_relay(struct role_context *context)
 	role->root = context->root;
 	dns_client_init(&role->dns, env, ROLE_RELAY, &caller_ops, role);
 	role->source = dns_client_source(&role->dns);
-	role->service = relay_service_new(env, context->conf, &role->source);
+	caller_init(&role->keys, env, ROLE_RELAY, ROLE_KEYS, SIGNING_MAX, &keys_ops, role);
+	role->service = relay_service_new(env, context->conf, &role->source, &role->keys);
 	/* Nobody wakes it but through its channels. */
 	env->net->close(env->world, context->wake_fd);
 	return role;
@@ -92,7 +112,12 @@ relay_message(void *state, struct ipc_message *message)
 		return;
 	if (message->peer.role == ROLE_QUEUE)
 		relay_service_set_queue(role->service, message->fds[0]);
-	else if (dns_client_connect(&role->dns, message->fds[0], message->peer.instance) != OK)
+	else if (message->peer.role == ROLE_KEYS) {
+		enum error error =
+			caller_connect(&role->keys, message->fds[0], message->peer.instance);
+		if (error != OK)
+			keys_broken(role, message->peer.instance, error);
+	} else if (dns_client_connect(&role->dns, message->fds[0], message->peer.instance) != OK)
 		resolver_broken(role, message->peer.instance, ERROR_NO_MEMORY);
 }
 
@@ -126,6 +151,7 @@ relay_stop(void *state, int64_t grace_us)
 
 	relay_service_stop(role->service, grace_us);
 	caller_done(&role->dns.caller);
+	caller_done(&role->keys);
 }
 
 static void

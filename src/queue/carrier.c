@@ -273,6 +273,7 @@ send_attempt(struct carrier_channel *channel, struct attempt *attempt)
 			.body = envelope->body,
 			.content_flags = envelope->content_flags,
 			.is_junk = envelope->is_junk,
+			.is_own = envelope->protocol == PROTOCOL_LOCAL,
 			.returns = envelope->returns,
 			.envelope_id = envelope->envelope_id,
 		}};

@@ -10,6 +10,7 @@
 #include "ipc/envelope.h"
 #include "ipc/queue_id.h"
 #include "relay/attempt.h"
+#include "relay/own.h"
 
 #define ATTEMPT_ARENA_BYTES (2u << 20)
 #define ANSWER_US           (30 * US_PER_S)
@@ -42,6 +43,7 @@ struct relay_job {
 	struct relay_segment *segment; /* NULL: the content came along, in `memory_fd` */
 	int memory_fd;
 	uint64_t id;
+	bool is_own; /* made here */
 	struct arena arena;
 	struct relay_attempt attempt;
 };
@@ -50,6 +52,7 @@ struct relay_service {
 	struct env *env;
 	const struct conf *conf;
 	const struct dns_source *dns;
+	struct caller *keys;
 	struct smtp_client_settings settings;
 	struct tls_context *tls;
 	struct relay_pool *pool;
@@ -154,8 +157,11 @@ static void
 job_run(void *arg)
 {
 	struct relay_job *job = arg;
-	mono_us started = env_monotonic(job->line->service->env);
+	struct relay_service *service = job->line->service;
+	mono_us started = env_monotonic(service->env);
 
+	if (job->is_own)
+		own_sign(&job->attempt, service->conf, service->keys, job->id);
 	relay_attempt_run(&job->attempt);
 	log_results(job, started);
 	list_append(&job->line->outbox, &job->link);
@@ -284,6 +290,7 @@ job_new(struct relay_line *line, const struct ipc_deliver *m)
 	job->line = line;
 	job->memory_fd = -1;
 	job->id = m->queue_id;
+	job->is_own = m->is_own;
 	list_init(&job->link);
 	arena_init(&job->arena, service->env->memory, ATTEMPT_ARENA_BYTES);
 	job->attempt = (struct relay_attempt){.env = service->env,
@@ -455,7 +462,8 @@ line_run(void *arg)
 }
 
 struct relay_service *
-relay_service_new(struct env *env, const struct conf *conf, const struct dns_source *dns)
+relay_service_new(
+	struct env *env, const struct conf *conf, const struct dns_source *dns, struct caller *keys)
 {
 	struct relay_service *service = memory_get(env->memory, sizeof *service);
 	struct tls_client_settings tls = {.strict = false};
@@ -463,6 +471,7 @@ relay_service_new(struct env *env, const struct conf *conf, const struct dns_sou
 	service->env = env;
 	service->conf = conf;
 	service->dns = dns;
+	service->keys = keys;
 	smtp_client_settings_init(&service->settings, conf->hostname);
 	service->settings.quit_timeout_us = QUIT_US;
 	service->tls = tls_client_new(env, &tls);

@@ -8,12 +8,14 @@
 
 #include "conf/conf.h"
 #include "dns/source.h"
+#include "ipc/caller.h"
 
 struct relay_service;
 
-/* The source of the DNS must live as long as the service. */
-struct relay_service *
-relay_service_new(struct env *env, const struct conf *conf, const struct dns_source *dns);
+/* The source of the DNS and the way to `keys`, which signs what was made here, must live as long as
+ * the service. */
+struct relay_service *relay_service_new(struct env *env, const struct conf *conf,
+	const struct dns_source *dns, struct caller *keys);
 
 /* Before anything is sent: whom to trust, certificates in PEM (for routes with "tls verified").
  * ERROR_FORMAT: there is none in it. */

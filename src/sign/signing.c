@@ -19,7 +19,7 @@ struct signing {
 	struct caller *keys;
 	struct content *content;
 	struct slice author; /* empty: none that could be signed for */
-	bool is_hashed;
+	bool is_own, is_hashed;
 	unsigned hash; /* of the body */
 	struct buffer fields;
 };
@@ -28,6 +28,29 @@ static bool
 is_key_of(const struct signing *signing, const struct conf_dkim *key)
 {
 	return slice_equal_nocase(key->domain, signing->author);
+}
+
+static bool
+has_key(const struct signing *signing)
+{
+	for (size_t i = 0; i < signing->conf->dkim_count; i++)
+		if (is_key_of(signing, &signing->conf->dkims[i]))
+			return true;
+	return false;
+}
+
+/* Its author is a name of a host: what is above it is the organization's (RFC 9989, relaxed
+ * alignment). */
+static void
+find_domain_above(struct signing *signing)
+{
+	while (signing->author.len > 0 && !has_key(signing)) {
+		size_t dot = 0;
+		while (dot < signing->author.len && signing->author.ptr[dot] != '.')
+			dot++;
+		signing->author = dot < signing->author.len ? slice_from(signing->author, dot + 1)
+							    : SLICE("");
+	}
 }
 
 /* Without From the body is hashed too: it may be added. */
@@ -57,6 +80,8 @@ complete(struct signing *signing, struct slice added)
 		return OK; /* what nobody would read is not signed */
 	if (error == OK && author_of_content(signing->content, &author) == AUTHOR_OK)
 		signing->author = author;
+	if (signing->is_own)
+		find_domain_above(signing);
 	return error;
 }
 
@@ -73,6 +98,12 @@ signing_new(struct env *env, const struct conf *conf, struct caller *keys)
 	if (!signing->content)
 		signing_free(&signing);
 	return signing;
+}
+
+void
+signing_of_own(struct signing *signing)
+{
+	signing->is_own = true;
 }
 
 void

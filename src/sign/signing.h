@@ -1,6 +1,6 @@
 /*
  * Our own signatures (DKIM): what trusted clients send, signed with the keys of its author's
- * domain. The keys are in `keys`; here are their names, and hashes.
+ * domain; and our own reports. The keys are in `keys`; here are their names, and hashes.
  */
 #ifndef SIGN_SIGNING_H
 #define SIGN_SIGNING_H
@@ -11,6 +11,9 @@
 /* One message on its way to be signed. NULL: no memory. */
 struct signing;
 struct signing *signing_new(struct env *env, const struct conf *conf, struct caller *keys);
+/* It was made here: where its author's domain has no key, those of the nearest domain above sign.
+ */
+void signing_of_own(struct signing *signing);
 void signing_free(struct signing **signing);
 void signing_feed(struct signing *signing, struct slice octets);
 
