@@ -65,6 +65,7 @@ enum conf_route_tls {
 	CONF_ROUTE_TLS_REQUIRED,
 	CONF_ROUTE_TLS_VERIFIED
 };
+enum conf_tls_start { CONF_TLS_START_STARTTLS = 1, CONF_TLS_START_IMPLICIT };
 enum conf_allow { CONF_ALLOW_PRIVATE = 1 };
 enum conf_family { CONF_FAMILY_ANY = 1, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
 enum conf_newlines { CONF_NEWLINES_NORMALIZE = 1, CONF_NEWLINES_REFUSE };
@@ -118,8 +119,9 @@ struct conf_domain {
 	struct slice owner_user; /* CONF_OWNER_USER */
 };
 
-#define CONF_PORT_SMTP 25
-#define CONF_PORT_LMTP 24
+#define CONF_PORT_SMTP        25
+#define CONF_PORT_LMTP        24
+#define CONF_PORT_SUBMISSIONS 465
 
 /* Mail for a domain ("*": for every other one) that goes one way. */
 struct conf_route {
@@ -130,8 +132,10 @@ struct conf_route {
 	uint64_t port;           /* MX, HOST, LMTP; 0: the protocol's own (conf_route_port) */
 	struct slice *fallbacks; /* HOST, LMTP: further hosts */
 	size_t fallback_count;
-	enum conf_allow allow;   /* MX */
-	enum conf_route_tls tls; /* MX, HOST, LMTP; 0: if offered */
+	enum conf_allow allow; /* MX */
+	enum conf_route_tls
+		tls; /* MX, HOST, LMTP; 0: if offered, or required if tls_start is implicit */
+	enum conf_tls_start tls_start; /* HOST, LMTP; 0: by STARTTLS */
 	enum conf_family family;
 };
 
@@ -140,7 +144,9 @@ conf_route_port(const struct conf_route *route)
 {
 	if (route->port != 0)
 		return (uint16_t)route->port;
-	return route->to == CONF_TO_LMTP ? CONF_PORT_LMTP : CONF_PORT_SMTP;
+	if (route->to == CONF_TO_LMTP)
+		return CONF_PORT_LMTP;
+	return route->tls_start == CONF_TLS_START_IMPLICIT ? CONF_PORT_SUBMISSIONS : CONF_PORT_SMTP;
 }
 
 /* Where mail of strangers may be taken for: what ends with us, or at a host that we were told. Mail

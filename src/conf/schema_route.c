@@ -41,6 +41,16 @@ static const struct schema_choice route_tls[] = {
 		"else mail waits."},
 };
 
+static const struct schema_choice tls_starts[] = {
+	{"starttls", CONF_TLS_START_STARTTLS, SCHEMA_NONE,
+		"By STARTTLS, in a connection that begins in the clear."},
+	{"implicit", CONF_TLS_START_IMPLICIT, SCHEMA_NONE,
+		"The connection begins with the handshake, before the banner (RFC 8314), as port "
+		"465 "
+		"has it. Nothing is ever in the clear: \"tls required\" is implied, \"tls "
+		"verified\" may be said."},
+};
+
 static const struct schema_key route_keys[] = {
 	{
 		.word = "to",
@@ -61,7 +71,8 @@ static const struct schema_key route_keys[] = {
 		.offset = offsetof(struct conf_route, port),
 		.min = 1,
 		.max = 65535,
-		.fallback_note = "that of the protocol: 25, with \"to lmtp\" 24",
+		.fallback_note = "that of the protocol: 25, with \"tls_start implicit\" 465, with "
+				 "\"to lmtp\" 24",
 		.help = "The port of the other server.",
 		.example = "port 2525",
 	},
@@ -96,8 +107,18 @@ static const struct schema_key route_keys[] = {
 		.offset = offsetof(struct conf_route, tls),
 		CHOICES(route_tls),
 		.fallback_note = "if-offered",
-		.help = "How mail is encrypted on its way to the other server, by STARTTLS.",
+		.help = "How mail is encrypted on its way to the other server.",
 		.example = "tls required",
+	},
+	{
+		.word = "tls_start",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | QUEUE | RELAY,
+		.offset = offsetof(struct conf_route, tls_start),
+		CHOICES(tls_starts),
+		.fallback_note = "starttls",
+		.help = "When TLS begins in a connection to \"to host\" or \"to lmtp\".",
+		.example = "tls_start implicit",
 	},
 	{
 		.word = "family",
@@ -128,6 +149,21 @@ static bool names_domain(struct slice template)
 		if (slice_has_prefix(slice_from(template, i), word))
 			return true;
 	return false;
+}
+
+static const char *
+check_tls_start(const struct conf_route *route)
+{
+	if (route->tls_start == 0)
+		return NULL;
+	if (route->to != CONF_TO_HOST && route->to != CONF_TO_LMTP)
+		return "\"tls_start\" goes with \"to host\" and \"to lmtp\"";
+	if (route->tls_start == CONF_TLS_START_STARTTLS)
+		return NULL;
+	if (route->tls == CONF_ROUTE_TLS_OFF || route->tls == CONF_ROUTE_TLS_IF_OFFERED)
+		return "\"tls_start implicit\" is TLS always: it goes with \"tls required\" and "
+		       "\"tls verified\"";
+	return NULL;
 }
 
 static const char *
@@ -163,6 +199,11 @@ check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
 	if (route->tls != 0 && route->to < CONF_TO_MX) {
 		ret_words[0] = "tls";
 		return "\"tls\" goes with \"to mx\", \"to host\" and \"to lmtp\"";
+	}
+	const char *problem = check_tls_start(route);
+	if (problem) {
+		ret_words[0] = "tls_start";
+		return problem;
 	}
 	if (route->to == CONF_TO_MAILDIR && slice_has_prefix(route->target, SLICE("{home}"))) {
 		ret_words[0] = "to";

@@ -384,6 +384,27 @@ give_tls_up(struct run *run, const struct relay_connection *connection, enum err
 	return ENCRYPTION_MISSING;
 }
 
+/* May wait: implicit TLS on a connection that is not greeted yet, if the route wants that. */
+static bool
+begin_tls(struct run *run, struct relay_connection *connection, const struct way_host *host)
+{
+	struct relay_attempt *attempt = run->attempt;
+
+	if (!attempt->is_implicit)
+		return true;
+	if (!relay_pool_has_tls(attempt->pool)) {
+		note_no_tls(run, "there is none here", SLICE(""), connection->remote);
+		return false;
+	}
+	enum error error = relay_connection_begin_tls(
+		connection, host->name, proof_of(attempt), attempt->way.name);
+	if (error != OK)
+		(void)give_tls_up(run, connection, error);
+	else
+		run->tls = connection->tls_level;
+	return error == OK;
+}
+
 /* May wait: on a greeted connection, as the route wants it. */
 static enum encryption
 encrypt(struct run *run, struct relay_connection *connection, const struct way_host *host)
@@ -424,8 +445,8 @@ use_connection(struct run *run, struct relay_connection **connection, const stru
 		settle_open(run, DELIVER_PERMANENT, STATUS(5, 4, 6),
 			SLICE("mail loop: the way leads back to this server"),
 			(*connection)->remote);
-	else if (greet(run, *connection)) {
-		if (!in_clear)
+	else if (begin_tls(run, *connection, host) && greet(run, *connection)) {
+		if (!in_clear && !run->attempt->is_implicit)
 			encryption = encrypt(run, *connection, host);
 		run->tls = (*connection)->tls_level;
 		/* One without the TLS that the route wants is nobody's next connection. */

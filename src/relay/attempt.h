@@ -30,6 +30,7 @@ struct relay_attempt {
 	struct way_request way; /* its seed is set here */
 	struct slice key;       /* of connections that may be used again: destination and route */
 	enum relay_tls tls;
+	bool is_implicit; /* TLS before the banner; `tls` is REQUIRED or VERIFIED */
 	struct slice reverse_path;
 	struct slice returns, envelope_id; /* of smtp_client_message */
 	struct slice trace;                /* fields that stand before the content, with CRLF */

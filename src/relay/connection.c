@@ -257,6 +257,20 @@ relay_connection_start_tls(struct relay_connection *connection, struct slice hos
 		&connection->client, shake_hands, &handshake, ret_started, ret_reply);
 }
 
+enum error
+relay_connection_begin_tls(struct relay_connection *connection, struct slice host,
+	enum relay_proof proof, struct slice domain)
+{
+	struct handshake handshake = {connection, bare_host(host), domain, proof};
+	struct loop *loop = connection->pool->env->loop;
+
+	enum error error = shake_hands(
+		&handshake, loop_deadline(loop, connection->client.settings->handshake_timeout_us));
+	if (error != OK)
+		connection->client.is_over = true;
+	return error;
+}
+
 bool
 relay_connection_is_own(const struct relay_connection *connection)
 {

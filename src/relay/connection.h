@@ -65,6 +65,13 @@ MUST_CHECK enum error relay_connection_start_tls(struct relay_connection *connec
 	struct slice host, enum relay_proof proof, struct slice domain, bool *ret_started,
 	struct smtp_reply *ret_reply);
 
+/*
+ * May wait: implicit TLS (RFC 8314) on a connection just opened, before smtp_client_open. After an
+ * error the connection is over, and connection->tls.problem as above.
+ */
+MUST_CHECK enum error relay_connection_begin_tls(struct relay_connection *connection,
+	struct slice host, enum relay_proof proof, struct slice domain);
+
 /* Whether TLS is possible at all. */
 bool relay_pool_has_tls(const struct relay_pool *pool);
 

@@ -221,6 +221,9 @@ set_way(struct relay_job *job, const struct conf_route *route)
 		return;
 	way->port = conf_route_port(route);
 	job->attempt.tls = tls[route->tls];
+	job->attempt.is_implicit = route->tls_start == CONF_TLS_START_IMPLICIT;
+	if (job->attempt.is_implicit && route->tls == 0)
+		job->attempt.tls = RELAY_TLS_REQUIRED;
 	way->allows_private = route->allow == CONF_ALLOW_PRIVATE;
 	way->family = families[route->family];
 }
