@@ -330,6 +330,13 @@ START_TEST(keys_that_do_not_go_together)
 		"mail.conf:2:13: a route takes every local part: there is no {home}\n");
 	parse_wrong(HOST "route a.b { to discard owner x }",
 		"mail.conf:2:24: \"owner\" goes with \"to maildir\" only\n");
+	parse_wrong(HOST "route a.b { to mx tls_start implicit }",
+		"mail.conf:2:19: \"tls_start\" goes with \"to host\" and \"to lmtp\"\n");
+	parse_wrong(HOST "route a.b { to host c.d tls off tls_start implicit }",
+		"mail.conf:2:33: \"tls_start implicit\" is TLS always: it goes with \"tls "
+		"required\" "
+		"and \"tls verified\"\n");
+	fixture_free(parse_fine(HOST "route a.b { to host c.d tls verified tls_start implicit }"));
 	parse_wrong(HOST "route a.b { to maildir /{user} owner system }",
 		"mail.conf:2:32: a route takes every local part: its owner is one account, not "
 		"\"system\"\n");
