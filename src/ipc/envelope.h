@@ -56,6 +56,9 @@ enum content_flags {
 	CONTENT_DOT_LINE = 1u << 1,      /* a line starts with a dot: SMTP must stuff it */
 	CONTENT_NO_FINAL_CRLF = 1u << 2, /* the last line has no end */
 	CONTENT_LONG_LINE = 1u << 3,     /* a line over 998 octets */
+	CONTENT_8BIT_HEADER = 1u << 4,   /* octets over 127 in the header section */
+	CONTENT_SMTPUTF8 = 1u << 5,      /* SMTPUTF8 was said: addresses and header may be so (RFC
+					    6531) */
 };
 
 struct envelope_recipient {

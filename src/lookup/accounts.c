@@ -56,7 +56,7 @@ accounts_add(struct accounts *accounts, struct slice name)
 
 	/* Without a domain the parser reports just that; anything else is a name no address can
 	 * have. */
-	if (address_parse(name, &address) != ADDRESS_NO_DOMAIN)
+	if (address_parse_international(name, &address) != ADDRESS_NO_DOMAIN)
 		return ERROR_FORMAT;
 	buffer_init_fixed(&key, storage, sizeof storage);
 	address_append_account(&key, &address);

@@ -57,7 +57,7 @@ static bool
 is_address(struct slice text)
 {
 	struct address address;
-	enum address_fault fault = address_parse(text, &address);
+	enum address_fault fault = address_parse_international(text, &address);
 
 	return fault == ADDRESS_OK || fault == ADDRESS_NO_DOMAIN;
 }
@@ -138,9 +138,9 @@ take_name(struct reading *reading, struct slice name)
 		buffer_append(&reading->row, bare);
 		return true;
 	}
-	enum address_fault fault = address_parse(name, &address);
+	enum address_fault fault = address_parse_international(name, &address);
 	if (fault != ADDRESS_OK && fault != ADDRESS_NO_DOMAIN)
-		fault = address_parse(bare, &address);
+		fault = address_parse_international(bare, &address);
 	if (fault != ADDRESS_OK && fault != ADDRESS_NO_DOMAIN)
 		return false;
 	if (fault == ADDRESS_OK && !slice_equal_nocase(address.domain, reading->domain))

@@ -19,7 +19,7 @@ enum author_fault {
 /* Half a sentence; never NULL. */
 const char *author_fault_text(enum author_fault fault);
 
-/* The domain of a message: a view into its header. */
+/* The domain of a message: a view into its header, perhaps in U-labels. */
 MUST_CHECK enum author_fault
 author_of_content(const struct content *content, struct slice *ret_domain);
 

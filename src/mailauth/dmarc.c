@@ -5,6 +5,8 @@
  */
 #include "mailauth/dmarc.h"
 
+#include "text/international.h"
+
 const char *
 dmarc_policy_text(enum dmarc_policy policy)
 {
@@ -234,14 +236,12 @@ set_result(struct dmarc_verdict *verdict, enum dmarc_result result, const char *
 	verdict->reason = reason;
 }
 
-void
-dmarc_check(const struct dmarc_request *request, struct dmarc_verdict *ret_verdict)
+static void
+check_author(const struct dmarc_request *request, struct dmarc_verdict *verdict)
 {
-	struct dmarc_verdict *verdict = ret_verdict;
 	struct walk walk;
 	bool is_failed = false;
 
-	*verdict = (struct dmarc_verdict){0};
 	walk_up(request, request->author, &walk);
 	verdict->organization = walk.organization;
 	if (walk.is_failed) {
@@ -262,4 +262,17 @@ dmarc_check(const struct dmarc_request *request, struct dmarc_verdict *ret_verdi
 	else
 		set_result(
 			verdict, DMARC_FAIL, "neither SPF nor DKIM vouches for the domain in From");
+}
+
+void
+dmarc_check(const struct dmarc_request *request, struct dmarc_verdict *ret_verdict)
+{
+	struct dmarc_request ascii = *request;
+
+	*ret_verdict = (struct dmarc_verdict){0};
+	/* RFC 8616: the author's U-labels are looked for as A-labels. */
+	if (domain_to_ascii(request->arena, request->author, &ascii.author) != OK)
+		set_result(ret_verdict, DMARC_TEMPERROR, "the author's domain could not be read");
+	else
+		check_author(&ascii, ret_verdict);
 }

@@ -5,6 +5,8 @@
  */
 #include "mailauth/spf_private.h"
 
+#include "text/international.h"
+
 #include <string.h>
 
 /* What one term, or one record, comes to. */
@@ -464,7 +466,11 @@ take_identity(struct spf_check *check, struct slice sender)
 
 	while (at > 0 && sender.ptr[at - 1] != '@')
 		at--;
+	/* RFC 8616 section 4: as the DNS knows it. One that it cannot know is asked for as it is.
+	 */
 	check->sender_domain = slice_from(sender, at);
+	if (domain_to_ascii(arena, check->sender_domain, &check->sender_domain) == ERROR_NO_MEMORY)
+		return false;
 	check->local_part = at > 1 ? slice_sub(sender, 0, at - 1) : SLICE("postmaster");
 	size_t size = check->local_part.len + 1 + check->sender_domain.len;
 	uint8_t *storage = arena_take(arena, size);

@@ -241,7 +241,7 @@ mailbox_template_expand_address(struct slice template, struct slice text, struct
 	struct buffer canonical;
 	struct address address;
 
-	if (address_parse(text, &address) != ADDRESS_OK)
+	if (address_parse_international(text, &address) != ADDRESS_OK)
 		return ERROR_FORMAT;
 	buffer_init_fixed(&canonical, storage, sizeof storage);
 	address_append_canonical(&canonical, &address);

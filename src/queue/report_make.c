@@ -105,9 +105,10 @@ header_goes_on(struct slice header)
 
 /* What SMTP has to know of it. */
 static uint32_t
-content_flags_of(struct slice content, bool is_8bit)
+content_flags_of(struct slice content, const struct dsn_needs *needs)
 {
-	uint32_t flags = is_8bit ? CONTENT_8BIT : 0;
+	uint32_t flags = (needs->is_8bit ? CONTENT_8BIT : 0) |
+			 (needs->is_smtputf8 ? CONTENT_SMTPUTF8 | CONTENT_8BIT_HEADER : 0);
 	size_t start = 0;
 
 	for (size_t i = 0; i < content.len; i++) {
@@ -186,16 +187,17 @@ report_add_item(struct queue_service *service, struct report *report, struct out
 }
 
 static void
-envelope_build(struct queue_service *service, struct report *report, struct slice to, bool is_8bit)
+envelope_build(struct queue_service *service, struct report *report, struct slice to,
+	const struct dsn_needs *needs)
 {
 	struct slice content = buffer_slice(&report->content);
 	struct envelope_recipient recipient = {to};
 	struct envelope envelope = {.received_at = env_wall(service->env),
 		.recipients = &recipient,
 		.recipient_count = 1,
-		.body = is_8bit ? BODY_8BITMIME : BODY_7BIT,
+		.body = needs->is_8bit ? BODY_8BITMIME : BODY_7BIT,
 		.protocol = PROTOCOL_LOCAL,
-		.content_flags = content_flags_of(content, is_8bit),
+		.content_flags = content_flags_of(content, needs),
 		.content_size = content.len,
 		.trace_id_at = SIZE_MAX};
 
@@ -308,6 +310,7 @@ dsn_build(struct queue_service *service, struct told *told, const struct outcome
 		.returns = returns_all(service, outcomes, envelope) ? DSN_RETURN_FULL
 								    : DSN_RETURN_HEADER,
 		.content_is_8bit = envelope->content_flags & CONTENT_8BIT,
+		.is_smtputf8 = envelope->content_flags & CONTENT_SMTPUTF8,
 		.languages = languages,
 		.language_count = languages_of(service->conf, languages)};
 	buffer_init(&original, env->memory, original_max(service));
@@ -315,7 +318,7 @@ dsn_build(struct queue_service *service, struct told *told, const struct outcome
 	env_random(env, dsn.random, sizeof dsn.random);
 	enum error error = dsn_append(&dsn, &report->content, &needs);
 	if (error == OK)
-		envelope_build(service, report, envelope->reverse_path, needs.is_8bit);
+		envelope_build(service, report, envelope->reverse_path, &needs);
 	buffer_done(&original);
 	return error;
 }
@@ -495,7 +498,7 @@ digest_make(struct queue_service *service)
 	digest_head(service, &report->content, to);
 	enum error error = to.len == 0 || digest_fill(service, report) == 0 ? ERROR_NOT_FOUND : OK;
 	if (error == OK) {
-		envelope_build(service, report, to, false);
+		envelope_build(service, report, to, &(struct dsn_needs){.is_8bit = false});
 		error = report_send(service, report);
 	}
 	if (error != OK) {

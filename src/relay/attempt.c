@@ -224,6 +224,7 @@ send_once(struct run *run, struct relay_connection *connection)
 	struct smtp_client_message message = {.reverse_path = attempt->reverse_path,
 		.size = attempt->trace.len + attempt->content.size,
 		.is_8bit = attempt->content.is_8bit,
+		.is_smtputf8 = attempt->content.is_smtputf8,
 		.returns = attempt->returns,
 		.envelope_id = attempt->envelope_id,
 		.read = read_content,

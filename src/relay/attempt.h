@@ -18,6 +18,7 @@ struct relay_content {
 	uint64_t offset, size;
 	uint32_t sum;
 	bool is_8bit;
+	bool is_smtputf8; /* in its header too */
 };
 
 /* What a route wants of TLS: it is the same for all connections of a key. */

@@ -304,8 +304,10 @@ job_new(struct relay_line *line, const struct ipc_deliver *m)
 			.offset = m->offset,
 			.size = m->size,
 			.sum = m->sum,
-			.is_8bit = (m->content_flags & CONTENT_8BIT) != 0 ||
-				   m->body == BODY_8BITMIME}};
+			.is_8bit =
+				(m->content_flags & CONTENT_8BIT) != 0 || m->body == BODY_8BITMIME,
+			.is_smtputf8 = (m->content_flags & CONTENT_SMTPUTF8) != 0 &&
+				       (m->content_flags & CONTENT_8BIT_HEADER) != 0}};
 	set_way(job, find_route(service, m->template));
 	return job;
 }

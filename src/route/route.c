@@ -1,12 +1,13 @@
 /*
  * The table of routes: pointers to the configured entries, sorted by domain, searched by halves.
  * Domains are compared without regard to the case of ASCII letters (RFC 1035 section 2.3.3); names
- * in other scripts are A-labels by then. Nothing is copied.
+ * in other scripts are compared as A-labels, and are configured so. Nothing is copied.
  *
  * An address is split at its last "@": a local part may hold one in quotes, a domain never.
  */
 #include "route/route.h"
 #include "text/address.h"
+#include "text/international.h"
 
 #include <stdlib.h>
 
@@ -111,8 +112,15 @@ entry_find(const struct route_table *table, struct slice domain)
 struct route_decision
 route_decide_domain(const struct route_table *table, struct slice domain)
 {
-	const struct route_entry *entry = entry_find(table, domain);
+	char storage[ADDRESS_DOMAIN_MAX];
+	struct buffer ascii;
+	const struct route_entry *entry = NULL;
 
+	buffer_init_fixed(&ascii, storage, sizeof storage);
+	if (text_is_ascii(domain))
+		entry = entry_find(table, domain);
+	else if (domain_append_ascii(&ascii, domain) == OK)
+		entry = entry_find(table, buffer_slice(&ascii));
 	if (!entry)
 		entry = table->any;
 	if (!entry)
@@ -148,7 +156,7 @@ maildir_lane(const struct route_decision *decision, struct slice address,
 		buffer_append(name, decision->owner);
 		return buffer_error(name);
 	}
-	if (address_parse(address, &parsed) != ADDRESS_OK)
+	if (address_parse_international(address, &parsed) != ADDRESS_OK)
 		return ERROR_FORMAT;
 	address_append_account(name, &parsed);
 	return buffer_error(name);
@@ -163,9 +171,8 @@ domain_lane(struct slice address, struct buffer *name)
 		at--;
 	if (at == 0 || at == address.len)
 		return ERROR_FORMAT;
-	for (size_t i = at; i < address.len; i++)
-		buffer_append_octet(name, (uint8_t)ascii_lower(address.ptr[i]));
-	return buffer_error(name);
+	enum error error = domain_append_ascii(name, slice_from(address, at));
+	return error == OK ? buffer_error(name) : error;
 }
 
 enum error

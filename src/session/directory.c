@@ -241,9 +241,9 @@ take_target(
 	struct address address;
 
 	is_final |= slice_equal_nocase(mailbox, account);
-	if (address_parse(mailbox, &address) == ADDRESS_NO_DOMAIN)
+	if (address_parse_international(mailbox, &address) == ADDRESS_NO_DOMAIN)
 		mailbox = with_domain(expansion, mailbox, domain);
-	if (expansion->error != OK || address_parse(mailbox, &address) != ADDRESS_OK)
+	if (expansion->error != OK || address_parse_international(mailbox, &address) != ADDRESS_OK)
 		return;
 	if (is_final)
 		add_target(expansion, &address, mailbox);

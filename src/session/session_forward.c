@@ -100,7 +100,7 @@ forward_path(struct caller *keys, const struct conf *conf, const struct envelope
 		return path;
 	enum error error = OK;
 	buffer_init_fixed(&text, storage, sizeof storage);
-	if (address_parse(envelope->reverse_path, &sender) == ADDRESS_OK) {
+	if (address_parse_international(envelope->reverse_path, &sender) == ADDRESS_OK) {
 		if (is_own_domain(conf, sender.domain))
 			return path;
 		error = ask(keys, false, envelope->reverse_path, &text, &outcome);

@@ -107,7 +107,8 @@ check_return_path(struct session *session, const struct smtp_server *server,
 		return SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
 	enum error error =
 		forward_home(session_tls_keys(session->worker->tls), address, session->home);
-	if (error == OK && address_parse(forward_address_slice(session->home), &home) != ADDRESS_OK)
+	if (error == OK && address_parse_international(
+				   forward_address_slice(session->home), &home) != ADDRESS_OK)
 		error = ERROR_DENIED;
 	if (error != OK)
 		return refuse_return_path(session, error);
@@ -144,7 +145,7 @@ session_expand(void *arg, const struct address *address, struct slice mailbox, s
 
 	if (session->goes_home) { /* as session_check_recipient has just found */
 		mailbox = forward_address_slice(session->home);
-		if (address_parse(mailbox, &home) == ADDRESS_OK)
+		if (address_parse_international(mailbox, &home) == ADDRESS_OK)
 			address = &home;
 	}
 	enum error error = directory_expand(

@@ -10,6 +10,8 @@
 #include "base/log_record.h"
 #include "mailauth/author.h"
 #include "sign/key_ask.h"
+#include "text/address.h"
+#include "text/international.h"
 
 #define FIELDS_MAX 12288
 
@@ -18,7 +20,8 @@ struct signing {
 	const struct conf *conf;
 	struct caller *keys;
 	struct content *content;
-	struct slice author; /* empty: none that could be signed for */
+	struct slice author; /* in A-labels; empty: none that could be signed for */
+	char author_storage[ADDRESS_DOMAIN_MAX];
 	bool is_own, is_hashed;
 	unsigned hash; /* of the body */
 	struct buffer fields;
@@ -68,6 +71,16 @@ header_done(void *arg, struct content *content)
 	signing->hash = any.hash;
 }
 
+static void
+set_author(struct signing *signing, struct slice author)
+{
+	struct buffer ascii;
+
+	buffer_init_fixed(&ascii, signing->author_storage, sizeof signing->author_storage);
+	if (domain_append_ascii(&ascii, author) == OK && buffer_error(&ascii) == OK)
+		signing->author = buffer_slice(&ascii);
+}
+
 static enum error
 complete(struct signing *signing, struct slice added)
 {
@@ -79,7 +92,7 @@ complete(struct signing *signing, struct slice added)
 	if (error == ERROR_LIMIT)
 		return OK; /* what nobody would read is not signed */
 	if (error == OK && author_of_content(signing->content, &author) == AUTHOR_OK)
-		signing->author = author;
+		set_author(signing, author);
 	if (signing->is_own)
 		find_domain_above(signing);
 	return error;

@@ -53,6 +53,7 @@ enum smtp_client_extension {
 	SMTP_OFFERS_ENHANCEDSTATUSCODES = 1u << 3,
 	SMTP_OFFERS_STARTTLS = 1u << 4,
 	SMTP_OFFERS_DSN = 1u << 5,
+	SMTP_OFFERS_SMTPUTF8 = 1u << 6,
 };
 
 /* The same for many sessions; outlives them. Times: RFC 5321 section 4.5.3.2. */
@@ -101,6 +102,8 @@ struct smtp_client_message {
 	struct slice reverse_path; /* without brackets; empty for <> */
 	uint64_t size;             /* octets with CRLF line ends, for SIZE= */
 	bool is_8bit;              /* octets over 127 are in it */
+	bool is_smtputf8;          /* in its header too: only for who offers SMTPUTF8, as with
+				      addresses beyond ASCII (RFC 6531) */
 	/* What a server that offers DSN is told (RFC 3461), as it was said to us. */
 	struct slice returns;     /* "FULL" or "HDRS"; empty: not said */
 	struct slice envelope_id; /* xtext; empty: none */

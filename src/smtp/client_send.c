@@ -10,6 +10,9 @@
 #include "smtp/client_content.h"
 #include "smtp/client_private.h"
 
+#include "text/encode.h"
+#include "text/international.h"
+
 #define BLOCK_BYTES 16384 /* of content that is read at once */
 
 struct transaction {
@@ -18,6 +21,7 @@ struct transaction {
 	struct smtp_client_recipient *recipients;
 	size_t count;
 	struct arena *arena;
+	bool is_smtputf8;
 	size_t accepted;
 	bool is_refused; /* as a whole: by MAIL's reply or a farewell */
 	/* Commands are numbered: 0 is MAIL, 1 to count the recipients, then DATA. */
@@ -84,7 +88,7 @@ append_parameter(struct buffer *output, const char *name, struct slice value)
 /*
  * mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF
  * RFC 1870: size-value = 1*20DIGIT; RFC 6152: body-value = "7BIT" / "8BITMIME"
- * RFC 3461: "RET=" ( "FULL" / "HDRS" ), "ENVID=" xtext
+ * RFC 3461: "RET=" ( "FULL" / "HDRS" ), "ENVID=" xtext; RFC 6531: "SMTPUTF8"
  */
 static void
 append_mail(struct transaction *transaction, struct buffer *output)
@@ -100,6 +104,8 @@ append_mail(struct transaction *transaction, struct buffer *output)
 	}
 	if ((extensions & SMTP_OFFERS_8BITMIME) && transaction->message->is_8bit)
 		buffer_append(output, SLICE(" BODY=8BITMIME"));
+	if (transaction->is_smtputf8)
+		buffer_append(output, SLICE(" SMTPUTF8"));
 	if (!(extensions & SMTP_OFFERS_DSN))
 		return;
 	append_parameter(output, " RET=", transaction->message->returns);
@@ -445,9 +451,9 @@ check_path(struct slice path)
 	if (path.len > SMTP_CLIENT_ADDRESS_MAX)
 		return ERROR_LIMIT;
 	for (size_t i = 0; i < path.len; i++)
-		if (path.ptr[i] < ' ' || path.ptr[i] > '~')
+		if (path.ptr[i] < ' ' || path.ptr[i] == 127)
 			return ERROR_FORMAT;
-	return OK;
+	return utf8_find_fault(path) < 0 ? OK : ERROR_FORMAT;
 }
 
 /* Nor what would make another parameter of the rest. */
@@ -483,8 +489,19 @@ check_words(const struct transaction *transaction)
 	return error;
 }
 
+static bool
+needs_smtputf8(const struct transaction *transaction)
+{
+	bool needs = transaction->message->is_smtputf8 ||
+		     !text_is_ascii(transaction->message->reverse_path);
+
+	for (size_t i = 0; !needs && i < transaction->count; i++)
+		needs = !text_is_ascii(transaction->recipients[i].address);
+	return needs;
+}
+
 /* Whether EHLO said already that the message will not be taken (RFC 1870 section 6.1, RFC 6152
- * section 3). */
+ * section 3, RFC 6531 section 3.5). */
 static bool
 is_refused_by_hello(struct transaction *transaction)
 {
@@ -492,6 +509,9 @@ is_refused_by_hello(struct transaction *transaction)
 		552, {5, 3, 4}, SLICE_INIT("the message is larger than the server takes")};
 	static const struct smtp_reply not_8bit = {554, {5, 6, 3},
 		SLICE_INIT("the message has 8-bit octets, which the server does not take")};
+	static const struct smtp_reply not_international = {550, {5, 6, 7},
+		SLICE_INIT("the message has addresses or header fields beyond ASCII, which the "
+			   "server does not take")};
 	struct smtp_client *client = transaction->client;
 	const struct smtp_reply *refusal = NULL;
 
@@ -499,6 +519,8 @@ is_refused_by_hello(struct transaction *transaction)
 		refusal = &too_large;
 	else if (transaction->message->is_8bit && !(client->extensions & SMTP_OFFERS_8BITMIME))
 		refusal = &not_8bit;
+	else if (transaction->is_smtputf8 && !(client->extensions & SMTP_OFFERS_SMTPUTF8))
+		refusal = &not_international;
 	if (refusal)
 		decide_all(transaction, refusal, SMTP_STAGE_MAIL, true);
 	return refusal != NULL;
@@ -534,6 +556,7 @@ smtp_client_send(struct smtp_client *client, const struct smtp_client_message *m
 		recipients[i] = (struct smtp_client_recipient){.address = recipients[i].address,
 			.notify = recipients[i].notify,
 			.original = recipients[i].original};
+	transaction.is_smtputf8 = needs_smtputf8(&transaction);
 	enum error error = check_words(&transaction);
 	if (error != OK || is_refused_by_hello(&transaction))
 		return error;

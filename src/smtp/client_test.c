@@ -739,11 +739,37 @@ START_TEST(content_breaks_off)
 }
 END_TEST
 
+/* Only who offers SMTPUTF8 gets what is beyond ASCII. */
+START_TEST(international_mail_needs_the_extension)
+{
+	static const struct step takes[] = {P("220 b.test\r\n"), W("EHLO me.test\r\n"),
+		P("250-b.test\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"),
+		W("MAIL FROM:<a@me.test> SMTPUTF8\r\n"), P("550 no\r\n"), SENT_QUIT};
+	static const struct step does_not[] = {GREETING, SENT_QUIT};
+
+	for (int i = 0; i < 4; i++) {
+		struct play play;
+		play_init(&play, 0);
+		if (i % 2)
+			play.recipients[0].address = SLICE("caf\xc3\xa9@b.test");
+		else
+			play.message.is_smtputf8 = true;
+		play_run(&play, i / 2 ? takes : does_not);
+		ck_assert_ok(play.send);
+		ck_assert_uint_eq(play.recipients[0].reply.code, 550);
+		ck_assert_uint_eq(play.recipients[0].reply.enhanced[1], i / 2 ? 0 : 6);
+		ck_assert_int_eq(play.recipients[0].is_ours, i < 2);
+		play_finish(&play);
+		play_done(&play);
+	}
+}
+END_TEST
+
 /* An address never makes a second command. */
 START_TEST(addresses_are_checked)
 {
 	static const struct slice bad[] = {SLICE_INIT("a@b>\r\nDATA\r\n"), SLICE_INIT("a\n@b"),
-		SLICE_INIT("a\0@b"), SLICE_INIT("caf\xc3\xa9@b"), SLICE_INIT("a\177@b")};
+		SLICE_INIT("a\0@b"), SLICE_INIT("caf\xc3@b"), SLICE_INIT("a\177@b")};
 
 	for (size_t i = 0; i < 2 * sizeof bad / sizeof *bad; i++) {
 		static const struct step steps[] = {GREETING, SENT_QUIT};
@@ -850,4 +876,4 @@ UNIT_MAIN("smtp/client", one_message, content_and_end_together, one_group_with_a
 	farewell_anywhere, farewell_in_a_group, greetings, old_server, refused_by_hello,
 	several_messages, refused_reset, wrong_servers, closed_anywhere, endless_replies,
 	harmless_text, deadlines, writes_fail, content_breaks_off, addresses_are_checked,
-	many_recipients, out_of_memory, texts_without_room)
+	international_mail_needs_the_extension, many_recipients, out_of_memory, texts_without_room)

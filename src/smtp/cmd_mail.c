@@ -1,5 +1,5 @@
 /* MAIL (RFC 5321 section 4.1.1.2) with SIZE (RFC 1870), BODY (RFC 6152), RET and ENVID
- * (RFC 3461): opens a transaction. */
+ * (RFC 3461), SMTPUTF8 (RFC 6531): opens a transaction. */
 #include "smtp/server_private.h"
 
 /* Who sends, where somebody must log in to send; code 0: he may. */
@@ -8,6 +8,10 @@ judge_sender(const struct smtp_server *server, const struct smtp_command *comman
 {
 	if (command->has_auth && !(server->settings->extensions & SMTP_EXTENSION_AUTH))
 		return SMTP_REPLY(555, 5, 5, 4, "a parameter is not known here");
+	if (command->is_smtputf8 && !(server->settings->extensions & SMTP_EXTENSION_SMTPUTF8))
+		return SMTP_REPLY(555, 5, 5, 4, "a parameter is not known here");
+	if (command->address.is_international && !command->is_smtputf8)
+		return SMTP_REPLY(550, 5, 6, 7, "an address beyond ASCII needs SMTPUTF8");
 	if (!server->settings->needs_login || server->may_send)
 		return (struct smtp_reply){.code = 0};
 	if (server->login.len == 0)
@@ -54,6 +58,7 @@ smtp_cmd_mail(struct smtp_server *server, const struct smtp_command *command)
 		return;
 	}
 	server->transaction->body = command->body;
+	server->transaction->is_smtputf8 = command->is_smtputf8;
 	server->transaction->returns = command->returns;
 	smtp_server_reply(server, &SMTP_REPLY(250, 2, 1, 0, "sender ok"));
 }

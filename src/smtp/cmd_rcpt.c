@@ -50,7 +50,7 @@ find_known(const struct smtp_server *server, const struct canonical *canonical, 
 		struct address address;
 		struct canonical other;
 		if (smtp_recipients_wish(recipients, recipient).is_expanded ||
-			address_parse(recipient->address, &address) != ADDRESS_OK)
+			address_parse_international(recipient->address, &address) != ADDRESS_OK)
 			continue;
 		canonical_init(server, &other, &address);
 		if (slice_equal(buffer_slice(&other.text), buffer_slice(&canonical->text)))
@@ -113,7 +113,7 @@ add_target(struct smtp_server *server, const struct asked *asked)
 	struct canonical canonical;
 	struct address address;
 
-	if (address_parse(target.address, &address) != ADDRESS_OK)
+	if (address_parse_international(target.address, &address) != ADDRESS_OK)
 		return false;
 	canonical_init(server, &canonical, &address);
 	uint64_t sum = siphash(&server->settings->hash_key, buffer_slice(&canonical.text));
@@ -304,7 +304,7 @@ take_postmaster(struct smtp_server *server, struct asked *asked, struct slice lo
 	buffer_append(&mailbox, local_part);
 	buffer_append_octet(&mailbox, '@');
 	buffer_append(&mailbox, domain);
-	if (address_parse(buffer_slice(&mailbox), &address) != ADDRESS_OK) {
+	if (address_parse_international(buffer_slice(&mailbox), &address) != ADDRESS_OK) {
 		smtp_server_reply(
 			server, &SMTP_REPLY(451, 4, 3, 5, "the postmaster's domain is malformed"));
 		return;
@@ -329,7 +329,11 @@ smtp_cmd_rcpt(struct smtp_server *server, const struct smtp_command *command)
 	struct asked asked = {.address = command->mailbox,
 		.wish = {.notify = (uint8_t)command->notify, .original = command->original}};
 
-	if (is_own_postmaster(server, &command->address))
+	if (command->address.is_international && !server->transaction->is_smtputf8)
+		refuse_recipient(
+			server, &SMTP_REPLY(553, 5, 6, 7,
+					"an address beyond ASCII needs SMTPUTF8 behind MAIL"));
+	else if (is_own_postmaster(server, &command->address))
 		take_postmaster(server, &asked, command->address.local_part);
 	else if (command->address.domain.len == 0)
 		take_postmaster(server, &asked, command->mailbox);

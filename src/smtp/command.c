@@ -69,8 +69,6 @@ address_reply(enum smtp_verb verb, enum address_fault fault)
 
 	if (verb == VERB_RCPT && fault == ADDRESS_BAD_DOMAIN)
 		reply = SMTP_REPLY(550, 5, 7, 1, "relaying denied: not a domain of this server");
-	if (fault == ADDRESS_NOT_ASCII) /* RFC 6531 section 3.5 */
-		reply = SMTP_REPLY(553, 5, 6, 7, "addresses outside ASCII are not supported");
 	return reply;
 }
 
@@ -103,7 +101,7 @@ take_path(struct cursor *cursor, struct smtp_command *command)
 	if (fault != ADDRESS_OK)
 		return fault;
 	size_t start = cursor->at;
-	fault = address_take(cursor, &command->address);
+	fault = address_take_international(cursor, &command->address);
 	command->mailbox = slice_sub(cursor->bytes, start, cursor->at - start);
 	/* RFC 5321 section 4.5.1: <postmaster> stands without a domain, in any case. */
 	if (fault == ADDRESS_NO_DOMAIN && command->verb == VERB_RCPT &&
@@ -150,8 +148,8 @@ parse_bare_path(struct cursor *cursor, struct smtp_command *command)
 	if (fault == ADDRESS_OK)
 		return;
 	cursor->at = start;
-	if (command->takes_odd_paths && command->verb == VERB_MAIL && fault != ADDRESS_NOT_ASCII &&
-		fault != ADDRESS_TOO_LONG && take_odd_sender(cursor, command))
+	if (command->takes_odd_paths && command->verb == VERB_MAIL && fault != ADDRESS_TOO_LONG &&
+		take_odd_sender(cursor, command))
 		return;
 	command->error = address_reply(command->verb, fault);
 }
@@ -201,6 +199,14 @@ parse_body(struct slice value, struct smtp_command *command)
 	else
 		return false;
 	return true;
+}
+
+/* RFC 6531 section 3.4: it has no value. */
+static bool
+parse_smtputf8(struct slice value, struct smtp_command *command)
+{
+	command->is_smtputf8 = true;
+	return value.len == 0;
 }
 
 /* auth-param = "AUTH=" xtext / "AUTH=<>" (RFC 4954 section 5) */
@@ -255,6 +261,7 @@ static const struct parameter parameters[] = {
 	{SLICE_INIT("SIZE"), VERB_MAIL, parse_size, SLICE_INIT("SIZE= takes a number of octets")},
 	{SLICE_INIT("AUTH"), VERB_MAIL, parse_auth, SLICE_INIT("AUTH= takes an address")},
 	{SLICE_INIT("BODY"), VERB_MAIL, parse_body, SLICE_INIT("BODY= takes 7BIT or 8BITMIME")},
+	{SLICE_INIT("SMTPUTF8"), VERB_MAIL, parse_smtputf8, SLICE_INIT("SMTPUTF8 takes no value")},
 	{SLICE_INIT("RET"), VERB_MAIL, parse_returns, SLICE_INIT("RET= takes FULL or HDRS")},
 	{SLICE_INIT("ENVID"), VERB_MAIL, parse_envelope_id,
 		SLICE_INIT("ENVID= takes xtext of printable characters, 100 octets at most")},

@@ -49,6 +49,7 @@ struct smtp_command {
 	struct slice envelope_id;      /* ENVID=, well formed; empty: not stated */
 	uint32_t notify;               /* NOTIFY= of RCPT: enum dsn_notify */
 	struct slice original;         /* ORCPT=, likewise */
+	bool is_smtputf8;              /* SMTPUTF8 of MAIL (RFC 6531) */
 	bool has_auth;           /* AUTH= of MAIL, well formed; whose word it is, nobody knows */
 	struct smtp_reply error; /* code 0: the line is well formed */
 	bool takes_odd_paths;    /* as given */

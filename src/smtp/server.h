@@ -1,8 +1,8 @@
 /*
- * The receiving side of SMTP (RFC 5321, 1870, 2034, 2920, 3030, 6152): one session from banner to
- * close, as straight-line code on the task that calls it. What the world looks like - who is a
- * recipient, where messages go, what is logged - comes in as functions; nothing of a configuration
- * or of a log is known here.
+ * The receiving side of SMTP (RFC 5321, 1870, 2034, 2920, 3030, 6152, 6531): one session from
+ * banner to close, as straight-line code on the task that calls it. What the world looks like - who
+ * is a recipient, where messages go, what is logged - comes in as functions; nothing of a
+ * configuration or of a log is known here.
  *
  * While a session is idle it holds this struct and its HELO name. What a transaction needs hangs on
  * an arena that exists from MAIL to the transaction's end.
@@ -29,6 +29,7 @@ enum smtp_extension {
 	SMTP_EXTENSION_AUTH = 1u << 6,     /* not by default: see authenticate */
 	SMTP_EXTENSION_DSN = 1u << 7,
 	SMTP_EXTENSION_CHUNKING = 1u << 8,
+	SMTP_EXTENSION_SMTPUTF8 = 1u << 9,
 };
 
 /* What is done about a client that speaks before it is greeted. */

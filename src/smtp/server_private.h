@@ -13,6 +13,7 @@ struct transfer;
 struct smtp_transaction {
 	struct slice reverse_path;
 	enum envelope_body body;
+	bool is_smtputf8;
 	enum envelope_returns returns;
 	struct slice envelope_id;
 	struct smtp_recipients recipients;

@@ -4,7 +4,8 @@ START_TEST(message_is_taken)
 {
 	static const struct step steps[] = {BANNER, C("EHLO client.test\r\n"),
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE "
-		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-"
+		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-"
+		  "CHUNKING\r\n250-"
 		  "DSN\r\n250 HELP\r\n"),
 		C("MAIL FROM:<Sender@B.test> SIZE=100 BODY=8BITMIME\r\n"),
 		S("250 2.1.0 sender ok\r\n"), C("RCPT TO:<user.Name@Here.test>\r\n"),
@@ -118,7 +119,8 @@ START_TEST(commands_out_of_order)
 		S("250 2.0.0 forgotten\r\n"), C("RCPT TO:<user@here.test>\r\n"),
 		S("503 5.5.1 say MAIL first\r\n"), MAIL, RCPT, C("EHLO [192.0.2.1]\r\n"),
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE "
-		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-"
+		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-"
+		  "CHUNKING\r\n250-"
 		  "DSN\r\n250 HELP\r\n"),
 		C("DATA\r\n"), S("503 5.5.1 say MAIL first\r\n"), QUIT};
 
@@ -172,7 +174,7 @@ START_TEST(syntax_is_checked)
 		S("552 5.3.4 the message is larger than this server takes\r\n"), MAIL,
 		C("RCPT TO:<>\r\n"), S("501 5.1.3 the local part is missing\r\n"),
 		C("RCPT TO:<\xc3\xbc@here.test>\r\n"),
-		S("553 5.6.7 addresses outside ASCII are not supported\r\n"),
+		S("553 5.6.7 an address beyond ASCII needs SMTPUTF8 behind MAIL\r\n"),
 		C("RCPT TO:<u@other.test>\r\n"), S("550 5.7.1 relaying denied\r\n"),
 		C("RCPT TO:<slow@here.test>\r\n"), S("451 4.3.0 ask again later\r\n"), RCPT, QUIT};
 
@@ -287,7 +289,7 @@ END_TEST
 
 #define EHLO_REPLY                                                               \
 	"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n" \
-	"250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-DSN\r\n250 HELP\r\n"
+	"250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250 HELP\r\n"
 
 /* Before the greeting: refused, reported or taken, by the settings; not a command is run for those
  * who are refused. */
@@ -705,9 +707,34 @@ START_TEST(idle_sessions_are_small)
 }
 END_TEST
 
-UNIT_MAIN("smtp/server", message_is_taken, envelope_travels, plain_smtp_and_two_messages,
-	commands_out_of_order, commands_that_only_talk, help_helps, syntax_is_checked,
-	lines_that_are_none, long_lines_resync, http_is_shown_the_door,
+/* RFC 6531: only who says SMTPUTF8 may name somebody so; then he is found in either form. */
+START_TEST(addresses_beyond_ascii)
+{
+	static const struct step steps[] = {HELO, C("MAIL FROM:<\xc3\xa4@b.test>\r\n"),
+		S("550 5.6.7 an address beyond ASCII needs SMTPUTF8\r\n"), MAIL,
+		C("RCPT TO:<\xc3\xa4@here.test>\r\n"),
+		S("553 5.6.7 an address beyond ASCII needs SMTPUTF8 behind MAIL\r\n"),
+		C("RSET\r\n"), S("250 2.0.0 forgotten\r\n"),
+		C("MAIL FROM:<\xc3\xa4@b\xc3\xbc.test> SMTPUTF8 BODY=8BITMIME\r\n"),
+		S("250 2.1.0 sender ok\r\n"), RCPT, DATA, C("Subject: \xc3\xa4\r\n\r\nx\r\n.\r\n"),
+		QUEUED_1, QUIT};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue_run(&dialogue, steps);
+	const struct accept_memory_message *message = accept_memory_message(&dialogue.store, 0);
+	ck_assert_slice_eq(message->envelope.reverse_path, "\xc3\xa4@b\xc3\xbc.test");
+	ck_assert_uint_eq(message->envelope.content_flags,
+		CONTENT_8BIT | CONTENT_8BIT_HEADER | CONTENT_SMTPUTF8);
+	ck_assert(memmem(message->envelope.trace.ptr, message->envelope.trace.len, "with UTF8SMTP",
+			  13) != NULL);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+UNIT_MAIN("smtp/server", addresses_beyond_ascii, message_is_taken, envelope_travels,
+	plain_smtp_and_two_messages, commands_out_of_order, commands_that_only_talk, help_helps,
+	syntax_is_checked, lines_that_are_none, long_lines_resync, http_is_shown_the_door,
 	pipelined_replies_go_out_together, replies_do_not_wait_for_half_a_line,
 	many_replies_are_written_in_parts, early_talkers_are_judged,
 	who_waits_is_greeted_after_the_wait, hasty_talkers_are_noted, commands_have_a_limit,

@@ -120,11 +120,28 @@ append_recipient(struct folder *folder, struct slice recipient)
 	buffer_append(folder->buffer, SLICE(">;"));
 }
 
+/* The words of RFC 3848, and of RFC 6531 section 4.3: UTF8SMTPS for ESMTPS. */
+static void
+append_protocol(struct folder *folder, const struct smtp_trace *trace)
+{
+	char text[16];
+	struct slice name = protocol_names[trace->protocol];
+	struct buffer word;
+
+	if (!trace->is_smtputf8) {
+		append_word(folder, name);
+		return;
+	}
+	buffer_init_fixed(&word, text, sizeof text);
+	buffer_append_text(&word, "UTF8");
+	buffer_append(&word, slice_from(name, name.ptr[0] == 'E'));
+	append_word(folder, buffer_slice(&word));
+}
+
 size_t
 smtp_trace_append(struct buffer *buffer, const struct smtp_trace *trace)
 {
 	struct folder folder = {.buffer = buffer, .column = sizeof "Received:" - 1};
-	struct slice protocol = protocol_names[trace->protocol];
 	bool has_recipient = trace->recipient.len > 0;
 
 	buffer_append(buffer, SLICE("Received:"));
@@ -137,7 +154,7 @@ smtp_trace_append(struct buffer *buffer, const struct smtp_trace *trace)
 	append_word(&folder, SLICE("by"));
 	append_word(&folder, trace->hostname);
 	append_word(&folder, SLICE("with"));
-	append_word(&folder, protocol);
+	append_protocol(&folder, trace);
 	if (trace->tls.len > 0)
 		append_tls(&folder, trace->tls);
 	append_word(&folder, SLICE("id"));

@@ -19,6 +19,7 @@ struct smtp_trace {
 	struct slice recipient; /* the only one; empty if there are several, since each copy is read
 				   by all of them */
 	wall_us time;
+	bool is_smtputf8;
 };
 
 /*

@@ -18,6 +18,7 @@
 #include "smtp/trace.h"
 
 #include "text/header.h"
+#include "text/international.h"
 #include "text/message_id.h"
 
 #define DISCARD_BYTES                                                              \
@@ -43,6 +44,8 @@ struct transfer {
 	uint64_t turn_at;  /* of these, when others had their turn */
 	mono_us window_at; /* start of the present window of content_timeout_us */
 	uint64_t window_received;
+	size_t header_line_len; /* of the present one, line ends apart */
+	bool is_past_header;
 	bool is_past_first_window;
 	bool is_judged;
 	bool is_last; /* the reply is to all of it: DATA, or the last chunk */
@@ -239,6 +242,22 @@ unstuff_in_place(struct smtp_server *server, struct transfer *transfer, uint8_t 
 	return rest.len > 0 ? spill_octets(server, transfer, rest) : OK;
 }
 
+/* RFC 6532: what only a reader of SMTPUTF8 can be sent. */
+static void
+note_header_octets(struct transfer *transfer, struct slice octets)
+{
+	for (size_t i = 0; i < octets.len && !transfer->is_past_header; i++) {
+		if (octets.ptr[i] > 127)
+			transfer->reader.flags |= CONTENT_8BIT_HEADER;
+		if (octets.ptr[i] == '\n') {
+			transfer->is_past_header = transfer->header_line_len == 0;
+			transfer->header_line_len = 0;
+		} else if (octets.ptr[i] != '\r') {
+			transfer->header_line_len++;
+		}
+	}
+}
+
 /* May wait: one block into this memory, unstuffed. */
 static enum error
 receive_block(struct smtp_server *server, struct transfer *transfer, uint8_t *block, size_t room,
@@ -257,6 +276,7 @@ receive_block(struct smtp_server *server, struct transfer *transfer, uint8_t *bl
 	if (error != OK)
 		return error;
 	header_counter_feed(&transfer->hops, slice_of(block, *ret_produced));
+	note_header_octets(transfer, slice_of(block, *ret_produced));
 	first_line_feed(&transfer->first_line, slice_of(block, *ret_produced));
 	message_id_feed(&transfer->message_id, slice_of(block, *ret_produced));
 	transfer->size += *ret_produced;
@@ -486,6 +506,8 @@ commit(struct smtp_server *server, struct transfer *transfer)
 	if (!first_line_is_field(&transfer->first_line))
 		end_trace(envelope);
 	envelope->content_flags = transfer->reader.flags;
+	if (server->transaction->is_smtputf8)
+		envelope->content_flags |= CONTENT_SMTPUTF8;
 	envelope->content_size = transfer->size;
 	transfer->acceptance = NULL;
 	switch (server->store->ops->commit(acceptance, envelope, deadline, &id)) {
@@ -512,6 +534,16 @@ commit(struct smtp_server *server, struct transfer *transfer)
 		&SMTP_REPLY(421, 4, 3, 2, "the queue is not available, come back later"));
 }
 
+/* One beyond ASCII would make a header so that had been none. */
+static struct slice
+only_recipient(const struct envelope *envelope)
+{
+	bool is_named =
+		envelope->recipient_count == 1 && text_is_ascii(envelope->recipients[0].address);
+
+	return is_named ? envelope->recipients[0].address : slice_of(NULL, 0);
+}
+
 static bool
 build_trace(struct smtp_server *server, struct envelope *envelope)
 {
@@ -522,9 +554,9 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 			server->login.len > 0 ? slice_of(NULL, 0) : envelope->client_address,
 		.hostname = server->settings->hostname,
 		.protocol = envelope->protocol,
+		.is_smtputf8 = server->transaction->is_smtputf8,
 		.tls = server->tls,
-		.recipient = envelope->recipient_count == 1 ? envelope->recipients[0].address
-							    : slice_of(NULL, 0),
+		.recipient = only_recipient(envelope),
 		.time = envelope->received_at,
 	};
 	struct buffer field;

@@ -8,6 +8,9 @@
  */
 #include "text/address.h"
 
+#include "text/encode.h"
+#include "text/international.h"
+
 static const char *const fault_texts[ADDRESS_FAULTS] = {
 	[ADDRESS_OK] = "the address is sound",
 	[ADDRESS_NO_LOCAL_PART] = "the local part is missing",
@@ -44,17 +47,40 @@ is_printable(int octet)
 	return octet >= 32 && octet <= 126;
 }
 
+/* UTF8-non-ascii where it is taken; the cursor moves behind it. */
+static bool
+accept_character(struct cursor *cursor, bool is_international)
+{
+	if (!is_international || cursor_peek(cursor) <= 127)
+		return false;
+	size_t len = utf8_character(cursor_rest(cursor));
+	if (len == 0 || !utf8_is_visible(slice_sub(cursor_rest(cursor), 0, len)))
+		return false;
+	cursor->at += len;
+	return true;
+}
+
+static bool
+accept_atext(struct cursor *cursor, bool is_international)
+{
+	if (!is_atext(cursor_peek(cursor)))
+		return accept_character(cursor, is_international);
+	cursor->at++;
+	return true;
+}
+
 /*
  * Dot-string = Atom *("."  Atom)
  * Atom       = 1*atext
+ * atext      =/ UTF8-non-ascii (RFC 6531 section 3.3)
  */
 static enum address_fault
-take_dot_string(struct cursor *cursor)
+take_dot_string(struct cursor *cursor, bool is_international)
 {
 	for (;;) {
 		size_t start = cursor->at;
-		while (is_atext(cursor_peek(cursor)))
-			cursor->at++;
+		while (accept_atext(cursor, is_international))
+			continue;
 		if (cursor_peek(cursor) > 127)
 			return ADDRESS_NOT_ASCII;
 		if (cursor->at == start)
@@ -68,13 +94,15 @@ take_dot_string(struct cursor *cursor)
  * Quoted-string    = DQUOTE *QcontentSMTP DQUOTE
  * QcontentSMTP     = qtextSMTP / quoted-pairSMTP
  * quoted-pairSMTP  = %d92 %d32-126
- * qtextSMTP        = %d32-33 / %d35-91 / %d93-126
+ * qtextSMTP        = %d32-33 / %d35-91 / %d93-126 / UTF8-non-ascii (RFC 6531 section 3.3)
  */
 static enum address_fault
-take_quoted_string(struct cursor *cursor)
+take_quoted_string(struct cursor *cursor, bool is_international)
 {
 	cursor->at++;
 	while (!cursor_accept(cursor, '"')) {
+		if (accept_character(cursor, is_international))
+			continue;
 		(void)cursor_accept(cursor, '\\');
 		if (cursor_peek(cursor) > 127)
 			return ADDRESS_NOT_ASCII;
@@ -87,7 +115,7 @@ take_quoted_string(struct cursor *cursor)
 
 /* Local-part = Dot-string / Quoted-string */
 static enum address_fault
-take_local_part(struct cursor *cursor, struct address *address)
+take_local_part(struct cursor *cursor, bool is_international, struct address *address)
 {
 	size_t start = cursor->at;
 	int first = cursor_peek(cursor);
@@ -95,22 +123,33 @@ take_local_part(struct cursor *cursor, struct address *address)
 	if (first < 0 || first == '@' || first == '>')
 		return ADDRESS_NO_LOCAL_PART;
 	address->is_quoted = first == '"';
-	enum address_fault fault =
-		address->is_quoted ? take_quoted_string(cursor) : take_dot_string(cursor);
+	enum address_fault fault = address->is_quoted ? take_quoted_string(cursor, is_international)
+						      : take_dot_string(cursor, is_international);
 	if (fault != ADDRESS_OK)
 		return fault;
 	address->local_part = slice_sub(cursor->bytes, start, cursor->at - start);
 	return address->local_part.len > ADDRESS_LOCAL_PART_MAX ? ADDRESS_TOO_LONG : ADDRESS_OK;
 }
 
-enum address_fault
-address_take_domain(struct cursor *cursor, struct slice *ret_domain)
+/* Whether there is one of A-labels for it. */
+static bool
+international_domain_is_valid(struct slice domain)
+{
+	char storage[ADDRESS_DOMAIN_MAX];
+	struct buffer ascii;
+
+	buffer_init_fixed(&ascii, storage, sizeof storage);
+	return domain_append_ascii(&ascii, domain) == OK && buffer_error(&ascii) == OK;
+}
+
+static enum address_fault
+take_domain(struct cursor *cursor, bool is_international, struct slice *ret_domain)
 {
 	static const char ends[] = ">,: ";
 	size_t start = cursor->at;
 
 	while (cursor_left(cursor) > 0 && !memchr(ends, cursor_peek(cursor), sizeof ends - 1)) {
-		if (cursor_peek(cursor) > 127)
+		if (cursor_peek(cursor) > 127 && !is_international)
 			return ADDRESS_NOT_ASCII;
 		cursor->at++;
 	}
@@ -119,10 +158,17 @@ address_take_domain(struct cursor *cursor, struct slice *ret_domain)
 		return ADDRESS_NO_DOMAIN;
 	if (domain.len > ADDRESS_DOMAIN_MAX)
 		return ADDRESS_TOO_LONG;
-	if (!domain_is_valid(domain))
+	if (!(text_is_ascii(domain) ? domain_is_valid(domain)
+				    : international_domain_is_valid(domain)))
 		return ADDRESS_BAD_DOMAIN;
 	*ret_domain = domain;
 	return ADDRESS_OK;
+}
+
+enum address_fault
+address_take_domain(struct cursor *cursor, struct slice *ret_domain)
+{
+	return take_domain(cursor, false, ret_domain);
 }
 
 static enum address_fault
@@ -141,19 +187,34 @@ take_literal(struct cursor *cursor, struct slice *ret_literal)
 	return ADDRESS_OK;
 }
 
+/* Forms for comparing may be longer than what was written. */
+static enum address_fault
+check_international(struct address *address)
+{
+	char storage[ADDRESS_LOCAL_PART_MAX];
+	struct buffer normal;
+
+	address->is_international =
+		!text_is_ascii(address->local_part) || !text_is_ascii(address->domain);
+	buffer_init_fixed(&normal, storage, sizeof storage);
+	if (utf8_append_normal(&normal, address->local_part) != OK)
+		return ADDRESS_BAD_LOCAL_PART;
+	return buffer_error(&normal) == OK ? ADDRESS_OK : ADDRESS_TOO_LONG;
+}
+
 /* Mailbox = Local-part "@" ( Domain / address-literal ) */
-enum address_fault
-address_take(struct cursor *cursor, struct address *ret_address)
+static enum address_fault
+take(struct cursor *cursor, bool is_international, struct address *ret_address)
 {
 	struct address address = {.is_quoted = false};
-	enum address_fault fault = take_local_part(cursor, &address);
+	enum address_fault fault = take_local_part(cursor, is_international, &address);
 
 	if (fault != ADDRESS_OK)
 		return fault;
 	if (cursor_accept(cursor, '@')) {
 		address.is_literal = cursor_peek(cursor) == '[';
 		fault = address.is_literal ? take_literal(cursor, &address.domain)
-					   : address_take_domain(cursor, &address.domain);
+					   : take_domain(cursor, is_international, &address.domain);
 		if (fault == ADDRESS_NO_DOMAIN)
 			return ADDRESS_BAD_DOMAIN; /* "a@": not the same as no "@" */
 	} else if (cursor_left(cursor) == 0 || cursor_peek(cursor) == '>') {
@@ -161,17 +222,21 @@ address_take(struct cursor *cursor, struct address *ret_address)
 	} else {
 		fault = address.is_quoted ? ADDRESS_BAD_QUOTING : ADDRESS_BAD_LOCAL_PART;
 	}
-	if (fault == ADDRESS_OK || fault == ADDRESS_NO_DOMAIN)
-		*ret_address = address;
+	if (fault != ADDRESS_OK && fault != ADDRESS_NO_DOMAIN)
+		return fault;
+	enum address_fault other = check_international(&address);
+	if (other != ADDRESS_OK)
+		return other;
+	*ret_address = address;
 	return fault;
 }
 
-enum address_fault
-address_parse(struct slice text, struct address *ret_address)
+static enum address_fault
+parse(struct slice text, bool is_international, struct address *ret_address)
 {
 	struct cursor cursor = cursor_of(text);
 	struct address address;
-	enum address_fault fault = address_take(&cursor, &address);
+	enum address_fault fault = take(&cursor, is_international, &address);
 
 	if (fault != ADDRESS_OK && fault != ADDRESS_NO_DOMAIN)
 		return fault;
@@ -179,6 +244,30 @@ address_parse(struct slice text, struct address *ret_address)
 		return fault == ADDRESS_OK ? ADDRESS_BAD_DOMAIN : ADDRESS_BAD_LOCAL_PART;
 	*ret_address = address;
 	return fault;
+}
+
+enum address_fault
+address_take(struct cursor *cursor, struct address *ret_address)
+{
+	return take(cursor, false, ret_address);
+}
+
+enum address_fault
+address_take_international(struct cursor *cursor, struct address *ret_address)
+{
+	return take(cursor, true, ret_address);
+}
+
+enum address_fault
+address_parse(struct slice text, struct address *ret_address)
+{
+	return parse(text, false, ret_address);
+}
+
+enum address_fault
+address_parse_international(struct slice text, struct address *ret_address)
+{
+	return parse(text, true, ret_address);
 }
 
 /*
@@ -359,7 +448,7 @@ is_dot_string_unquoted(struct slice inside)
 
 	for (size_t at = 0; at < inside.len;) {
 		uint8_t octet = next_unquoted(inside, &at);
-		if (octet == '.' ? !after_atom : !is_atext(octet))
+		if (octet == '.' ? !after_atom : !is_atext(octet) && octet <= 127)
 			return false;
 		after_atom = octet != '.';
 	}
@@ -384,13 +473,41 @@ append_canonical_quoted(struct buffer *buffer, struct slice local_part)
 		buffer_append_octet(buffer, '"');
 }
 
-void
-address_append_canonical(struct buffer *buffer, const struct address *address)
+static void
+append_local_part(struct buffer *buffer, const struct address *address)
 {
 	if (address->is_quoted)
 		append_canonical_quoted(buffer, address->local_part);
 	else
 		buffer_append(buffer, address->local_part);
+}
+
+/* The parser has seen that both forms are there. */
+static void
+append_canonical_international(struct buffer *buffer, const struct address *address)
+{
+	char storage[ADDRESS_LOCAL_PART_MAX];
+	struct buffer local_part;
+
+	buffer_init_fixed(&local_part, storage, sizeof storage);
+	append_local_part(&local_part, address);
+	enum error error = utf8_append_normal(buffer, buffer_slice(&local_part));
+	if (error == OK && address->domain.len > 0) {
+		buffer_append_octet(buffer, '@');
+		error = domain_append_ascii(buffer, address->domain);
+	}
+	if (error != OK && buffer->error == OK)
+		buffer->error = error;
+}
+
+void
+address_append_canonical(struct buffer *buffer, const struct address *address)
+{
+	if (address->is_international) {
+		append_canonical_international(buffer, address);
+		return;
+	}
+	append_local_part(buffer, address);
 	if (address->domain.len == 0)
 		return;
 	buffer_append_octet(buffer, '@');
@@ -401,8 +518,9 @@ address_append_canonical(struct buffer *buffer, const struct address *address)
 void
 address_append_account(struct buffer *buffer, const struct address *address)
 {
-	struct address local_part = {
-		.local_part = address->local_part, .is_quoted = address->is_quoted};
+	struct address local_part = {.local_part = address->local_part,
+		.is_quoted = address->is_quoted,
+		.is_international = address->is_international};
 	size_t start = buffer->len;
 
 	address_append_canonical(buffer, &local_part);

@@ -1,6 +1,7 @@
 /*
  * Mail addresses, domains and address literals as SMTP writes them (RFC 5321 sections 4.1.2
- * and 4.1.3): pure functions on slices. Octets over 127 are refused (that is SMTPUTF8, RFC 6531).
+ * and 4.1.3): pure functions on slices. Characters beyond ASCII (RFC 6531) are taken only by the
+ * functions that say so.
  */
 #ifndef TEXT_ADDRESS_H
 #define TEXT_ADDRESS_H
@@ -22,6 +23,7 @@ struct address {
 		domain; /* as written, a literal with its brackets; empty: none (<postmaster>) */
 	bool is_quoted;
 	bool is_literal;
+	bool is_international; /* not all of it is ASCII: only for who says SMTPUTF8 */
 };
 
 enum address_fault {
@@ -49,13 +51,22 @@ MUST_CHECK enum address_fault address_parse(struct slice text, struct address *r
  * ret_address as above. */
 MUST_CHECK enum address_fault address_take(struct cursor *cursor, struct address *ret_address);
 
+/*
+ * The same with characters beyond ASCII (RFC 6531 section 3.3): a domain of U-labels must have one
+ * of A-labels, the local part must be visible UTF-8.
+ */
+MUST_CHECK enum address_fault
+address_parse_international(struct slice text, struct address *ret_address);
+MUST_CHECK enum address_fault
+address_take_international(struct cursor *cursor, struct address *ret_address);
+
 /* A Domain (no literal) at the cursor, up to the first of `>`, `,`, `:`, SP or the end. */
 MUST_CHECK enum address_fault address_take_domain(struct cursor *cursor, struct slice *ret_domain);
 
 /*
- * The form for lookups and comparisons: domain in lower case, the local part's case kept, its
- * quotes dropped when it needs none and else with no more backslashes than needed. At most
- * ADDRESS_MAX octets.
+ * The form for lookups and comparisons: domain in lower case and A-labels, the local part's case
+ * kept, in normalisation form C, its quotes dropped when it needs none and else with no more
+ * backslashes than needed. At most ADDRESS_MAX octets.
  */
 void address_append_canonical(struct buffer *buffer, const struct address *address);
 
