@@ -13,6 +13,7 @@
 #include "mailbox/template.h"
 
 #include "text/address.h"
+#include "text/international.h"
 
 enum part_kind { PART_LITERAL, PART_USER, PART_DOMAIN };
 
@@ -237,19 +238,22 @@ mailbox_template_expand(
 enum error
 mailbox_template_expand_address(struct slice template, struct slice text, struct buffer *path)
 {
-	uint8_t storage[ADDRESS_MAX];
-	struct buffer canonical;
+	uint8_t local_storage[ADDRESS_LOCAL_PART_MAX], domain_storage[ADDRESS_DOMAIN_MAX];
+	struct buffer local, domain;
 	struct address address;
 
 	if (address_parse_international(text, &address) != ADDRESS_OK)
 		return ERROR_FORMAT;
-	buffer_init_fixed(&canonical, storage, sizeof storage);
-	address_append_canonical(&canonical, &address);
-	if (buffer_error(&canonical) != OK)
-		return buffer_error(&canonical);
-	/* The domain's length is the same in either form, and an @ stands in front of it. */
-	struct slice whole = buffer_slice(&canonical);
-	struct slice domain = slice_from(whole, whole.len - address.domain.len);
-	struct slice local = slice_sub(whole, 0, whole.len - address.domain.len - 1);
-	return mailbox_template_expand(template, local, domain, path);
+	buffer_init_fixed(&local, local_storage, sizeof local_storage);
+	buffer_init_fixed(&domain, domain_storage, sizeof domain_storage);
+	enum error error = domain_append_ascii(&domain, address.domain);
+	address.domain = slice_of(NULL, 0);
+	address_append_canonical(&local, &address);
+	if (error == OK)
+		error = buffer_error(&local);
+	if (error == OK)
+		error = buffer_error(&domain);
+	if (error != OK)
+		return error;
+	return mailbox_template_expand(template, buffer_slice(&local), buffer_slice(&domain), path);
 }

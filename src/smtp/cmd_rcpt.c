@@ -152,8 +152,7 @@ make_original(struct arena *arena, struct asked *asked)
 	struct buffer text;
 
 	buffer_init_fixed(&text, storage, sizeof storage);
-	buffer_append_text(&text, "rfc822;");
-	xtext_append(&text, asked->address);
+	dsn_original_append(&text, asked->address);
 	if (buffer_error(&text) != OK ||
 		!arena_copy(arena, buffer_slice(&text), &asked->wish.original))
 		asked->wish.original = SLICE("");

@@ -2,6 +2,8 @@
  * buffers; linear time. */
 #include "text/dsn_request.h"
 #include "base/cursor.h"
+#include "text/encode.h"
+#include "text/international.h"
 
 #define CODE_POINT_MAX 0x10ffffu
 
@@ -248,4 +250,58 @@ dsn_original_append_address(struct buffer *buffer, struct slice original)
 			buffer_append_octet(buffer, text.ptr[0]);
 		text = slice_from(text, len > 0 ? len : 1);
 	}
+}
+
+/* EmbeddedUnicodeChar = "\x{" HEXPOINT "}" */
+static void
+append_code_point(struct buffer *buffer, uint32_t point)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	unsigned shift = 4;
+
+	while (shift < 20 && point >> (shift + 4) != 0)
+		shift += 4;
+	buffer_append_text(buffer, "\\x{");
+	for (shift += 4; shift > 0; shift -= 4)
+		buffer_append_octet(buffer, (uint8_t)digits[point >> (shift - 4) & 15]);
+	buffer_append_octet(buffer, '}');
+}
+
+/* The character at the start, which is UTF-8 of this length. */
+static uint32_t
+code_point(struct slice text, size_t len)
+{
+	uint32_t point = len == 1 ? text.ptr[0] : text.ptr[0] & (0xffu >> (len + 1));
+
+	for (size_t i = 1; i < len; i++)
+		point = point << 6 | (text.ptr[i] & 0x3fu);
+	return point;
+}
+
+/* utf-8-addr-xtext: what xtext escapes is embedded too, so that it is 7-bit anywhere. */
+static void
+append_embedded(struct buffer *buffer, struct slice address)
+{
+	for (size_t at = 0; at < address.len;) {
+		size_t len = utf8_character(slice_from(address, at));
+		uint8_t octet = address.ptr[at];
+		if (len == 1 && octet > ' ' && octet < 127 && octet != '+' && octet != '=' &&
+			octet != '\\')
+			buffer_append_octet(buffer, octet);
+		else if (len > 0)
+			append_code_point(buffer, code_point(slice_from(address, at), len));
+		at += len > 0 ? len : 1;
+	}
+}
+
+void
+dsn_original_append(struct buffer *buffer, struct slice address)
+{
+	bool is_ascii = text_is_ascii(address);
+
+	buffer_append_text(buffer, is_ascii ? "rfc822;" : "utf-8;");
+	if (is_ascii)
+		xtext_append(buffer, address);
+	else
+		append_embedded(buffer, address);
 }

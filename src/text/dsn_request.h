@@ -43,6 +43,10 @@ void xtext_append_decoded(struct buffer *buffer, struct slice xtext);
 bool dsn_envelope_id_is_valid(struct slice xtext);
 bool dsn_original_is_valid(struct slice original);
 
+/* An address as ORCPT has it: "rfc822;" and xtext, or "utf-8;" where it is beyond ASCII (RFC 6533
+ * section 3). */
+void dsn_original_append(struct buffer *buffer, struct slice address);
+
 /* The address type, and the address as it was before it was written into a parameter: xtext, and
  * \x{...} where the type is utf-8 (RFC 6533 section 3). `original` is valid. */
 struct slice dsn_original_type(struct slice original);

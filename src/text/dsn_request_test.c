@@ -102,5 +102,27 @@ START_TEST(texts_survive_the_way_into_xtext_and_back)
 }
 END_TEST
 
-UNIT_MAIN("text/dsn_request", wishes_are_read, two_wishes_make_one,
+START_TEST(originals_beyond_ascii)
+{
+	static const struct {
+		const char *address, *original;
+	} cases[] = {{"a+b@c", "rfc822;a+2Bb@c"}, {"j\xc3\xbcr+x@b", "utf-8;j\\x{FC}r\\x{2B}x@b"},
+		{"\xce\xb8@\xf0\x9f\x98\x80", "utf-8;\\x{3B8}@\\x{1F600}"},
+		{"\xe4\xbe\x8b@b", "utf-8;\\x{4F8B}@b"}};
+	char storage[100], back_storage[100];
+	struct buffer text, back;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		buffer_init_fixed(&text, storage, sizeof storage);
+		buffer_init_fixed(&back, back_storage, sizeof back_storage);
+		dsn_original_append(&text, slice_text(cases[i].address));
+		ck_assert_slice_eq(buffer_slice(&text), cases[i].original);
+		ck_assert(dsn_original_is_valid(buffer_slice(&text)));
+		dsn_original_append_address(&back, buffer_slice(&text));
+		ck_assert_slice_eq(buffer_slice(&back), cases[i].address);
+	}
+}
+END_TEST
+
+UNIT_MAIN("text/dsn_request", originals_beyond_ascii, wishes_are_read, two_wishes_make_one,
 	names_and_addresses_have_their_forms, texts_survive_the_way_into_xtext_and_back)
