@@ -187,19 +187,90 @@ take_literal(struct cursor *cursor, struct slice *ret_literal)
 	return ADDRESS_OK;
 }
 
-/* Forms for comparing may be longer than what was written. */
+/* The octet at *at of a quoted string's inside, a backslash taken off; moves on. */
+static uint8_t
+next_unquoted(struct slice inside, size_t *at)
+{
+	if (inside.ptr[*at] == '\\' && *at + 1 < inside.len)
+		(*at)++;
+	return inside.ptr[(*at)++];
+}
+
+/* Whether the inside of a quoted string, unquoted, is a Dot-string. */
+static bool
+is_dot_string_unquoted(struct slice inside)
+{
+	bool after_atom = false;
+
+	for (size_t at = 0; at < inside.len;) {
+		uint8_t octet = next_unquoted(inside, &at);
+		if (octet == '.' ? !after_atom : !is_atext(octet) && octet <= 127)
+			return false;
+		after_atom = octet != '.';
+	}
+	return after_atom;
+}
+
+static void
+append_canonical_quoted(struct buffer *buffer, struct slice local_part)
+{
+	struct slice inside = slice_sub(local_part, 1, local_part.len - 2);
+	bool needs_quotes = !is_dot_string_unquoted(inside);
+
+	if (needs_quotes)
+		buffer_append_octet(buffer, '"');
+	for (size_t at = 0; at < inside.len;) {
+		uint8_t octet = next_unquoted(inside, &at);
+		if (octet == '"' || octet == '\\')
+			buffer_append_octet(buffer, '\\');
+		buffer_append_octet(buffer, octet);
+	}
+	if (needs_quotes)
+		buffer_append_octet(buffer, '"');
+}
+
+static void
+append_local_part(struct buffer *buffer, const struct address *address)
+{
+	if (address->is_quoted)
+		append_canonical_quoted(buffer, address->local_part);
+	else
+		buffer_append(buffer, address->local_part);
+}
+
+/* The local part in the form for comparing. */
+static enum error
+append_normal_local_part(struct buffer *buffer, const struct address *address)
+{
+	char storage[ADDRESS_LOCAL_PART_MAX];
+	struct buffer plain;
+
+	buffer_init_fixed(&plain, storage, sizeof storage);
+	append_local_part(&plain, address);
+	return utf8_append_normal(buffer, buffer_slice(&plain));
+}
+
+/* That form may be longer than what was written, and what was no ASCII may be a semicolon or
+ * another special octet in it (U+037E). */
 static enum address_fault
 check_international(struct address *address)
 {
 	char storage[ADDRESS_LOCAL_PART_MAX];
 	struct buffer normal;
+	struct address other;
 
 	address->is_international =
 		!text_is_ascii(address->local_part) || !text_is_ascii(address->domain);
+	if (!address->is_international)
+		return ADDRESS_OK;
 	buffer_init_fixed(&normal, storage, sizeof storage);
-	if (utf8_append_normal(&normal, address->local_part) != OK)
+	if (append_normal_local_part(&normal, address) != OK)
 		return ADDRESS_BAD_LOCAL_PART;
-	return buffer_error(&normal) == OK ? ADDRESS_OK : ADDRESS_TOO_LONG;
+	if (buffer_error(&normal) != OK)
+		return ADDRESS_TOO_LONG;
+	struct cursor cursor = cursor_of(buffer_slice(&normal));
+	enum address_fault fault = take_local_part(&cursor, true, &other);
+	return fault == ADDRESS_OK && cursor_left(&cursor) > 0 ? ADDRESS_BAD_LOCAL_PART : fault;
 }
 
 /* Mailbox = Local-part "@" ( Domain / address-literal ) */
@@ -431,67 +502,12 @@ address_literal_is_valid(struct slice literal)
 	return ipv4_is_valid(inner) || general_literal_is_valid(inner);
 }
 
-/* The octet at *at of a quoted string's inside, a backslash taken off; moves on. */
-static uint8_t
-next_unquoted(struct slice inside, size_t *at)
-{
-	if (inside.ptr[*at] == '\\' && *at + 1 < inside.len)
-		(*at)++;
-	return inside.ptr[(*at)++];
-}
-
-/* Whether the inside of a quoted string, unquoted, is a Dot-string. */
-static bool
-is_dot_string_unquoted(struct slice inside)
-{
-	bool after_atom = false;
-
-	for (size_t at = 0; at < inside.len;) {
-		uint8_t octet = next_unquoted(inside, &at);
-		if (octet == '.' ? !after_atom : !is_atext(octet) && octet <= 127)
-			return false;
-		after_atom = octet != '.';
-	}
-	return after_atom;
-}
-
-static void
-append_canonical_quoted(struct buffer *buffer, struct slice local_part)
-{
-	struct slice inside = slice_sub(local_part, 1, local_part.len - 2);
-	bool needs_quotes = !is_dot_string_unquoted(inside);
-
-	if (needs_quotes)
-		buffer_append_octet(buffer, '"');
-	for (size_t at = 0; at < inside.len;) {
-		uint8_t octet = next_unquoted(inside, &at);
-		if (octet == '"' || octet == '\\')
-			buffer_append_octet(buffer, '\\');
-		buffer_append_octet(buffer, octet);
-	}
-	if (needs_quotes)
-		buffer_append_octet(buffer, '"');
-}
-
-static void
-append_local_part(struct buffer *buffer, const struct address *address)
-{
-	if (address->is_quoted)
-		append_canonical_quoted(buffer, address->local_part);
-	else
-		buffer_append(buffer, address->local_part);
-}
-
 /* The parser has seen that both forms are there. */
 static void
 append_canonical_international(struct buffer *buffer, const struct address *address)
 {
-	char storage[ADDRESS_LOCAL_PART_MAX];
-	struct buffer local_part;
+	enum error error = append_normal_local_part(buffer, address);
 
-	buffer_init_fixed(&local_part, storage, sizeof storage);
-	append_local_part(&local_part, address);
-	enum error error = utf8_append_normal(buffer, buffer_slice(&local_part));
 	if (error == OK && address->domain.len > 0) {
 		buffer_append_octet(buffer, '@');
 		error = domain_append_ascii(buffer, address->domain);

@@ -1,6 +1,7 @@
 /* Any octets as an address, a domain and a literal; what is accepted must parse again from its
  * canonical form, unchanged. */
 #include "text/address.h"
+#include "text/international.h"
 
 #include <stdlib.h>
 
@@ -24,9 +25,25 @@ check_canonical(const struct address *address)
 	buffer_init_fixed(&twice, second, sizeof second);
 	address_append_canonical(&once, address);
 	require(buffer_error(&once) == OK);
-	require(address_parse(buffer_slice(&once), &again) == ADDRESS_OK);
+	require(address_parse_international(buffer_slice(&once), &again) == ADDRESS_OK);
 	address_append_canonical(&twice, &again);
 	require(slice_equal(buffer_slice(&once), buffer_slice(&twice)));
+}
+
+/* What is taken in ASCII is taken here as the same; nothing taken can end a line or a path. */
+static void
+check_international(struct slice text, enum address_fault ascii_fault)
+{
+	struct address address;
+
+	if (address_parse_international(text, &address) != ADDRESS_OK) {
+		require(ascii_fault != ADDRESS_OK);
+		return;
+	}
+	require(address.is_international == !text_is_ascii(text));
+	require(address.is_international || ascii_fault == ADDRESS_OK);
+	require(utf8_is_visible(text));
+	check_canonical(&address);
 }
 
 int
@@ -46,6 +63,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			require(data[i] >= 32 && data[i] < 127);
 		check_canonical(&address);
 	}
+	check_international(text, fault);
 	if (address_take(&cursor, &taken) == ADDRESS_OK)
 		require(cursor.at == taken.local_part.len + 1 + taken.domain.len);
 	else
