@@ -11,7 +11,7 @@ judge_sender(const struct smtp_server *server, const struct smtp_command *comman
 	if (command->is_smtputf8 && !(server->settings->extensions & SMTP_EXTENSION_SMTPUTF8))
 		return SMTP_REPLY(555, 5, 5, 4, "a parameter is not known here");
 	if (command->address.is_international && !command->is_smtputf8)
-		return SMTP_REPLY(550, 5, 6, 7, "an address beyond ASCII needs SMTPUTF8");
+		return SMTP_REPLY(553, 5, 6, 7, "an address beyond ASCII needs SMTPUTF8");
 	if (!server->settings->needs_login || server->may_send)
 		return (struct smtp_reply){.code = 0};
 	if (server->login.len == 0)

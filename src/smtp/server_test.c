@@ -711,7 +711,7 @@ END_TEST
 START_TEST(addresses_beyond_ascii)
 {
 	static const struct step steps[] = {HELO, C("MAIL FROM:<\xc3\xa4@b.test>\r\n"),
-		S("550 5.6.7 an address beyond ASCII needs SMTPUTF8\r\n"), MAIL,
+		S("553 5.6.7 an address beyond ASCII needs SMTPUTF8\r\n"), MAIL,
 		C("RCPT TO:<\xc3\xa4@here.test>\r\n"),
 		S("553 5.6.7 an address beyond ASCII needs SMTPUTF8 behind MAIL\r\n"),
 		C("RSET\r\n"), S("250 2.0.0 forgotten\r\n"),
