@@ -1,6 +1,5 @@
 /*
- * Both libraries give memory of their own, which is copied and given back at once; ASCII, which is
- * nearly all there is, never reaches them.
+ * ASCII, which is nearly all there is, never reaches the libraries.
  */
 #include "text/international.h"
 
@@ -8,8 +7,9 @@
 #include "text/encode.h"
 
 #include <idn2.h>
-#include <stdlib.h>
 #include <uninorm.h>
+
+#define EXPANSION_MAX 3 /* octets that one may become in normalisation form C */
 
 bool
 text_is_ascii(struct slice text)
@@ -102,18 +102,18 @@ domain_to_ascii(struct arena *arena, struct slice domain, struct slice *ret_asci
 enum error
 utf8_append_normal(struct buffer *buffer, struct slice text)
 {
-	size_t len = 0;
+	uint8_t room[EXPANSION_MAX * ADDRESS_MAX];
+	size_t len = sizeof room;
 
 	if (text_is_ascii(text)) {
 		buffer_append(buffer, text);
 		return OK;
 	}
-	if (utf8_find_fault(text) >= 0)
+	if (text.len > ADDRESS_MAX || utf8_find_fault(text) >= 0)
 		return ERROR_FORMAT;
-	uint8_t *normal = u8_normalize(UNINORM_NFC, text.ptr, text.len, NULL, &len);
-	if (!normal)
+	/* What fits the room is put there, and no memory is taken for it. */
+	if (u8_normalize(UNINORM_NFC, text.ptr, text.len, room, &len) != room)
 		return ERROR_NO_MEMORY;
-	buffer_append(buffer, slice_of(normal, len));
-	free(normal);
+	buffer_append(buffer, slice_of(room, len));
 	return OK;
 }

@@ -25,7 +25,7 @@ MUST_CHECK enum error
 domain_to_ascii(struct arena *arena, struct slice domain, struct slice *ret_ascii);
 
 /* Appends UTF-8 in normalisation form C: the same text has the same octets. ERROR_FORMAT: it is no
- * UTF-8, nothing is appended. ERROR_NO_MEMORY. */
+ * UTF-8, or longer than an address, and nothing is appended. ERROR_NO_MEMORY. */
 MUST_CHECK enum error utf8_append_normal(struct buffer *buffer, struct slice text);
 
 #endif
