@@ -48,6 +48,8 @@ enum conf_tls { CONF_TLS_OFF = 1, CONF_TLS_STARTTLS, CONF_TLS_IMPLICIT };
 enum conf_tls_version { CONF_TLS_1_0 = 1, CONF_TLS_1_1, CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_accounts { CONF_ACCOUNTS_FILE = 1, CONF_ACCOUNTS_SYSTEM, CONF_ACCOUNTS_ANY };
 enum conf_aliases { CONF_ALIASES_FILE = 1 };
+/* What stands between an account and the detail behind it (RFC 5233). */
+enum conf_detail { CONF_DETAIL_PLUS = 1, CONF_DETAIL_HYPHEN, CONF_DETAIL_OFF };
 enum conf_mailbox { CONF_MAILBOX_MAILDIR = 1 };
 enum conf_owner { CONF_OWNER_USER = 1, CONF_OWNER_SYSTEM };
 enum conf_to {
@@ -113,6 +115,7 @@ struct conf_domain {
 	struct slice accounts_file;
 	enum conf_aliases aliases;
 	struct slice aliases_file;
+	enum conf_detail detail;
 	enum conf_mailbox mailbox;
 	struct slice mailbox_template;
 	enum conf_owner owner;

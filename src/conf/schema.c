@@ -27,6 +27,13 @@ static const struct schema_choice alias_sources[] = {
 		"A file in the form of aliases(5): NAME: TARGET, TARGET."},
 };
 
+static const struct schema_choice details[] = {
+	{"+", CONF_DETAIL_PLUS, SCHEMA_NONE, "anna+lists is anna."},
+	{"-", CONF_DETAIL_HYPHEN, SCHEMA_NONE,
+		"anna-lists is anna, unless there is an anna-lists."},
+	{"off", CONF_DETAIL_OFF, SCHEMA_NONE, "Only whole names count."},
+};
+
 static const struct schema_choice mailboxes[] = {
 	{"maildir", CONF_MAILBOX_MAILDIR, SCHEMA_TEMPLATE, "A Maildir for each user."},
 };
@@ -63,6 +70,19 @@ static const struct schema_key domain_keys[] = {
 			"come before accounts; \"*\" takes every name that is neither. "
 			"A changed file counts within seconds.",
 		.example = "aliases file /etc/aliases",
+	},
+	{
+		.word = "detail",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_domain, detail),
+		CHOICES(details),
+		.fallback = "+",
+		.help = "What separates an account from what its owner puts behind it (RFC 5233). "
+			"Mail for a name that is neither alias nor account goes to the one that "
+			"stands in front of the first of these, before the alias \"*\" is asked. "
+			"With \"accounts any\" every name is an account, and nothing is taken off.",
+		.example = "detail -",
 	},
 	{
 		.word = "mailbox",

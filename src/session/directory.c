@@ -104,31 +104,52 @@ is_known_account(const struct directory *directory, size_t domain, struct slice 
 	       snapshot_contains(&directory->snapshots[domain], account);
 }
 
+/* What stands in front of the detail; empty: there is none. */
+static struct slice
+without_detail(const struct directory *directory, size_t domain, struct slice account)
+{
+	enum conf_detail detail = directory->conf->domains[domain].detail;
+	ssize_t at = -1;
+
+	if (account.len > 0 && account.ptr[0] == '"')
+		return slice_of(NULL, 0);
+	if (detail == CONF_DETAIL_PLUS || detail == CONF_DETAIL_HYPHEN)
+		at = slice_find(account, 0, detail == CONF_DETAIL_PLUS ? '+' : '-');
+	return slice_sub(account, 0, at > 0 ? (size_t)at : 0);
+}
+
+static bool
+is_known_name(const struct directory *directory, size_t domain, struct slice name)
+{
+	struct slice targets;
+
+	return find_alias(directory, domain, name, &targets) ||
+	       is_known_account(directory, domain, name);
+}
+
 static enum directory_answer
 ask_accounts(const struct directory *directory, size_t domain, const struct address *address)
 {
-	const struct snapshot *snapshot = &directory->snapshots[domain];
+	const struct conf_domain *conf = &directory->conf->domains[domain];
 	uint8_t storage[ADDRESS_LOCAL_PART_MAX];
 	struct buffer account;
-
 	struct slice targets;
 
 	buffer_init_fixed(&account, storage, sizeof storage);
 	address_append_account(&account, address);
-	if (directory->conf->domains[domain].aliases != 0 && !directory->aliases[domain].bytes)
+	if (conf->aliases != 0 && !directory->aliases[domain].bytes)
 		return DIRECTORY_UNAVAILABLE;
-	if (find_alias(directory, domain, buffer_slice(&account), &targets) ||
-		find_alias(directory, domain, SLICE("*"), &targets) ||
-		directory->conf->domains[domain].accounts == CONF_ACCOUNTS_ANY)
+	if (find_alias(directory, domain, SLICE("*"), &targets) ||
+		is_known_name(directory, domain, buffer_slice(&account)))
 		return DIRECTORY_KNOWN;
 	if (buffer_error(&account) != OK)
 		return DIRECTORY_UNKNOWN_USER;
 	if (slice_equal(buffer_slice(&account), SLICE("postmaster")))
 		return DIRECTORY_KNOWN;
-	if (!snapshot->bytes)
-		return DIRECTORY_UNAVAILABLE;
-	return snapshot_contains(snapshot, buffer_slice(&account)) ? DIRECTORY_KNOWN
-								   : DIRECTORY_UNKNOWN_USER;
+	struct slice stem = without_detail(directory, domain, buffer_slice(&account));
+	if (stem.len > 0 && is_known_name(directory, domain, stem))
+		return DIRECTORY_KNOWN;
+	return directory->snapshots[domain].bytes ? DIRECTORY_UNKNOWN_USER : DIRECTORY_UNAVAILABLE;
 }
 
 /* A route takes every local part, but not from everybody. */
@@ -266,32 +287,56 @@ take_targets(struct expansion *expansion, struct slice targets, struct slice acc
 	expansion->depth--;
 }
 
-/* Aliases come first, then accounts, then the alias of everything else. */
+/* The account or alias that stands in front of the detail. */
+static void
+expand_stem(struct expansion *expansion, struct slice stem, struct slice domain)
+{
+	struct slice mailbox = with_domain(expansion, stem, domain);
+	struct address address;
+
+	if (expansion->error == OK && address_parse_international(mailbox, &address) == ADDRESS_OK)
+		expand(expansion, &address, mailbox);
+}
+
+/* In one of our domains: aliases come first, then accounts, then both without the detail, then the
+ * alias of everything else. */
+static void
+expand_account(struct expansion *expansion, size_t domain, const struct address *address,
+	struct slice mailbox)
+{
+	const struct directory *directory = expansion->directory;
+	uint8_t storage[ADDRESS_LOCAL_PART_MAX];
+	struct buffer account;
+	struct slice targets;
+
+	buffer_init_fixed(&account, storage, sizeof storage);
+	address_append_account(&account, address);
+	struct slice name = buffer_slice(&account);
+	struct slice stem = without_detail(directory, domain, name);
+	if (find_alias(directory, domain, name, &targets))
+		take_targets(expansion, targets, name, address->domain);
+	else if (is_known_account(directory, domain, name))
+		add_target(expansion, address, mailbox);
+	else if (stem.len > 0 && is_known_name(directory, domain, stem))
+		expand_stem(expansion, stem, address->domain);
+	else if (find_alias(directory, domain, SLICE("*"), &targets))
+		take_targets(expansion, targets, name, address->domain);
+	else
+		add_target(expansion, address, mailbox);
+}
+
 static void
 expand(struct expansion *expansion, const struct address *address, struct slice mailbox)
 {
 	const struct directory *directory = expansion->directory;
 	struct route_decision decision = route_decide_domain(&directory->table, address->domain);
-	uint8_t storage[ADDRESS_LOCAL_PART_MAX];
-	struct buffer account;
-	struct slice targets;
 
-	if (++expansion->steps > DIRECTORY_STEPS_MAX) {
+	if (++expansion->steps > DIRECTORY_STEPS_MAX)
 		expansion->error = ERROR_LIMIT;
-		return;
-	}
-	if (decision.kind == ROUTE_NONE || decision.index >= directory->conf->domain_count) {
+	else if (decision.kind == ROUTE_NONE || decision.index >= directory->conf->domain_count)
 		add_target(expansion, address, mailbox);
-		return;
-	}
-	buffer_init_fixed(&account, storage, sizeof storage);
-	address_append_account(&account, address);
-	if (find_alias(directory, decision.index, buffer_slice(&account), &targets) ||
-		(!is_known_account(directory, decision.index, buffer_slice(&account)) &&
-			find_alias(directory, decision.index, SLICE("*"), &targets)))
-		take_targets(expansion, targets, buffer_slice(&account), address->domain);
 	else
-		add_target(expansion, address, mailbox);
+		expand_account(expansion, decision.index, address, mailbox);
 }
 
 enum error

@@ -212,6 +212,52 @@ START_TEST(aliases_lead_to_their_ends)
 }
 END_TEST
 
-UNIT_MAIN("session/directory", domains_and_routes_are_ours_and_no_others,
-	accounts_come_from_the_table, only_domains_have_accounts, bad_tables_change_nothing,
-	aliases_lead_to_their_ends)
+static struct slice
+only_target(const struct fixture *fixture, const char *text, struct arena *arena)
+{
+	struct address address;
+	struct slice *targets;
+	size_t count;
+
+	ck_assert_int_eq(address_parse(slice_text(text), &address), ADDRESS_OK);
+	ck_assert_ok(directory_expand(
+		fixture->directory, &address, slice_text(text), arena, &targets, &count));
+	ck_assert_uint_eq(count, 1);
+	return targets[0];
+}
+
+/* RFC 5233: what stands behind the separator is the owner's business, unless somebody is called
+ * so. */
+START_TEST(a_detail_is_not_part_of_the_name)
+{
+	static const struct slice names[] = {SLICE_INIT("anna"), SLICE_INIT("anna+work")};
+	struct fixture f;
+	struct arena arena;
+
+	fixture_init(&f);
+	arena_init(&arena, f.env.memory, 65536);
+	domains[0].detail = CONF_DETAIL_PLUS;
+	ck_assert_ok(set_table(&f, "example.org", names, 2));
+	ck_assert_int_eq(ask(&f, "Anna+x+y@example.org"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "anna+@example.org"), DIRECTORY_KNOWN);
+	ck_assert_int_eq(ask(&f, "bob+x@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_int_eq(ask(&f, "+x@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_int_eq(ask(&f, "anna-x@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_int_eq(ask(&f, "\"anna+ x\"@example.org"), DIRECTORY_UNKNOWN_USER);
+	ck_assert_slice_eq(only_target(&f, "anna+x@example.org", &arena), "anna@example.org");
+	ck_assert_slice_eq(
+		only_target(&f, "anna+work@example.org", &arena), "anna+work@example.org");
+	ck_assert_slice_eq(only_target(&f, "a+b@any.example", &arena), "a+b@any.example");
+	domains[0].detail = CONF_DETAIL_OFF;
+	ck_assert_int_eq(ask(&f, "anna+x@example.org"), DIRECTORY_UNKNOWN_USER);
+	domains[0].detail = CONF_DETAIL_HYPHEN;
+	ck_assert_int_eq(ask(&f, "anna-x@example.org"), DIRECTORY_KNOWN);
+	domains[0].detail = 0;
+	arena_done(&arena);
+	fixture_done(&f);
+}
+END_TEST
+
+UNIT_MAIN("session/directory", a_detail_is_not_part_of_the_name,
+	domains_and_routes_are_ours_and_no_others, accounts_come_from_the_table,
+	only_domains_have_accounts, bad_tables_change_nothing, aliases_lead_to_their_ends)
