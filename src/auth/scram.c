@@ -9,8 +9,6 @@
 #include <openssl/hmac.h>
 
 #define ITERATIONS_NEW 10000
-#define ITERATIONS_MIN 4096 /* RFC 7677 section 4 */
-#define ITERATIONS_MAX 1000000
 #define SALT_NEW       16
 
 #define RANDOM_BYTES 12
@@ -31,26 +29,10 @@ scram_prepare(void)
 	return HMAC(EVP_sha256(), "", 0, digest, 0, digest, &len) ? OK : ERROR_UNSUPPORTED;
 }
 
-/* False: no memory, as below. */
 static bool
 hmac(const uint8_t key[SCRAM_DIGEST_BYTES], struct slice text, uint8_t ret[SCRAM_DIGEST_BYTES])
 {
-	unsigned len;
-
-	return HMAC(EVP_sha256(), key, SCRAM_DIGEST_BYTES, text.ptr, text.len, ret, &len) != NULL;
-}
-
-bool
-scram_digest(const struct slice *texts, size_t count, uint8_t ret_digest[SCRAM_DIGEST_BYTES])
-{
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool is_made = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-
-	for (size_t i = 0; is_made && i < count; i++)
-		is_made = EVP_DigestUpdate(context, texts[i].ptr, texts[i].len);
-	is_made = is_made && EVP_DigestFinal_ex(context, ret_digest, NULL);
-	EVP_MD_CTX_free(context);
-	return is_made;
+	return scram_hmac(slice_of(key, SCRAM_DIGEST_BYTES), text, ret);
 }
 
 /* -- verifiers */
@@ -97,8 +79,8 @@ scram_verifier_parse(struct slice text, struct scram_verifier *ret_verifier)
 	uint64_t iterations;
 
 	if (!slice_has_prefix(text, SLICE(SCRAM_PREFIX)) ||
-		!slice_number(take_field(&rest), ITERATIONS_MAX, &iterations) ||
-		iterations < ITERATIONS_MIN ||
+		!slice_number(take_field(&rest), SCRAM_ITERATIONS_MAX, &iterations) ||
+		iterations < SCRAM_ITERATIONS_MIN ||
 		!take_octets(&rest, ret_verifier->salt, SCRAM_SALT_MAX, &ret_verifier->salt_len) ||
 		!take_key(&rest, ret_verifier->stored_key) ||
 		!take_key(&rest, ret_verifier->server_key) || rest.ptr)
@@ -123,34 +105,25 @@ print_verifier(const struct scram_verifier *verifier, char ret_text[SCRAM_VERIFI
 	return buffer_error(&text);
 }
 
-static bool
-is_printable_ascii(const char *password)
-{
-	for (; *password; password++)
-		if (*password < ' ' || *password > '~')
-			return false;
-	return true;
-}
-
 /* RFC 5802 section 3; for ASCII, SASLprep changes nothing. */
 enum error
 scram_verifier_make(struct env *env, const char *password, char ret_text[SCRAM_VERIFIER_BYTES])
 {
 	struct scram_verifier verifier = {.iterations = ITERATIONS_NEW, .salt_len = SALT_NEW};
-	uint8_t salted[SCRAM_DIGEST_BYTES], client[SCRAM_DIGEST_BYTES];
+	struct secret secret = secret_of(slice_text(password));
+	struct scram_derived keys;
 
-	if (!is_printable_ascii(password))
+	if (!scram_password_is_plain(secret))
 		return ERROR_UNSUPPORTED;
 	env_random(env, verifier.salt, verifier.salt_len);
-	if (!PKCS5_PBKDF2_HMAC(password, (int)strlen(password), verifier.salt,
-		    (int)verifier.salt_len, ITERATIONS_NEW, EVP_sha256(), sizeof salted, salted))
-		return ERROR_NO_MEMORY;
-	bool is_made = hmac(salted, SLICE("Client Key"), client) &&
-		       hmac(salted, SLICE("Server Key"), verifier.server_key) &&
-		       scram_digest(&(struct slice){client, sizeof client}, 1, verifier.stored_key);
-	enum error error = is_made ? print_verifier(&verifier, ret_text) : ERROR_NO_MEMORY;
-	memory_wipe(salted, sizeof salted);
-	memory_wipe(client, sizeof client);
+	enum error error = scram_keys_make(env->loop, secret,
+		slice_of(verifier.salt, verifier.salt_len), ITERATIONS_NEW, &keys);
+	if (error == OK) {
+		memcpy(verifier.stored_key, keys.stored, SCRAM_DIGEST_BYTES);
+		memcpy(verifier.server_key, keys.server, SCRAM_DIGEST_BYTES);
+		error = print_verifier(&verifier, ret_text);
+	}
+	memory_wipe(&keys, sizeof keys);
 	memory_wipe(&verifier, sizeof verifier);
 	return error;
 }

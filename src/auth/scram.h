@@ -15,8 +15,8 @@
 #include "base/buffer.h"
 #include "base/env.h"
 #include "base/secret.h"
+#include "tls/scram_keys.h"
 
-#define SCRAM_DIGEST_BYTES   32
 #define SCRAM_SALT_MAX       64
 #define SCRAM_VERIFIER_BYTES 256 /* with its NUL */
 #define SCRAM_PREFIX         "$scram-sha-256$"
@@ -61,8 +61,5 @@ void scram_challenge_append(
 /* Whether the proof is right for this AuthMessage; then the server's signature too. */
 bool scram_proof_is_right(const struct scram_verifier *verifier, struct slice auth_message,
 	struct secret proof, uint8_t ret_signature[SCRAM_DIGEST_BYTES]);
-
-/* SHA-256 over some texts, one behind the other. False: no memory. */
-bool scram_digest(const struct slice *texts, size_t count, uint8_t ret_digest[SCRAM_DIGEST_BYTES]);
 
 #endif

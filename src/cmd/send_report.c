@@ -28,6 +28,7 @@ static const char *const stage_words[SMTP_STAGES] = {
 	[SMTP_STAGE_BANNER] = "banner",
 	[SMTP_STAGE_HELLO] = "ehlo",
 	[SMTP_STAGE_TLS] = "starttls",
+	[SMTP_STAGE_AUTH] = "auth",
 	[SMTP_STAGE_RESET] = "rset",
 	[SMTP_STAGE_MAIL] = "mail",
 	[SMTP_STAGE_RCPT] = "rcpt",

@@ -15,6 +15,7 @@ static const char *const stage_texts[SMTP_STAGES] = {
 	[SMTP_STAGE_BANNER] = "the banner",
 	[SMTP_STAGE_HELLO] = "EHLO",
 	[SMTP_STAGE_TLS] = "STARTTLS",
+	[SMTP_STAGE_AUTH] = "AUTH",
 	[SMTP_STAGE_RESET] = "RSET",
 	[SMTP_STAGE_MAIL] = "MAIL",
 	[SMTP_STAGE_RCPT] = "RCPT",
@@ -159,6 +160,29 @@ smtp_client_class(const struct smtp_client *client, bool may_go_on, unsigned *re
 	return OK;
 }
 
+/* RFC 4954 section 3: the parameters of AUTH are names of mechanisms. */
+static void
+note_mechanisms(struct smtp_client *client, struct slice names)
+{
+	static const struct {
+		struct slice name;
+		enum smtp_client_mechanism mechanism;
+	} known[] = {
+		{SLICE_INIT("PLAIN"), SMTP_MECHANISM_PLAIN},
+		{SLICE_INIT("LOGIN"), SMTP_MECHANISM_LOGIN},
+		{SLICE_INIT("SCRAM-SHA-256"), SMTP_MECHANISM_SCRAM_SHA_256},
+	};
+
+	while (names.len > 0) {
+		ssize_t space = slice_find(names, 0, ' ');
+		struct slice name = space < 0 ? names : slice_sub(names, 0, (size_t)space);
+		for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+			if (slice_equal_nocase(name, known[i].name))
+				client->mechanisms |= known[i].mechanism;
+		names = slice_from(names, space < 0 ? names.len : (size_t)space + 1);
+	}
+}
+
 /* ehlo-line = ehlo-keyword *( SP ehlo-param ) */
 static void
 note_extension(struct smtp_client *client, struct slice line)
@@ -174,6 +198,7 @@ note_extension(struct smtp_client *client, struct slice line)
 		{SLICE_INIT("SMTPUTF8"), SMTP_OFFERS_SMTPUTF8},
 		{SLICE_INIT("ENHANCEDSTATUSCODES"), SMTP_OFFERS_ENHANCEDSTATUSCODES},
 		{SLICE_INIT("STARTTLS"), SMTP_OFFERS_STARTTLS},
+		{SLICE_INIT("AUTH"), SMTP_OFFERS_AUTH},
 	};
 	ssize_t space = slice_find(line, 0, ' ');
 	struct slice keyword = space < 0 ? line : slice_sub(line, 0, (size_t)space);
@@ -182,6 +207,8 @@ note_extension(struct smtp_client *client, struct slice line)
 		if (!slice_equal_nocase(keyword, known[i].keyword))
 			continue;
 		client->extensions |= known[i].extension;
+		if (known[i].extension == SMTP_OFFERS_AUTH && space >= 0)
+			note_mechanisms(client, slice_from(line, (size_t)space));
 		/* A limit that is no number is no limit. */
 		if (known[i].extension == SMTP_OFFERS_SIZE && space >= 0 &&
 			!slice_number(slice_trim(slice_from(line, (size_t)space)), UINT64_MAX,
@@ -284,6 +311,7 @@ encrypt(struct smtp_client *client, enum error (*handshake)(void *arg, mono_us d
 	if (error != OK)
 		return error;
 	client->extensions = 0;
+	client->mechanisms = 0;
 	client->size_max = 0;
 	client->is_open = false;
 	client->stage = SMTP_STAGE_HELLO;

@@ -1,10 +1,11 @@
 /*
- * The sending side of SMTP and LMTP (RFC 5321, 1870, 2033, 2034, 2920, 3207, 6152): a session over
- * a stream that is connected already, as straight-line code on the task that calls it. It connects
- * nothing, prints nothing and retries nothing; what servers said comes back as replies, one a
- * recipient.
+ * The sending side of SMTP and LMTP (RFC 5321, 1870, 2033, 2034, 2920, 3207, 4954, 6152): a session
+ * over a stream that is connected already, as straight-line code on the task that calls it. It
+ * connects nothing, prints nothing and retries nothing; what servers said comes back as replies,
+ * one a recipient.
  *
  *     smtp_client_open       banner, EHLO or HELO
+ *     smtp_client_login      AUTH: client_auth.h
  *     smtp_client_send       one message; may be repeated
  *     smtp_client_quit
  *     smtp_client_done       always; the stream and the reader stay the caller's
@@ -33,6 +34,7 @@ enum smtp_client_stage {
 	SMTP_STAGE_BANNER,
 	SMTP_STAGE_HELLO,
 	SMTP_STAGE_TLS, /* STARTTLS and the handshake */
+	SMTP_STAGE_AUTH,
 	SMTP_STAGE_RESET,
 	SMTP_STAGE_MAIL,
 	SMTP_STAGE_RCPT,
@@ -54,6 +56,14 @@ enum smtp_client_extension {
 	SMTP_OFFERS_STARTTLS = 1u << 4,
 	SMTP_OFFERS_DSN = 1u << 5,
 	SMTP_OFFERS_SMTPUTF8 = 1u << 6,
+	SMTP_OFFERS_AUTH = 1u << 7,
+};
+
+/* Of those that AUTH offers, what client_auth.h knows. */
+enum smtp_client_mechanism {
+	SMTP_MECHANISM_PLAIN = 1u << 0,
+	SMTP_MECHANISM_LOGIN = 1u << 1,
+	SMTP_MECHANISM_SCRAM_SHA_256 = 1u << 2,
 };
 
 /* The same for many sessions; outlives them. Times: RFC 5321 section 4.5.3.2. */
@@ -92,6 +102,7 @@ struct smtp_client {
 	bool is_over; /* the server said 421 or an error happened: nothing more may be said */
 	bool needs_reset;
 	uint32_t extensions;    /* enum smtp_client_extension */
+	uint32_t mechanisms;    /* enum smtp_client_mechanism */
 	uint64_t size_max;      /* octets the server takes; 0: not stated */
 	enum error write_error; /* writing failed; what the server said before may still come */
 	struct smtp_reply_reader reply;

@@ -1,9 +1,11 @@
 /*
  * Any octets as what a server says: the session ends, gives all memory back, and counts the message
  * as taken only if it wrote the final dot and then read a 2xx. The first octet says how many octets
- * a read brings.
+ * a read brings, and
+ * its highest bit whether we log in before. No login by SCRAM succeeds, since nobody here knows the
+ * password.
  */
-#include "smtp/client.h"
+#include "smtp/client_auth.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -112,6 +114,22 @@ send_one(struct smtp_client *client, struct server *server, struct arena *arena)
 	}
 }
 
+static void
+log_in(struct smtp_client *client)
+{
+	struct smtp_client_login login = {SLICE("user"), secret_of(SLICE("pencil"))};
+	struct smtp_client_auth_result result;
+	bool is_scram = client->mechanisms == SMTP_MECHANISM_SCRAM_SHA_256;
+	enum error error = smtp_client_login(client, &login, &result);
+
+	require(error == OK || client->is_over);
+	if (error != OK)
+		return;
+	require(result.outcome != SMTP_AUTH_DONE || (!is_scram && result.reply.code / 100 == 2));
+	require(result.outcome != SMTP_AUTH_REFUSED || result.reply.code >= 400);
+	require((result.outcome == SMTP_AUTH_UNPROVEN) == (result.problem != NULL));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -132,7 +150,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	arena_init(&arena, env.memory, 8192);
 	struct smtp_client client = {
 		.stream = &server.stream, .reader = &reader, .settings = &settings};
-	if (smtp_client_open(&client, &reply) == OK)
+	enum error opened = smtp_client_open(&client, &reply);
+	if (opened == OK && client.is_open && (data[0] & 0x80))
+		log_in(&client);
+	if (opened == OK)
 		for (int i = 0; i < MESSAGES && client.is_open && !client.is_over; i++)
 			send_one(&client, &server, &arena);
 	enum error error = smtp_client_quit(&client);

@@ -143,3 +143,55 @@ scram_name_decode(struct slice escaped, struct buffer *ret_name)
 	}
 	return buffer_error(ret_name);
 }
+
+void
+scram_name_append(struct buffer *escaped, struct slice name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (name.ptr[i] == 0)
+			escaped->error = ERROR_FORMAT;
+		else if (name.ptr[i] == ',')
+			buffer_append_text(escaped, "=2C");
+		else if (name.ptr[i] == '=')
+			buffer_append_text(escaped, "=3D");
+		else
+			buffer_append_octet(escaped, name.ptr[i]);
+}
+
+/*
+ * server-first-message = [reserved-mext ","] nonce "," salt "," iteration-count ["," extensions]
+ * iteration-count      = "i=" posit-number
+ */
+enum error
+scram_challenge_parse(struct slice message, struct scram_challenge *ret_challenge)
+{
+	struct scram_challenge challenge = {0};
+	struct slice rest = message, count;
+	uint64_t iterations;
+
+	if (message.len == 0 || message.len > SCRAM_MESSAGE_MAX ||
+		!take_value(&rest, 'r', &challenge.nonce) || !is_printable(challenge.nonce) ||
+		!take_value(&rest, 's', &challenge.salt) || !take_value(&rest, 'i', &count) ||
+		!slice_number(count, UINT32_MAX, &iterations) || !are_extensions(rest))
+		return ERROR_FORMAT;
+	challenge.iterations = (uint32_t)iterations;
+	*ret_challenge = challenge;
+	return OK;
+}
+
+/* server-final-message = (server-error / verifier) ["," extensions] ; "e=" value, "v=" base64 */
+enum error
+scram_verdict_parse(struct slice message, struct scram_verdict *ret_verdict)
+{
+	struct scram_verdict verdict = {0};
+	struct slice rest = message;
+	bool is_fault = slice_has_prefix(message, SLICE("e="));
+
+	if (message.len == 0 || message.len > SCRAM_MESSAGE_MAX ||
+		!take_value(&rest, is_fault ? 'e' : 'v',
+			is_fault ? &verdict.fault : &verdict.signature) ||
+		!are_extensions(rest))
+		return ERROR_FORMAT;
+	*ret_verdict = verdict;
+	return OK;
+}

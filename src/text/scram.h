@@ -1,7 +1,7 @@
 /*
- * What a client says in SCRAM (RFC 5802 section 7, RFC 7677): two messages, taken apart. Pure
- * functions; the slices lie in the message. Extensions that are mandatory (m=) are unknown, and a
- * fault.
+ * What client and server say in SCRAM (RFC 5802 section 7, RFC 7677): two messages each, taken
+ * apart. Pure functions; the slices lie in the message. Extensions that are mandatory (m=) are
+ * unknown, and a fault.
  */
 #ifndef TEXT_SCRAM_H
 #define TEXT_SCRAM_H
@@ -9,7 +9,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-#define SCRAM_MESSAGE_MAX 1024 /* octets of a client's message */
+#define SCRAM_MESSAGE_MAX 1024 /* octets of a message */
 #define SCRAM_NONCE_MAX   128  /* of the client's part */
 
 enum scram_binding {
@@ -43,5 +43,26 @@ MUST_CHECK enum error scram_final_parse(struct slice message, struct scram_final
 /* "=2C" and "=3D" become "," and "=". ERROR_FORMAT: another escape, or an octet of a name that is
  * none; ERROR_LIMIT by the buffer. */
 MUST_CHECK enum error scram_name_decode(struct slice escaped, struct buffer *ret_name);
+
+/* The other way round. A name with a NUL is ERROR_FORMAT, kept in the buffer. */
+void scram_name_append(struct buffer *escaped, struct slice name);
+
+/* What the server says to the client's first message. */
+struct scram_challenge {
+	struct slice nonce;  /* begins with the client's, if the server is right */
+	struct slice salt;   /* base64 */
+	uint32_t iterations; /* any number; what is too few or too many is the caller's to say */
+};
+
+MUST_CHECK enum error
+scram_challenge_parse(struct slice message, struct scram_challenge *ret_challenge);
+
+/* And to its last. */
+struct scram_verdict {
+	struct slice signature; /* base64; empty: the client is refused */
+	struct slice fault;     /* "invalid-proof"; empty: it is not */
+};
+
+MUST_CHECK enum error scram_verdict_parse(struct slice message, struct scram_verdict *ret_verdict);
 
 #endif

@@ -90,4 +90,36 @@ START_TEST(names)
 }
 END_TEST
 
-UNIT_MAIN("text/scram", messages_of_the_rfc, headers_and_extensions, what_is_no_message, names)
+START_TEST(messages_of_a_server)
+{
+	static const struct slice challenges[] = {SLICE_INIT(""), SLICE_INIT("r=x"),
+		SLICE_INIT("r=x,s=y"), SLICE_INIT("r=x,s=y,i="), SLICE_INIT("r=x,s=y,i=1x"),
+		SLICE_INIT("r=x,s=y,i=-1"), SLICE_INIT("r=x,s=y,i=4294967296"),
+		SLICE_INIT("r=x,s=,i=1"), SLICE_INIT("r=,s=y,i=1"), SLICE_INIT("s=y,r=x,i=1"),
+		SLICE_INIT("m=1,r=x,s=y,i=1"), SLICE_INIT("r=x y,s=y,i=1"),
+		SLICE_INIT("r=x,s=y,i=1,"), SLICE_INIT("r=x,s=y,i=1,z")};
+	static const struct slice verdicts[] = {SLICE_INIT(""), SLICE_INIT("v="), SLICE_INIT("e="),
+		SLICE_INIT("x=y"), SLICE_INIT("v"), SLICE_INIT("v=a,"), SLICE_INIT("z=1,v=a")};
+	struct scram_challenge challenge;
+	struct scram_verdict verdict;
+
+	ck_assert_ok(scram_challenge_parse(
+		SLICE("r=" NONCE SERVER ",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,x=y"), &challenge));
+	ck_assert_slice_eq(challenge.nonce, NONCE SERVER);
+	ck_assert_slice_eq(challenge.salt, "W22ZaJ0SNY7soEsUEjb6gQ==");
+	ck_assert_uint_eq(challenge.iterations, 4096);
+	for (size_t i = 0; i < sizeof challenges / sizeof *challenges; i++)
+		ck_assert_int_eq(scram_challenge_parse(challenges[i], &challenge), ERROR_FORMAT);
+	ck_assert_ok(scram_verdict_parse(SLICE("v=6rri,x=y"), &verdict));
+	ck_assert_slice_eq(verdict.signature, "6rri");
+	ck_assert(verdict.fault.len == 0);
+	ck_assert_ok(scram_verdict_parse(SLICE("e=invalid-proof"), &verdict));
+	ck_assert_slice_eq(verdict.fault, "invalid-proof");
+	ck_assert(verdict.signature.len == 0);
+	for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
+		ck_assert_int_eq(scram_verdict_parse(verdicts[i], &verdict), ERROR_FORMAT);
+}
+END_TEST
+
+UNIT_MAIN("text/scram", messages_of_the_rfc, headers_and_extensions, what_is_no_message, names,
+	messages_of_a_server)
