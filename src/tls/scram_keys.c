@@ -9,7 +9,7 @@
 #include <openssl/hmac.h>
 
 #define BLOCK_BYTES 64   /* of SHA-256 */
-#define PIECE       1000 /* iterations without giving the turn away: a millisecond or two */
+#define PIECE       5000 /* iterations without giving the turn away: a millisecond */
 
 bool
 scram_hmac(struct slice key, struct slice text, uint8_t ret_digest[SCRAM_DIGEST_BYTES])

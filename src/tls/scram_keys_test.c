@@ -67,7 +67,7 @@ make(void *arg)
 	struct scram_derived keys;
 
 	race->error = scram_keys_make(
-		race->loop, secret_of(SLICE("pencil")), SLICE("salt"), 20000, &keys);
+		race->loop, secret_of(SLICE("pencil")), SLICE("salt"), 100000, &keys);
 	race->is_made = true;
 }
 
