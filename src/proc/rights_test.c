@@ -144,5 +144,16 @@ START_TEST(system_calls_exist_and_are_named_once)
 }
 END_TEST
 
+/* Relays hold what strangers' servers answer: of the private keys they have the use of DKIM's, and
+ * of nothing else that `keys` does. */
+START_TEST(a_relay_may_ask_keys_for_dkim_only)
+{
+	for (enum ipc_kind kind = 0; kind < IPC_KINDS; kind++)
+		ck_assert_int_eq(ipc_may_send(kind, ROLE_RELAY, ROLE_KEYS),
+			kind == IPC_DKIM_KEY_ASK || kind == IPC_DKIM_SIGN);
+}
+END_TEST
+
 UNIT_MAIN("proc/rights", links_are_what_the_schema_needs, links_are_of_their_kind,
-	every_child_is_led_by_root, system_calls_exist_and_are_named_once)
+	every_child_is_led_by_root, a_relay_may_ask_keys_for_dkim_only,
+	system_calls_exist_and_are_named_once)

@@ -160,8 +160,11 @@ job_run(void *arg)
 	struct relay_service *service = job->line->service;
 	mono_us started = env_monotonic(service->env);
 
-	if (job->is_own)
+	if (job->is_own) {
 		own_sign(&job->attempt, service->conf, service->keys, job->id);
+		/* The time for `keys` is none that the DNS has less of. */
+		job->attempt.way.deadline = loop_deadline(service->env->loop, DNS_US);
+	}
 	relay_attempt_run(&job->attempt);
 	log_results(job, started);
 	list_append(&job->line->outbox, &job->link);
