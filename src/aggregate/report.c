@@ -61,6 +61,7 @@ static const struct known knowns[] = {
 	REPORT("policy_published/adkim", dkim_mode),
 	REPORT("policy_published/aspf", spf_mode),
 	REPORT("policy_published/testing", testing),
+	REPORT("policy_published/discovery_method", discovery),
 	ROW("row/source_ip", source_ip),
 	ROW("row/policy_evaluated/disposition", disposition),
 	ROW("row/policy_evaluated/dkim", dkim),
@@ -73,6 +74,7 @@ static const struct known knowns[] = {
 	RESULT("dkim/selector", selector),
 	RESULT("dkim/result", result),
 	RESULT("spf/domain", domain),
+	RESULT("spf/scope", scope),
 	RESULT("spf/result", result),
 };
 

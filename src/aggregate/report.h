@@ -20,7 +20,7 @@
 struct aggregate_result {
 	struct aggregate_result *next;
 	bool is_dkim;
-	struct slice domain, selector, result;
+	struct slice domain, selector, scope, result;
 };
 
 struct aggregate_row {
@@ -37,7 +37,7 @@ struct aggregate_row {
 struct aggregate_report {
 	struct slice organization, email, id, error;
 	uint64_t begin, end; /* seconds since 1970 */
-	struct slice domain, policy, subdomains, absent, dkim_mode, spf_mode, testing;
+	struct slice domain, policy, subdomains, absent, dkim_mode, spf_mode, testing, discovery;
 	struct aggregate_row *rows;
 	size_t row_count;
 	uint64_t messages, passed; /* sums of the rows' counts */

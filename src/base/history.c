@@ -12,8 +12,10 @@
 #define MARK    UINT32_C(0x1d48f6c2)
 #define MARK_0  0xc2 /* its first octet */
 
-static const char *const names[HISTORY_KINDS] = {
-	[HISTORY_MAIL] = "mail", [HISTORY_TRIES] = "tries", [HISTORY_REFUSED] = "refused"};
+static const char *const names[HISTORY_KINDS] = {[HISTORY_MAIL] = "mail",
+	[HISTORY_TRIES] = "tries",
+	[HISTORY_REFUSED] = "refused",
+	[HISTORY_DMARC] = "dmarc"};
 
 const char *
 history_kind_name(enum history_kind kind)
@@ -46,10 +48,13 @@ history_file_parse(struct slice name, enum history_kind *ret_kind, uint32_t *ret
 uint64_t
 history_file_size(enum history_kind kind, uint64_t all)
 {
-	static const unsigned quarters[HISTORY_KINDS] = {
-		[HISTORY_MAIL] = 2, [HISTORY_TRIES] = 1, [HISTORY_REFUSED] = 1};
+	/* What is collected for others comes on top of what is kept for us. */
+	static const unsigned eighths[HISTORY_KINDS] = {[HISTORY_MAIL] = 4,
+		[HISTORY_TRIES] = 2,
+		[HISTORY_REFUSED] = 2,
+		[HISTORY_DMARC] = 1};
 
-	return all / 4 * quarters[kind] / HISTORY_FILES;
+	return all / 8 * eighths[kind] / HISTORY_FILES;
 }
 
 bool
@@ -66,7 +71,8 @@ history_keeps(struct slice record, enum history_kind *ret_kind)
 		{SLICE_INIT("deleted"), HISTORY_MAIL}, {SLICE_INIT("reported"), HISTORY_MAIL},
 		{SLICE_INIT("suppressed"), HISTORY_MAIL},
 		{SLICE_INIT("not_reported"), HISTORY_MAIL},
-		{SLICE_INIT("refused"), HISTORY_REFUSED}};
+		{SLICE_INIT("refused"), HISTORY_REFUSED},
+		{SLICE_INIT("dmarc_seen"), HISTORY_DMARC}};
 	struct slice event = log_record_event(record);
 
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)

@@ -23,6 +23,7 @@ enum history_kind {
 	HISTORY_MAIL,    /* received, delivered, failed, reported, what an operator did */
 	HISTORY_TRIES,   /* attempts that brought no end */
 	HISTORY_REFUSED, /* what was not taken */
+	HISTORY_DMARC,   /* what DMARC said, for reports to the authors' domains */
 	HISTORY_KINDS
 };
 

@@ -178,7 +178,7 @@ log_record_is_of_mail(struct slice record)
 {
 	static const struct slice events[] = {SLICE_INIT("received"), SLICE_INIT("delivered"),
 		SLICE_INIT("deferred"), SLICE_INIT("failed"), SLICE_INIT("held"),
-		SLICE_INIT("discarded")};
+		SLICE_INIT("discarded"), SLICE_INIT("dmarc_seen")};
 	struct slice event = log_record_event(record);
 	bool is = false;
 

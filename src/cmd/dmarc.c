@@ -4,6 +4,7 @@
  */
 #include "base/log_record.h"
 #include "cmd/command.h"
+#include "cmd/dmarc_pending.h"
 #include "cmd/tool.h"
 #include "cmd/tool_dns.h"
 #include "cmd/tool_message.h"
@@ -22,6 +23,7 @@
 static const char usage[] =
 	"usage: veredus dmarc verify --ip ADDRESS --helo NAME [--from ADDRESS] [OPTION...] [FILE]\n"
 	"       veredus dmarc report [--json] [FILE...]\n"
+	"       veredus dmarc report --pending [--config FILE] [--json] [DOMAIN]\n"
 	"\n"
 	"verify says whether SPF or DKIM vouch for the domain in a message's From field (DMARC, "
 	"RFC "
@@ -340,6 +342,8 @@ cmd_dmarc(int argc, char **argv)
 {
 	struct judgement j = {.authserv_id = DEFAULT_ID};
 
+	if (dmarc_is_about_pending(argc, argv))
+		return dmarc_pending(argc, argv);
 	if (argc > 1 && strcmp(argv[1], "report") == 0)
 		return private_exec("veredus-dmarc-report", argv);
 	env_init_linux(&j.env);

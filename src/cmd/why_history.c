@@ -1,20 +1,12 @@
 /*
  * The history is read twice: for the ids of messages that match, then for all that is said of
- * these. Files are read through a window, so that their size is no matter of memory; the server may
- * write to them, or empty one, meanwhile.
+ * these.
  */
-#include "cmd/tool.h"
+#include "cmd/history_files.h"
 #include "cmd/why.h"
 #include "ipc/queue_id.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sysexits.h>
-
-#define WINDOW_BYTES (256u << 10)
-
-typedef void why_each(void *arg, struct slice record);
 
 void
 why_messages_init(struct why_messages *messages, struct env *env, size_t limit)
@@ -107,79 +99,19 @@ keep_event(struct why_messages *messages, struct why_message *message, struct sl
 	event->order = message->event_count++;
 }
 
-/* The records of a window, and how much of it was read. */
-static size_t
-read_window(struct slice bytes, bool are_last, why_each *each, void *arg)
-{
-	struct slice record;
-	size_t at = 0;
-
-	while (history_next(bytes, are_last, &at, &record))
-		each(arg, record);
-	return at;
-}
-
-static int
-read_file(struct env *env, int fd, uint8_t *window, why_each *each, void *arg)
-{
-	size_t len = 0;
-	off_t at = 0;
-
-	for (;;) {
-		ssize_t got =
-			env->disk->pread(env->world, fd, window + len, WINDOW_BYTES - len, at);
-		if (got < 0)
-			return tool_fail(WHY_NAME, EX_IOERR, "can't read the history: %s",
-				strerror((int)-got));
-		at += got;
-		len += (size_t)got;
-		size_t used = read_window(slice_of(window, len), got == 0, each, arg);
-		if (got == 0)
-			return EX_OK;
-		/* What is left is less than a frame. */
-		memmove(window, window + used, len - used);
-		len -= used;
-	}
-}
-
-/* EX_OK for a file that is not there. */
-static int
-read_named(struct env *env, const char *path, uint8_t *window, why_each *each, void *arg)
-{
-	int fd = env->disk->openat(
-		env->world, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0);
-
-	if (fd == -ENOENT || fd == -ENOTDIR)
-		return EX_OK;
-	if (fd == -EACCES || fd == -EPERM)
-		return EX_NOPERM;
-	if (fd < 0)
-		return tool_fail(WHY_NAME, EX_NOINPUT, "can't open the history: %s", strerror(-fd));
-	int code = read_file(env, fd, window, each, arg);
-	env->disk->close(env->world, fd);
-	return code;
-}
-
 /* Each record of all files. */
 static int
-read_history(struct env *env, struct slice spool, why_each *each, void *arg)
+read_history(struct env *env, struct slice spool, history_each *each, void *arg)
 {
-	uint8_t *window = memory_try(env->memory, WINDOW_BYTES);
-	struct buffer path;
-	int code = window ? EX_OK : tool_fail(WHY_NAME, EX_OSERR, "out of memory");
+	struct history_scan scan = {.env = env,
+		.command = WHY_NAME,
+		.spool = spool,
+		.first = HISTORY_MAIL,
+		.last = HISTORY_REFUSED,
+		.each = each,
+		.arg = arg};
 
-	buffer_init(&path, env->memory, 8192);
-	for (int i = 0; code == EX_OK && i < HISTORY_KINDS * HISTORY_FILES; i++) {
-		buffer_clear(&path);
-		buffer_append(&path, spool);
-		buffer_printf(&path, "/" HISTORY_FOLDER "/%s-%d",
-			history_kind_name((enum history_kind)(i / HISTORY_FILES)),
-			i % HISTORY_FILES);
-		code = read_named(env, buffer_text(&path), window, each, arg);
-	}
-	buffer_done(&path);
-	memory_put(env->memory, window);
-	return code;
+	return history_scan(&scan);
 }
 
 /* An address, or every address of a domain. */

@@ -247,7 +247,8 @@ struct conf {
 	struct conf_srs srs;
 	enum conf_authentication authentication;
 	enum conf_dmarc dmarc;
-	struct slice *arc_trust; /* domains of sealers, lower case */
+	struct slice dmarc_report_from; /* an address; empty: no reports */
+	struct slice *arc_trust;        /* domains of sealers, lower case */
 	size_t arc_trust_count;
 	uint64_t message_size_limit; /* octets */
 	uint64_t recipients_limit;

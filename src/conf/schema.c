@@ -552,6 +552,21 @@ static const struct schema_key root_keys[] = {
 		.example = "dmarc evident",
 	},
 	{
+		.word = "dmarc_report_from",
+		.type = SCHEMA_MAILBOX,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, dmarc_report_from),
+		.fallback_note = "nobody is told anything",
+		.help = "Turns on aggregate reports (RFC 9990): what came in the name of a domain "
+			"that asks for them (rua=), from which addresses, and what SPF, DKIM and "
+			"DMARC said of it, is collected for a day of UTC. The address is that of "
+			"the reports' author; what is sent to it is not counted. \"veredus dmarc "
+			"report --pending\" shows what has been collected. It lies in the history, "
+			"and takes an eighth of its \"size\" besides; the history must keep 3d "
+			"at least.",
+		.example = "dmarc_report_from dmarc-reports@example.org",
+	},
+	{
 		.word = "arc_trust",
 		.type = SCHEMA_DOMAIN,
 		.flags = SCHEMA_REPEATED | SCHEMA_LIST,

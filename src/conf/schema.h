@@ -25,6 +25,7 @@ enum schema_type {
 	SCHEMA_NEXT_HOST, /* slice: a host name or an address */
 	SCHEMA_LMTP,      /* slice: the same, or "unix" and a path, which is kept alone */
 	SCHEMA_NETWORK,   /* slice */
+	SCHEMA_MAILBOX,   /* slice: a mail address with a domain */
 	SCHEMA_SIZE,      /* uint64_t: octets */
 	SCHEMA_DURATION,  /* int64_t: microseconds */
 	SCHEMA_NUMBER,    /* uint64_t */

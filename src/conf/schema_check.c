@@ -3,6 +3,9 @@
 #include "conf/schema_private.h"
 #include "text/dsn.h"
 
+/* A day is reported in the day after it, and what one day more costs is a bad weekend. */
+#define DMARC_KEPT_US (3 * 24 * 3600 * US_PER_S)
+
 static bool
 are_languages(const struct slice *codes, size_t count)
 {
@@ -50,6 +53,13 @@ schema_check_root(const void *item, const char *ret_words[SCHEMA_BLAMED])
 	if (!schema_srs_is_sound(conf)) {
 		ret_words[0] = "srs";
 		return "the domain of \"srs\" must have a \"domain\" block: bounces come to it";
+	}
+	if (conf->dmarc_report_from.len > 0 &&
+		(conf->history.size == 0 || conf->history.keep_us < DMARC_KEPT_US)) {
+		ret_words[0] = "dmarc_report_from";
+		ret_words[1] = "history";
+		return "what \"dmarc_report_from\" sends lies in the history: keep 3d at least, "
+		       "with a size";
 	}
 	if (!are_languages(conf->report_languages, conf->report_language_count)) {
 		ret_words[0] = "report_languages";

@@ -8,6 +8,7 @@
  */
 #include "conf/value.h"
 #include "conf/suggest.h"
+#include "text/address.h"
 
 #include <arpa/inet.h>
 #include <sys/un.h>
@@ -50,6 +51,7 @@ static const struct value_type types[SCHEMA_TYPES] = {
 	[SCHEMA_NEXT_HOST] = {"a host name or an address", "host"},
 	[SCHEMA_LMTP] = {"a host name, an address, or unix and a path", "host"},
 	[SCHEMA_NETWORK] = {"a network like 192.0.2.0/24 or [2001:db8::]/32", "network"},
+	[SCHEMA_MAILBOX] = {"a mail address like reports@example.org", "address"},
 	[SCHEMA_SIZE] = {"a size like 64K, 25M or 1G", "size"},
 	[SCHEMA_DURATION] = {"a time like 30s, 5m, 4h or 2d", "time"},
 	[SCHEMA_NUMBER] = {"a number", "number"},
@@ -415,6 +417,19 @@ check_template(struct slice text, struct buffer *detail)
 			: wrong(detail, "without {user} all users would share one mailbox");
 }
 
+static enum value_verdict
+check_mailbox(struct slice text, struct buffer *detail)
+{
+	struct address address;
+	enum address_fault fault = address_parse(text, &address);
+
+	if (fault != ADDRESS_OK)
+		return wrong(detail, address_fault_text(fault));
+	return address.is_literal || address.is_quoted
+		       ? wrong(detail, "it has quotes, or an address for a domain")
+		       : VALUE_FINE;
+}
+
 enum value_verdict
 value_check(enum schema_type type, const struct schema_key *key, struct slice text,
 	uint64_t *ret_number, struct buffer *detail)
@@ -436,6 +451,8 @@ value_check(enum schema_type type, const struct schema_key *key, struct slice te
 			       : check_next_host(text, detail);
 	case SCHEMA_NETWORK:
 		return check_network(text, detail);
+	case SCHEMA_MAILBOX:
+		return check_mailbox(text, detail);
 	case SCHEMA_USER:
 		return check_user(text, detail);
 	case SCHEMA_PATH:

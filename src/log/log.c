@@ -148,12 +148,12 @@ may_say(enum role role, struct slice record)
 	static const struct {
 		const char *event;
 		enum role role;
-	} owned[] = {{"received", ROLE_SESSION}, {"delivered", ROLE_QUEUE},
-		{"deferred", ROLE_QUEUE}, {"failed", ROLE_QUEUE}, {"held", ROLE_QUEUE},
-		{"discarded", ROLE_QUEUE}, {"expired", ROLE_QUEUE}, {"released", ROLE_QUEUE},
-		{"retried", ROLE_QUEUE}, {"deleted", ROLE_QUEUE}, {"reported", ROLE_QUEUE},
-		{"suppressed", ROLE_QUEUE}, {"not_reported", ROLE_QUEUE}, {"relayed", ROLE_RELAY},
-		{"refused", ROLE_SESSION}, {"spool_damage", ROLE_QUEUE},
+	} owned[] = {{"received", ROLE_SESSION}, {"dmarc_seen", ROLE_SESSION},
+		{"delivered", ROLE_QUEUE}, {"deferred", ROLE_QUEUE}, {"failed", ROLE_QUEUE},
+		{"held", ROLE_QUEUE}, {"discarded", ROLE_QUEUE}, {"expired", ROLE_QUEUE},
+		{"released", ROLE_QUEUE}, {"retried", ROLE_QUEUE}, {"deleted", ROLE_QUEUE},
+		{"reported", ROLE_QUEUE}, {"suppressed", ROLE_QUEUE}, {"not_reported", ROLE_QUEUE},
+		{"relayed", ROLE_RELAY}, {"refused", ROLE_SESSION}, {"spool_damage", ROLE_QUEUE},
 		{"accounts_read", ROLE_LOOKUP}, {"starting", ROLE_ROOT}, {"stopped", ROLE_ROOT},
 		{"sandbox", ROLE_ROOT}, {"listening", ROLE_ROOT}, {"listener_ended", ROLE_ROOT},
 		{"process_died", ROLE_ROOT}, {"process_ended", ROLE_ROOT},
@@ -200,7 +200,8 @@ log_take_record(struct log_service *service, enum role role, uint32_t worker, st
 		return error;
 	}
 	/* Only now it is known to be a whole record. */
-	if (repeats_take(&service->repeats, record, loop_now(service->env->loop)))
+	if (repeats_take(&service->repeats, record, loop_now(service->env->loop)) ||
+		log_record_is(record, "dmarc_seen")) /* `received` and `refused` say it shorter */
 		service->log.len = before;
 	announce(service, record);
 	history_writer_take(&service->history, record);

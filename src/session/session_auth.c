@@ -9,6 +9,7 @@
 #include "session/session_auth.h"
 #include "dns/client.h"
 #include "mailauth/auth_results.h"
+#include "session/session_dmarc.h"
 #include "session/session_seal.h"
 
 #define PROPERTY_MAX 320 /* octets: an address fits, and a line with three of them */
@@ -329,6 +330,19 @@ seal(struct judgement *j)
 }
 
 static void
+tell_reports(const struct judgement *j)
+{
+	struct dmarc_seen seen = {.envelope = j->envelope,
+		.author = j->author,
+		.spf = &j->spf,
+		.dkim = &j->dkim,
+		.dmarc = &j->dmarc,
+		.decision = &j->decision};
+
+	session_dmarc_tell(j->auth->env, j->auth->conf, &seen);
+}
+
+static void
 set_verdict(struct judgement *j, struct smtp_verdict *verdict)
 {
 	const struct policy_decision *decision = &j->decision;
@@ -362,6 +376,7 @@ judgement_end(struct judgement *j, struct slice ip, const struct envelope *envel
 	judge_author(j, request.deadline);
 	decide(j);
 	summarize(j);
+	tell_reports(j);
 	append_fields(&j->fields, j);
 	seal(j);
 	set_verdict(j, ret_verdict);
