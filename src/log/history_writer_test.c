@@ -144,6 +144,7 @@ START_TEST(kinds_lie_apart)
 	say(&w, "received", 1);
 	say(&w, "deferred", 1);
 	say(&w, "refused", 1);
+	say(&w, "dmarc_seen", 1);
 	say(&w, "connected", 1);
 	ck_assert_uint_eq(count_kept(&w, HISTORY_MAIL), 0);
 	history_writer_flush(&w.writer);
