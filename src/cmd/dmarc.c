@@ -24,6 +24,7 @@ static const char usage[] =
 	"usage: veredus dmarc verify --ip ADDRESS --helo NAME [--from ADDRESS] [OPTION...] [FILE]\n"
 	"       veredus dmarc report [--json] [FILE...]\n"
 	"       veredus dmarc report --pending [--config FILE] [--json] [DOMAIN]\n"
+	"       veredus dmarc send [--dry-run] [OPTION...] [DOMAIN]\n"
 	"\n"
 	"verify says whether SPF or DKIM vouch for the domain in a message's From field (DMARC, "
 	"RFC "
@@ -342,6 +343,8 @@ cmd_dmarc(int argc, char **argv)
 {
 	struct judgement j = {.authserv_id = DEFAULT_ID};
 
+	if (argc > 1 && strcmp(argv[1], "send") == 0)
+		return private_exec("veredus-dmarc-send", argv);
 	if (dmarc_is_about_pending(argc, argv))
 		return dmarc_pending(argc, argv);
 	if (argc > 1 && strcmp(argv[1], "report") == 0)
