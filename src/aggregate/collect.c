@@ -161,8 +161,11 @@ static bool
 fill_row(struct arena *arena, struct aggregate_row *row, const struct slice fields[ALIKE])
 {
 	bool is_mail_from = slice_equal(fields[SCOPE], SLICE("mfrom"));
-	struct aggregate_result spf = {
-		.domain = fields[SENDER], .scope = fields[SCOPE], .result = fields[RESULT]};
+	struct aggregate_result spf = {.domain = fields[SENDER], .result = fields[RESULT]};
+
+	/* RFC 9990 knows of no other; where there was no sender it was HELO's name. */
+	if (is_mail_from)
+		spf.scope = fields[SCOPE];
 
 	row->source_ip = fields[CLIENT];
 	row->disposition = fields[DISPOSITION];

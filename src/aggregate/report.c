@@ -272,13 +272,6 @@ doctype_begins(void *arg, const XML_Char *name, const XML_Char *system, const XM
 	stop(arg, ERROR_FORMAT, "it has a document type (DOCTYPE), which no report has");
 }
 
-bool
-aggregate_row_passes(const struct aggregate_row *row)
-{
-	return slice_equal_nocase(row->dkim, SLICE("pass")) ||
-	       slice_equal_nocase(row->spf, SLICE("pass"));
-}
-
 static void
 run(struct reader *reader, struct slice xml, uint64_t *ret_line)
 {

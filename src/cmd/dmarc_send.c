@@ -146,7 +146,7 @@ say(const struct collected *c, struct slice to, const char *what)
 	tool_append_harmless(&line, c->report.domain);
 	buffer_append_text(&line, " ");
 	tool_append_harmless(&line, to);
-	buffer_printf(&line, ": %s\n", what);
+	buffer_printf(&line, ": %s", what);
 	tool_print(buffer_slice(&line));
 }
 

@@ -561,7 +561,9 @@ static const struct schema_key root_keys[] = {
 			"that asks for them (rua=), from which addresses, and what SPF, DKIM and "
 			"DMARC said of it, is collected for a day of UTC. The address is that of "
 			"the reports' author; what is sent to it is not counted. \"veredus dmarc "
-			"report --pending\" shows what has been collected. It lies in the history, "
+			"report --pending\" shows what has been collected, \"veredus dmarc send\", "
+			"which a "
+			"timer runs once a day, sends it. It lies in the history, "
 			"and takes an eighth of its \"size\" besides; the history must keep 3d "
 			"at least.",
 		.example = "dmarc_report_from dmarc-reports@example.org",
