@@ -73,6 +73,12 @@ enum conf_family { CONF_FAMILY_ANY = 1, CONF_FAMILY_IPV4, CONF_FAMILY_IPV6 };
 enum conf_newlines { CONF_NEWLINES_NORMALIZE = 1, CONF_NEWLINES_REFUSE };
 enum conf_answer { CONF_YES = 1, CONF_NO };
 enum conf_authentication { CONF_AUTHENTICATION_ON = 1, CONF_AUTHENTICATION_OFF };
+enum conf_sender_domain {
+	CONF_SENDER_DOMAIN_CHECK = 1,
+	CONF_SENDER_DOMAIN_LOG,
+	CONF_SENDER_DOMAIN_OFF
+};
+enum conf_client_names { CONF_CLIENT_NAMES_ON = 1, CONF_CLIENT_NAMES_OFF };
 enum conf_dmarc { CONF_DMARC_EVIDENT = 1, CONF_DMARC_STRICT, CONF_DMARC_LOG };
 enum conf_early { CONF_EARLY_REFUSE = 1, CONF_EARLY_LOG, CONF_EARLY_IGNORE };
 enum conf_log_format { CONF_LOG_LINE = 1, CONF_LOG_JSON };
@@ -246,6 +252,8 @@ struct conf {
 	struct conf_dns dns;
 	struct conf_srs srs;
 	enum conf_authentication authentication;
+	enum conf_sender_domain sender_domain;
+	enum conf_client_names client_names;
 	enum conf_dmarc dmarc;
 	struct slice dmarc_report_from; /* an address; empty: no reports */
 	struct slice *arc_trust;        /* domains of sealers, lower case */
@@ -374,6 +382,9 @@ void conf_print(const struct conf *conf, unsigned readers, struct buffer *buffer
  * else the hostname if there is a route for it; empty: nobody gets it.
  */
 struct slice conf_postmaster_domain(const struct conf *conf);
+
+/* Whether sessions ask the DNS about strangers. */
+bool conf_sessions_ask_dns(const struct conf *conf);
 
 /* The reference of all keys as mdoc(7) source, for veredus.conf(5). The error is the buffer's. */
 void conf_print_manual(struct buffer *buffer);

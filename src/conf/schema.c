@@ -145,6 +145,21 @@ static const struct schema_block domain_block = {
 	.check = check_domain,
 };
 
+static const struct schema_choice sender_domains[] = {
+	{"check", CONF_SENDER_DOMAIN_CHECK, SCHEMA_NONE,
+		"550 5.1.8 where it does not exist, 550 5.7.27 where it takes no mail, 451 4.4.3 "
+		"where the DNS does not answer."},
+	{"log", CONF_SENDER_DOMAIN_LOG, SCHEMA_NONE, "The log says what would be refused."},
+	{"off", CONF_SENDER_DOMAIN_OFF, SCHEMA_NONE, "It is not looked at."},
+};
+
+static const struct schema_choice client_names[] = {
+	{"on", CONF_CLIENT_NAMES_ON, SCHEMA_NONE,
+		"The name that the DNS has for its address, and that leads back to it, stands in "
+		"Received and in the log. Nobody waits for it."},
+	{"off", CONF_CLIENT_NAMES_OFF, SCHEMA_NONE, "Its address alone."},
+};
+
 static const struct schema_choice authentications[] = {
 	{"on", CONF_AUTHENTICATION_ON, SCHEMA_NONE,
 		"SPF, DKIM, ARC and DMARC are checked, and an Authentication-Results field says "
@@ -525,6 +540,29 @@ static const struct schema_key root_keys[] = {
 			"on if a route leads to another server or \"dns\" names one, else off",
 		.help = "Whether it is found out who sent what strangers bring.",
 		.example = "authentication on",
+	},
+	{
+		.word = "sender_domain",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, sender_domain),
+		CHOICES(sender_domains),
+		.fallback_note = "check if \"authentication\" is on, else off",
+		.help = "Whether the domain of a stranger's sender must be one that mail can be "
+			"sent "
+			"to. Clients of \"relay_from\" and who has logged in are not asked, nor is "
+			"the sender <>.",
+		.example = "sender_domain log",
+	},
+	{
+		.word = "client_names",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf, client_names),
+		CHOICES(client_names),
+		.fallback_note = "on if \"authentication\" is on, else off",
+		.help = "Whether the DNS is asked for the names of clients.",
+		.example = "client_names off",
 	},
 	{
 		.word = "dmarc",

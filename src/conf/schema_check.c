@@ -77,6 +77,11 @@ schema_fill_defaults(struct conf *conf)
 	if (conf->authentication == 0)
 		conf->authentication =
 			has_resolver ? CONF_AUTHENTICATION_ON : CONF_AUTHENTICATION_OFF;
+	bool is_on = conf->authentication == CONF_AUTHENTICATION_ON;
+	if (conf->sender_domain == 0)
+		conf->sender_domain = is_on ? CONF_SENDER_DOMAIN_CHECK : CONF_SENDER_DOMAIN_OFF;
+	if (conf->client_names == 0)
+		conf->client_names = is_on ? CONF_CLIENT_NAMES_ON : CONF_CLIENT_NAMES_OFF;
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		struct conf_domain *domain = &conf->domains[i];
 		if (domain->owner != 0)
@@ -89,6 +94,14 @@ schema_fill_defaults(struct conf *conf)
 		if (route->to == CONF_TO_MAILDIR && route->owner_user.len == 0)
 			route->owner_user = conf->user;
 	}
+}
+
+bool
+conf_sessions_ask_dns(const struct conf *conf)
+{
+	return conf->authentication == CONF_AUTHENTICATION_ON ||
+	       conf->sender_domain != CONF_SENDER_DOMAIN_OFF ||
+	       conf->client_names == CONF_CLIENT_NAMES_ON;
 }
 
 struct slice

@@ -27,6 +27,7 @@ table_ask(void *arg, struct slice name, enum dns_type type, struct arena *arena,
 	struct table *table = arg;
 	struct dns_record *found = arena_take(arena, (table->count + 1) * sizeof *found);
 	size_t count = 0;
+	bool is_known = false;
 
 	(void)deadline;
 	*ret_answer = (struct dns_answer){.outcome = DNS_FAILED, .reason = "made to fail"};
@@ -35,6 +36,7 @@ table_ask(void *arg, struct slice name, enum dns_type type, struct arena *arena,
 	for (size_t i = 0; i < table->count; i++) {
 		const struct table_record *record = &table->records[i];
 		bool is_any = record->name[0] == '*';
+		is_known |= is_any || slice_equal_nocase(slice_text(record->name), name);
 		if (record->type != type ||
 			(!is_any && !slice_equal_nocase(slice_text(record->name), name)))
 			continue;
@@ -43,7 +45,9 @@ table_ask(void *arg, struct slice name, enum dns_type type, struct arena *arena,
 			.data = record->value,
 			.preference = 10};
 	}
-	*ret_answer = (struct dns_answer){.outcome = count > 0 ? DNS_FOUND : DNS_NO_NAME,
+	*ret_answer = (struct dns_answer){.outcome = count > 0  ? DNS_FOUND
+						     : is_known ? DNS_NO_DATA
+								: DNS_NO_NAME,
 		.records = found,
 		.count = count,
 		.name = name};

@@ -254,7 +254,7 @@ sends_to_servers(const struct conf *conf)
 static bool
 asks_dns(const struct conf *conf)
 {
-	return sends_to_servers(conf) || conf->authentication == CONF_AUTHENTICATION_ON;
+	return sends_to_servers(conf) || conf_sessions_ask_dns(conf);
 }
 
 static bool

@@ -42,10 +42,15 @@ session_run(void *arg)
 	struct session_worker *worker = session->worker;
 
 	session->task = task_self(worker->env->loop);
+	if (worker->conf->client_names == CONF_CLIENT_NAMES_ON && session->guest.ip_len > 0)
+		session->lookup = client_lookup_begin(&worker->lookups,
+			slice_of(session->guest.ip, session->guest.ip_len),
+			&session->server.client_name);
 	if (begin_with_tls(session))
 		smtp_server_run(&session->server);
 	else
 		stream_close(&session->socket.stream);
+	client_lookup_end(&session->lookup);
 	session_crypto_free(worker->tls, &session->crypto);
 	session_login_free(worker->logins, &session->login);
 	line_reader_done(&session->reader);
@@ -416,6 +421,7 @@ session_worker_new(struct env *env, const struct conf *conf, uint32_t number, in
 	worker->tls = session_tls_new(env, conf, tls_unable, worker);
 	worker->auth =
 		session_auth_new(env, conf, session_tls_keys(worker->tls), resolver_unable, worker);
+	client_lookups_init(&worker->lookups, env, session_auth_dns(worker->auth));
 	worker->logins = session_logins_new(env, auth_unable, worker);
 	worker->limits = session_limits_new(env, conf, guard_unable, worker);
 	list_init(&worker->listeners);
@@ -625,6 +631,7 @@ session_worker_stop(struct session_worker *worker, int64_t grace_us)
 			break;
 	task_group_cancel(&worker->sessions);
 	task_group_wait(&worker->sessions);
+	client_lookups_stop(&worker->lookups);
 	session_tls_stop(worker->tls);
 	session_auth_stop(worker->auth);
 	session_logins_stop(worker->logins);

@@ -80,6 +80,12 @@ session_auth_connect(struct session_auth *auth, int channel_fd, uint32_t instanc
 		auth->unable(auth->arg, error);
 }
 
+const struct dns_source *
+session_auth_dns(const struct session_auth *auth)
+{
+	return &auth->source;
+}
+
 void
 session_auth_stop(struct session_auth *auth)
 {

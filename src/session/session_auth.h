@@ -7,6 +7,7 @@
 #define SESSION_SESSION_AUTH_H
 
 #include "conf/conf.h"
+#include "dns/source.h"
 #include "ipc/caller.h"
 #include "ipc/envelope.h"
 #include "policy/policy.h"
@@ -25,6 +26,9 @@ struct session_auth *session_auth_new(struct env *env, const struct conf *conf, 
 void session_auth_connect(struct session_auth *auth, int channel_fd, uint32_t instance);
 void session_auth_stop(struct session_auth *auth);
 void session_auth_free(struct session_auth **auth);
+
+/* The DNS, through the resolver; lives as long as this. */
+const struct dns_source *session_auth_dns(const struct session_auth *auth);
 
 /* One message under judgement, which is sealed if it is forwarded. NULL: no memory. */
 struct judgement;

@@ -4,6 +4,7 @@
 
 #include "ipc/channel.h"
 #include "net/stream.h"
+#include "session/client_lookup.h"
 #include "session/directory.h"
 #include "session/ring_store.h"
 #include "session/session.h"
@@ -45,6 +46,7 @@ struct session_worker {
 	struct session_auth *auth;
 	struct session_logins *logins;
 	struct session_limits *limits;
+	struct client_lookups lookups;
 	struct list listeners;
 	struct task_group acceptors;
 	struct task_group peers;
@@ -83,6 +85,7 @@ struct session {
 	struct signing *signing;       /* likewise */
 	struct forward_address *home;  /* whom the present recipient stands for, if goes_home */
 	bool goes_home;
+	struct client_lookup *lookup; /* NULL: its name is not asked for */
 	struct session_guest guest;
 	uint16_t client_port;
 	uint8_t client_len;

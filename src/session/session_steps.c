@@ -5,10 +5,13 @@
  */
 #include "session/session_private.h"
 #include "base/log_record.h"
+#include "session/session_names.h"
 
-#define REFUSED_FIELDS 10
-#define HELO_SHOWN     128      /* octets of it in the log */
-#define SLOW_US        US_PER_S /* before the next name that is tried out is answered */
+#define REFUSED_FIELDS      10
+#define HELO_SHOWN          128             /* octets of it in the log */
+#define SENDER_DOMAIN_US    (10 * US_PER_S) /* for the questions about it */
+#define SENDER_DOMAIN_ARENA (256u << 10)
+#define SLOW_US             US_PER_S /* before the next name that is tried out is answered */
 
 /* "2-17": the seventeenth session of worker 2, for the log. */
 static struct log_field
@@ -114,6 +117,45 @@ check_return_path(struct session *session, const struct smtp_server *server,
 		return refuse_return_path(session, error);
 	session->goes_home = true;
 	return reply_to_answer(session, ask_directory(session, &home, true, deadline));
+}
+
+/* Trusted clients are ours: what they send is not judged. */
+static bool
+is_stranger(const struct session *session)
+{
+	return session->listener->conf->role != CONF_ROLE_LMTP && !session->is_trusted &&
+	       session->server.login.len == 0 && session->guest.ip_len > 0;
+}
+
+static struct smtp_reply
+session_check_sender(
+	void *arg, const struct smtp_server *server, struct slice sender, mono_us deadline)
+{
+	struct session *session = arg;
+	struct session_worker *worker = session->worker;
+	enum conf_sender_domain mode = worker->conf->sender_domain;
+	mono_us own_deadline = loop_deadline(worker->env->loop, SENDER_DOMAIN_US);
+	size_t at = sender.len;
+	struct arena arena;
+	char id[32];
+
+	while (at > 0 && sender.ptr[at - 1] != '@')
+		at--;
+	struct address domain = {.domain = slice_from(sender, at)};
+	/* What is ours needs no DNS to be. */
+	if (mode == CONF_SENDER_DOMAIN_OFF || !is_stranger(session) ||
+		directory_is_account(worker->directory, &domain))
+		return (struct smtp_reply){.code = 0};
+	arena_init(&arena, worker->env->memory, SENDER_DOMAIN_ARENA);
+	struct smtp_reply reply = sender_domain_ask(session_auth_dns(worker->auth),
+		domain.domain, &arena, deadline < own_deadline ? deadline : own_deadline);
+	arena_done(&arena);
+	if (reply.code == 0 || mode == CONF_SENDER_DOMAIN_CHECK)
+		return reply;
+	log_event(worker->env, LOG_INFO, "sender_domain", session_field(session, id),
+		LOG_SLICE("client", server->client_address), LOG_SLICE("from", sender),
+		LOG_NUMBER("code", reply.code), LOG_SLICE("reply", reply.text));
+	return (struct smtp_reply){.code = 0};
 }
 
 static struct smtp_reply
@@ -252,17 +294,17 @@ session_received(void *arg, const struct smtp_server *server, const struct envel
 		LOG_SLICE("message_id",
 			envelope->message_id.len > 0 ? envelope->message_id : SLICE("none")),
 		LOG_SLICE("listener", server->settings->listener),
+		LOG_SLICE("client_name",
+			server->client_name.len > 0 ? server->client_name : SLICE("none")),
 		LOG_SLICE("helo", slice_sub(server->helo, 0, HELO_SHOWN)),
 		LOG_SLICE("to", buffer_slice(&to)));
 }
 
-/* Trusted clients are ours: nothing that they send claims more than that. */
 static bool
 session_is_judged(const struct session *session)
 {
 	return session->worker->conf->authentication == CONF_AUTHENTICATION_ON &&
-	       session->listener->conf->role != CONF_ROLE_LMTP && !session->is_trusted &&
-	       session->server.login.len == 0 && session->guest.ip_len > 0;
+	       is_stranger(session);
 }
 
 static void
@@ -498,6 +540,7 @@ session_faulted(void *arg, const struct smtp_server *server)
 }
 
 const struct smtp_server_ops session_ops = {
+	.check_sender = session_check_sender,
 	.may_begin = session_may_begin,
 	.may_bring = session_may_bring,
 	.faulted = session_faulted,

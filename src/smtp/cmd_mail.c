@@ -23,6 +23,20 @@ judge_sender(const struct smtp_server *server, const struct smtp_command *comman
 	return (struct smtp_reply){.code = 0};
 }
 
+/* May wait. */
+static struct smtp_reply
+judge_beginning(struct smtp_server *server, const struct smtp_command *command)
+{
+	struct smtp_reply refusal = {.code = 0};
+
+	if (server->ops->may_begin)
+		refusal = server->ops->may_begin(server->arg, server);
+	if (refusal.code == 0 && command->mailbox.len > 0 && server->ops->check_sender)
+		refusal = server->ops->check_sender(server->arg, server, command->mailbox,
+			smtp_server_deadline(server, server->settings->begin_timeout_us));
+	return refusal;
+}
+
 void
 smtp_cmd_mail(struct smtp_server *server, const struct smtp_command *command)
 {
@@ -32,8 +46,7 @@ smtp_cmd_mail(struct smtp_server *server, const struct smtp_command *command)
 		smtp_server_reply(server, &refusal);
 		return;
 	}
-	if (server->ops->may_begin)
-		refusal = server->ops->may_begin(server->arg, server);
+	refusal = judge_beginning(server, command);
 	if (refusal.code != 0) {
 		smtp_server_reply(server, &refusal);
 		return;

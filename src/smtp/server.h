@@ -223,6 +223,13 @@ struct smtp_server_ops {
 	/* Whether this target of an alias is another server's, for whom the mail is forwarded.
 	 * NULL: none is. May not wait. */
 	bool (*leads_abroad)(void *arg, const struct address *address);
+
+	/*
+	 * May wait. Why a sender, who is not <>, is refused (550 5.1.8, 451 4.4.3); code 0: he is
+	 * not. The text must hold until the next call. NULL: nobody asks.
+	 */
+	struct smtp_reply (*check_sender)(
+		void *arg, const struct smtp_server *server, struct slice sender, mono_us deadline);
 };
 
 struct smtp_transaction;
@@ -237,9 +244,11 @@ struct smtp_server {
 	void *arg;
 	struct slice client_address; /* textual */
 	uint16_t client_port;
-	struct slice tls;   /* version and cipher; empty: in the clear */
-	bool may_send;      /* without a login, where one is needed */
-	struct slice login; /* who has proved who he is; empty: nobody */
+	struct slice client_name; /* as the DNS has it, both ways; empty: none, or not yet known.
+				     Set at any time */
+	struct slice tls;         /* version and cipher; empty: in the clear */
+	bool may_send;            /* without a login, where one is needed */
+	struct slice login;       /* who has proved who he is; empty: nobody */
 
 	/* Set by the caller at any time: this server stops. A session that waits for content, or
 	 * for the store, ends with 421 after the reply to it; any other when its task is cancelled,

@@ -11,6 +11,7 @@
  */
 #include "smtp/trace.h"
 
+#include "text/address.h"
 #include "text/date.h"
 
 static const struct slice protocol_names[] = {
@@ -72,16 +73,19 @@ append_helo(struct folder *folder, struct slice helo)
 
 /* TCP-info = address-literal / ( Domain FWS address-literal ) */
 static void
-append_client(struct folder *folder, struct slice address)
+append_client(struct folder *folder, struct slice name, struct slice address)
 {
-	char text[80];
+	char text[ADDRESS_DOMAIN_MAX + 80];
 	struct buffer word;
 	bool is_ipv6 = slice_find(address, 0, ':') >= 0;
 
 	if (!is_ipv6 && slice_find(address, 0, '.') < 0)
 		return;
 	buffer_init_fixed(&word, text, sizeof text);
-	buffer_append_text(&word, is_ipv6 ? "([IPv6:" : "([");
+	buffer_append_octet(&word, '(');
+	buffer_append(&word, name);
+	buffer_append_text(&word, name.len > 0 ? " [" : "[");
+	buffer_append_text(&word, is_ipv6 ? "IPv6:" : "");
 	buffer_append(&word, address);
 	buffer_append_text(&word, "])");
 	if (buffer_error(&word) == OK)
@@ -148,7 +152,7 @@ smtp_trace_append(struct buffer *buffer, const struct smtp_trace *trace)
 	if (trace->helo.len > 0) {
 		append_word(&folder, SLICE("from"));
 		append_helo(&folder, trace->helo);
-		append_client(&folder, trace->client_address);
+		append_client(&folder, trace->client_name, trace->client_address);
 		fold(&folder);
 	}
 	append_word(&folder, SLICE("by"));

@@ -20,6 +20,7 @@ struct smtp_trace {
 				   by all of them */
 	wall_us time;
 	bool is_smtputf8;
+	struct slice client_name; /* that leads to the address and back; empty: none */
 };
 
 /*

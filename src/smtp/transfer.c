@@ -550,6 +550,7 @@ build_trace(struct smtp_server *server, struct envelope *envelope)
 	struct smtp_trace trace = {
 		/* Where somebody logs in from is nobody else's matter. */
 		.helo = server->login.len > 0 ? slice_of(NULL, 0) : envelope->helo,
+		.client_name = server->login.len > 0 ? slice_of(NULL, 0) : server->client_name,
 		.client_address =
 			server->login.len > 0 ? slice_of(NULL, 0) : envelope->client_address,
 		.hostname = server->settings->hostname,
