@@ -93,6 +93,8 @@ struct conf_listener {
 	enum conf_tls_version tls_minimum;
 	enum conf_newlines bare_newlines;
 	enum conf_answer strict_paths;
+	struct slice *proxy_from; /* networks, each in the form of network_parse */
+	size_t proxy_from_count;
 };
 
 /* For TLS: files in PEM. */

@@ -120,6 +120,21 @@ static const struct schema_key listen_keys[] = {
 			"well-formed addresses.",
 		.example = "strict_paths yes",
 	},
+	{
+		.word = "proxy_from",
+		.type = SCHEMA_NETWORK,
+		.flags = SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, proxy_from),
+		.count_offset = offsetof(struct conf_listener, proxy_from_count),
+		.fallback_note = "none",
+		.help = "Networks of proxies. Each connection from there must begin with a header "
+			"of "
+			"the PROXY protocol (version 1 or 2), before TLS too, and the client is "
+			"who "
+			"it names: limits, \"relay_from\" and the log are about that one.",
+		.example = "proxy_from 10.0.0.5",
+	},
 };
 
 const struct schema_block schema_listen = {

@@ -7,6 +7,7 @@
 #include "session/session_private.h"
 #include "base/log_record.h"
 #include "net/endpoint.h"
+#include "net/proxy_header.h"
 
 #include <errno.h>
 
@@ -22,6 +23,8 @@
  */
 #define DESCRIPTORS_RESERVED 32
 
+#define PROXY_HEADER_US (10 * US_PER_S) /* for a proxy to say who the client is */
+
 /* May wait. A client that has not shown that it can TLS is told nothing. */
 static bool
 begin_with_tls(struct session *session)
@@ -33,33 +36,6 @@ begin_with_tls(struct session *session)
 	return session_start_tls(session, &session->server,
 		       loop_deadline(session->worker->env->loop,
 			       listener->settings.handshake_timeout_us)) == OK;
-}
-
-static void
-session_run(void *arg)
-{
-	struct session *session = arg;
-	struct session_worker *worker = session->worker;
-
-	session->task = task_self(worker->env->loop);
-	if (worker->conf->client_names == CONF_CLIENT_NAMES_ON && session->guest.ip_len > 0)
-		session->lookup = client_lookup_begin(&worker->lookups,
-			slice_of(session->guest.ip, session->guest.ip_len),
-			&session->server.client_name);
-	if (begin_with_tls(session))
-		smtp_server_run(&session->server);
-	else
-		stream_close(&session->socket.stream);
-	client_lookup_end(&session->lookup);
-	session_crypto_free(worker->tls, &session->crypto);
-	session_login_free(worker->logins, &session->login);
-	line_reader_done(&session->reader);
-	list_remove(&session->link);
-	session_guest_leave(worker->limits, &session->guest);
-	memory_put(worker->env->memory, session->home);
-	memory_put(worker->env->memory, session);
-	worker->session_count--;
-	task_event_signal(&worker->session_ended);
 }
 
 static void
@@ -91,7 +67,7 @@ turn_away(struct session_listener *listener, int fd, enum error error)
 
 /* A client over a limit is told so, where it can read it, and costs nothing more. */
 static void
-refuse_guest(struct session_listener *listener, int fd, const struct smtp_reply *reply)
+tell_refusal(const struct session_listener *listener, int fd, const struct smtp_reply *reply)
 {
 	struct env *env = listener->worker->env;
 	char storage[256];
@@ -101,7 +77,6 @@ refuse_guest(struct session_listener *listener, int fd, const struct smtp_reply 
 	smtp_reply_append(&line, reply);
 	if (listener->conf->tls != CONF_TLS_IMPLICIT)
 		env->net->send(env->world, fd, line.ptr, line.len);
-	env->net->close(env->world, fd);
 }
 
 static bool
@@ -110,19 +85,138 @@ places_are_scarce(const struct session_worker *worker)
 	return worker->session_count * 4 > worker->sessions_max * 3;
 }
 
+static bool
+is_proxy(const struct session_listener *listener, const struct endpoint *endpoint)
+{
+	const struct conf_listener *conf = listener->conf;
+	struct network network;
+
+	for (size_t i = 0; i < conf->proxy_from_count; i++)
+		if (network_parse(conf->proxy_from[i], &network) == OK &&
+			network_contains(&network, endpoint))
+			return true;
+	return false;
+}
+
+/* May wait. Not an octet more than the header has: what follows may be TLS. */
+static enum error
+read_proxy_header(struct session *session, struct proxy_header *ret_header)
+{
+	struct stream *stream = &session->socket.stream;
+	mono_us deadline = loop_deadline(stream->loop, PROXY_HEADER_US);
+	uint8_t storage[PROXY_HEADER_MAX];
+	size_t len = 0, need, got;
+	enum error error;
+
+	while ((error = proxy_header_need(slice_of(storage, len), &need)) == OK && need > len) {
+		error = stream_read(stream, storage + len, need - len, deadline, &got);
+		if (error != OK)
+			return error;
+		len += got;
+	}
+	return error == OK ? proxy_header_parse(slice_of(storage, len), ret_header) : error;
+}
+
+/* Whom the proxy has named comes in as any other client. False: it may not. */
+static bool
+admit_client(struct session *session, const struct endpoint *client)
+{
+	struct session_worker *worker = session->worker;
+
+	session->is_trusted = directory_trusts(worker->directory, client);
+	session_set_client(session, client);
+	session->server.client_address = slice_of(session->client, session->client_len);
+	session->server.client_port = session->client_port;
+	session->server.may_send = session->is_trusted;
+	struct session_guest guest = session_guest_of(worker->limits, client, session->is_trusted);
+	struct smtp_reply refusal = session_guest_enter(
+		worker->limits, &guest, worker->sessions_max - worker->session_count);
+	if (refusal.code == 0) {
+		session->guest = guest;
+		return true;
+	}
+	tell_refusal(session->listener, session->socket.watch.fd, &refusal);
+	return false;
+}
+
+/* May wait. False: the connection is of no use. */
+static bool
+take_proxy_header(struct session *session)
+{
+	struct proxy_header header;
+
+	if (!session->is_proxied)
+		return true;
+	enum error error = read_proxy_header(session, &header);
+	if (error == OK)
+		return !header.has_client || admit_client(session, &header.client);
+	log_event(session->worker->env, LOG_WARNING, "proxy_refused",
+		LOG_SLICE("listener", session->listener->name),
+		LOG_SLICE("client", session->server.client_address),
+		LOG_STRING("error", error_text(error)),
+		LOG_STRING("expected", "a header of the PROXY protocol"));
+	return false;
+}
+
+static void
+begin_lookup(struct session *session)
+{
+	struct session_worker *worker = session->worker;
+
+	if (worker->conf->client_names == CONF_CLIENT_NAMES_ON && session->guest.ip_len > 0)
+		session->lookup = client_lookup_begin(&worker->lookups,
+			slice_of(session->guest.ip, session->guest.ip_len),
+			&session->server.client_name);
+}
+
+static bool
+may_begin(struct session *session)
+{
+	if (!take_proxy_header(session))
+		return false;
+	begin_lookup(session);
+	return begin_with_tls(session);
+}
+
+static void
+session_run(void *arg)
+{
+	struct session *session = arg;
+	struct session_worker *worker = session->worker;
+
+	session->task = task_self(worker->env->loop);
+	if (may_begin(session))
+		smtp_server_run(&session->server);
+	else
+		stream_close(&session->socket.stream);
+	client_lookup_end(&session->lookup);
+	session_crypto_free(worker->tls, &session->crypto);
+	session_login_free(worker->logins, &session->login);
+	line_reader_done(&session->reader);
+	list_remove(&session->link);
+	session_guest_leave(worker->limits, &session->guest);
+	memory_put(worker->env->memory, session->home);
+	memory_put(worker->env->memory, session);
+	worker->session_count--;
+	task_event_signal(&worker->session_ended);
+}
+
 static void
 session_start(struct session_listener *listener, int fd, const struct sockaddr_storage *peer)
 {
 	struct session_worker *worker = listener->worker;
 	struct env *env = worker->env;
 	struct endpoint endpoint = {.address = *peer, .len = sizeof *peer};
-	bool is_trusted = directory_trusts(worker->directory, &endpoint);
-	struct session_guest guest = session_guest_of(worker->limits, &endpoint, is_trusted);
+	bool is_proxied = is_proxy(listener, &endpoint);
+	bool is_trusted = !is_proxied && directory_trusts(worker->directory, &endpoint);
+	struct session_guest guest =
+		session_guest_of(worker->limits, &endpoint, is_trusted || is_proxied);
 	struct smtp_reply refusal = session_guest_enter(
 		worker->limits, &guest, worker->sessions_max - worker->session_count);
 
 	if (refusal.code != 0) {
-		refuse_guest(listener, fd, &refusal);
+		tell_refusal(listener, fd, &refusal);
+		env->net->close(env->world, fd);
 		return;
 	}
 	struct session *session = memory_try(env->memory, sizeof *session);
@@ -137,6 +231,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	session->listener = listener;
 	session->guest = guest;
 	session->is_trusted = is_trusted;
+	session->is_proxied = is_proxied;
 	session_set_client(session, &endpoint);
 	enum error error = socket_stream_open(&session->socket, env->loop, fd);
 	if (error != OK) {

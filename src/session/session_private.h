@@ -80,6 +80,7 @@ struct session {
 	struct line_reader reader;
 	struct smtp_server server;
 	bool is_trusted;               /* by its address: it may send to other servers */
+	bool is_proxied;               /* its client is who the proxy will name */
 	struct judgement *judgement;   /* of the content under way; NULL: none */
 	struct submission *submission; /* likewise, where somebody has logged in */
 	struct signing *signing;       /* likewise */

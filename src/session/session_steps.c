@@ -147,8 +147,8 @@ session_check_sender(
 		directory_is_account(worker->directory, &domain))
 		return (struct smtp_reply){.code = 0};
 	arena_init(&arena, worker->env->memory, SENDER_DOMAIN_ARENA);
-	struct smtp_reply reply = sender_domain_ask(session_auth_dns(worker->auth),
-		domain.domain, &arena, deadline < own_deadline ? deadline : own_deadline);
+	struct smtp_reply reply = sender_domain_ask(session_auth_dns(worker->auth), domain.domain,
+		&arena, deadline < own_deadline ? deadline : own_deadline);
 	arena_done(&arena);
 	if (reply.code == 0 || mode == CONF_SENDER_DOMAIN_CHECK)
 		return reply;
