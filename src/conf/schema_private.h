@@ -30,6 +30,9 @@
 /* schema_listen.c */
 extern const struct schema_block schema_listen, schema_certificate, schema_dkim;
 
+/* schema_domain.c */
+extern const struct schema_block schema_domain;
+
 /* schema_limits.c */
 extern const struct schema_block schema_limits;
 
