@@ -176,11 +176,12 @@ show_xml(const struct showing *s, const struct file *file, struct slice xml)
 	buffer_init(&text, s->memory, MEMORY_MAX);
 	if (aggregate_parse(xml, &arena, &report, &why, &line) != OK)
 		code = complain(file, why, line);
-	else if (s->is_json)
-		dmarc_report_json(&text, file->path, &report);
-	else
+	else if (!s->is_json)
 		dmarc_report_print(&text, &report);
-	buffer_append_text(&text, s->is_json ? "\n" : "");
+	else
+		dmarc_report_json(&text, file->path, &report);
+	if (text.len > 0 && s->is_json)
+		buffer_append_octet(&text, '\n');
 	if (buffer_error(&text) != OK)
 		code = tool_fail(NAME, EX_OSERR, "%s", error_text(ERROR_NO_MEMORY));
 	else
