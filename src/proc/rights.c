@@ -108,7 +108,8 @@ static const struct system_call queue_calls[] = {
 	CALL("flock"),
 	CALL("fstatfs"),
 	CALL("lseek"),
-	/* the writer thread */
+	/* the writer thread, and those that write what is paused */
+	CALL("eventfd2"),
 	CALL_IF("clone", "threads", ARGUMENT_WITH(0, CLONE_THREAD)),
 	{.name = "clone3", .only = "answered ENOSYS", .answer = CALL_UNKNOWN},
 	/* copies for system users */

@@ -70,11 +70,13 @@ struct queued {
 	char *reply; /* that deferred, failed or held it */
 };
 
-/* Patterns of lanes that an operator has paused (pause.c). */
+/* Patterns of lanes that an operator has paused (pause.c); the same are in the spool's folder. */
 #define PAUSES_MAX 64
 struct pauses {
 	struct slice patterns[PAUSES_MAX];
 	size_t count;
+	int folder_fd;   /* the spool's folder, opened for this alone; -1: not yet */
+	bool is_writing; /* a change waits for the disk */
 };
 
 /* Descriptors of segments for reading, the ones used last. */

@@ -1,6 +1,9 @@
 /* What an operator has done, over a real spool: the state afterwards, and after a restart. */
+#include "base/file_replace.h"
 #include "queue/queue_private.h"
 #include "queue/world_test.h"
+
+#define LANE_REFUSED UINT32_MAX
 
 struct asked {
 	uint32_t count, done, recipients;
@@ -170,5 +173,94 @@ START_TEST(what_is_under_way_is_left_alone)
 }
 END_TEST
 
+/* May wait. */
+static uint32_t
+lane_order(struct world *world, enum queue_action action, const char *pattern)
+{
+	struct ipc_message ask = {.kind = IPC_QUEUE_LIST,
+		.queue_list = {.max = 1, .action = action, .lane = slice_text(pattern)}};
+	struct ipc_message message;
+	struct channel channel;
+	uint32_t paused = 0;
+	int fds[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_ok(channel_open(&channel, world->loop, fds[1], ROLE_ADMIN, ROLE_QUEUE));
+	queue_service_set_admin(world->service, 79, fds[0]);
+	ck_assert_ok(channel_send(&channel, &ask, MONO_NEVER));
+	while (channel_receive(&channel, MONO_NEVER, &message) == OK &&
+		message.kind == IPC_QUEUE_PAUSED)
+		paused++;
+	channel_close(&channel);
+	return message.kind == IPC_QUEUE_END ? paused : LANE_REFUSED;
+}
+
+static void
+write_pauses(struct world *world, const char *text)
+{
+	ck_assert_ok(file_replace(world->env, world->dir_fd, "pauses", slice_text(text), 0600));
+}
+
+static void
+pause_body(void *arg)
+{
+	struct world *world = arg;
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "maildir *"), 1);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "mx *"), 2);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "mx *"), 2);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "two\nlines"), LANE_REFUSED);
+	SEND(world, "anna@example.org");
+	for (int i = 0; i < 2; i++) {
+		pass_time(world, HOUR_US);
+		ck_assert_uint_eq(world->seen_count, 0);
+		ck_assert_uint_eq(lane_order(world, QUEUE_PAUSES, ""), 2);
+		start_again(world, &deliverer);
+	}
+	ck_assert_uint_eq(lane_order(world, QUEUE_RESUME, "host *"), LANE_REFUSED);
+	ck_assert_uint_eq(lane_order(world, QUEUE_RESUME, "maildir *"), 1);
+	wait_for_seen(world, 1);
+	start_again(world, &deliverer);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "host *"), 2);
+	ck_assert_uint_eq(lane_order(world, QUEUE_RESUME, "*"), 0);
+	write_pauses(world, "mx *\n\nmx *\n\x01\nhost *");
+	start_again(world, &deliverer);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSES, ""), 2);
+	service_stop(world);
+	deliverer_end(deliverer);
+}
+
+START_TEST(what_is_paused_stays_so_over_restarts)
+{
+	run_with(pause_body);
+}
+END_TEST
+
+/* What can't be written is not acknowledged, and changes nothing. */
+static void
+pause_refused_body(void *arg)
+{
+	struct world *world = arg;
+
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "mx *"), 1);
+	ck_assert_int_eq(mkdirat(world->dir_fd, ".pauses.new", 0700), 0);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "host *"), LANE_REFUSED);
+	ck_assert_uint_eq(lane_order(world, QUEUE_RESUME, "mx *"), LANE_REFUSED);
+	ck_assert_uint_eq(lane_order(world, QUEUE_RESUME, "*"), LANE_REFUSED);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSES, ""), 1);
+	ck_assert_int_eq(unlinkat(world->dir_fd, ".pauses.new", AT_REMOVEDIR), 0);
+	ck_assert_uint_eq(lane_order(world, QUEUE_PAUSE, "host *"), 2);
+	service_stop(world);
+}
+
+START_TEST(a_pause_that_cannot_be_written_is_refused)
+{
+	run_with(pause_refused_body);
+}
+END_TEST
+
 UNIT_MAIN("queue/order", what_is_held_stays_until_it_is_released,
-	what_is_retried_goes_and_what_is_deleted_is_gone, what_is_under_way_is_left_alone)
+	what_is_retried_goes_and_what_is_deleted_is_gone, what_is_under_way_is_left_alone,
+	what_is_paused_stays_so_over_restarts, a_pause_that_cannot_be_written_is_refused)

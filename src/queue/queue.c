@@ -141,6 +141,7 @@ queue_service_new(struct env *env, const struct conf *conf, int wake_fd,
 	service->root = root;
 	service->root_arg = root_arg;
 	service->spool_fd = -1;
+	service->pauses.folder_fd = -1;
 	service->policy = (struct schedule_policy){
 		conf->retry.first_us, conf->retry.max_us, conf->retry.expire_us};
 	service->wake_fd = env->poll->wake_create(env->world);
@@ -591,7 +592,10 @@ queue_service_go(struct queue_service *service)
 {
 	if (service->spool_fd < 0)
 		return ERROR_NOT_FOUND;
-	enum error error = open_spool(service);
+	enum error error = pauses_load(service);
+	if (error != OK)
+		return error;
+	error = open_spool(service);
 	if (error == OK)
 		return start_work(service);
 	if (error != ERROR_NO_SPACE)

@@ -77,9 +77,14 @@ struct queue_service {
 
 /* pause.c */
 bool pauses_mean(const struct queue_service *service, const struct queue_lane *lane);
-/* ERROR_LIMIT: there are too many; ERROR_NO_MEMORY. */
+/* Blocks: what was paused before the start. Not OK: it can't be known, and nothing may go. */
+MUST_CHECK enum error pauses_load(struct queue_service *service);
+/*
+ * May wait: OK when it is durable. ERROR_LIMIT: there are too many; ERROR_FORMAT: no pattern;
+ * ERROR_AGAIN: another change is being written; what the disk or memory says.
+ */
 MUST_CHECK enum error pause_add(struct queue_service *service, struct slice pattern);
-/* "*": all of them. ERROR_NOT_FOUND: that pattern was not paused. */
+/* May wait, likewise. "*": all of them. ERROR_NOT_FOUND: that pattern was not paused. */
 MUST_CHECK enum error pause_remove(struct queue_service *service, struct slice pattern);
 void pauses_free(struct queue_service *service);
 
