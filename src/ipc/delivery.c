@@ -1,7 +1,7 @@
 /* The lists of DELIVER and RESULT: octets and back. Decoders take any octets. */
 #include "ipc/delivery.h"
 
-#define RESULT_FIXED_BYTES 24    /* with the three lengths */
+#define RESULT_FIXED_BYTES 32    /* with the three lengths */
 #define IS_PASSED_ON       0x80u /* beside enum delivery_tls */
 
 const char *
@@ -125,6 +125,8 @@ delivery_result_append(struct buffer *list, const struct delivery_result *result
 	buffer_append_octet(
 		list, (uint8_t)(result->tls | (result->is_passed_on ? IS_PASSED_ON : 0)));
 	buffer_append_u32(list, enhanced_status_number(result->status));
+	buffer_append_u32(list, result->connecting_ms);
+	buffer_append_u32(list, result->sending_ms);
 	append_text(list, text);
 	append_text(list, remote);
 	append_text(list, path);
@@ -141,6 +143,8 @@ delivery_result_take(struct cursor *list, struct delivery_result *ret_result)
 	result.is_passed_on = tls & IS_PASSED_ON;
 	tls &= (uint8_t)~IS_PASSED_ON;
 	uint32_t status = cursor_take_u32(list);
+	result.connecting_ms = cursor_take_u32(list);
+	result.sending_ms = cursor_take_u32(list);
 	result.text = take_text(list, DELIVERY_TEXT_MAX);
 	result.remote = take_text(list, DELIVERY_REMOTE_MAX);
 	result.path = take_text(list, DELIVERY_PATH_MAX);

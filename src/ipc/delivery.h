@@ -6,7 +6,7 @@
  *
  * A recipient: u32 number in the envelope, u32 length, address, u8 notify, u16 length, ORCPT. A
  * result: u64 attempt, u32 recipient, u8 outcome, u8 tls (128 more: the next server reports), u32
- * status, and text, remote, path as u16 length and octets.
+ * status, u32 connecting and u32 sending (ms), and text, remote, path as u16 length and octets.
  */
 #ifndef IPC_DELIVERY_H
 #define IPC_DELIVERY_H
@@ -64,6 +64,8 @@ struct delivery_result {
 	enum deliver_outcome outcome;
 	enum delivery_tls tls;
 	bool is_passed_on; /* DELIVERED to a server that was told what to report to the sender */
+	uint32_t connecting_ms; /* of the try, until the transaction began: DNS, hosts, TLS */
+	uint32_t sending_ms;    /* from there to the reply; 0: it did not come to that */
 	struct enhanced_status status;
 	struct slice text;   /* the reply, or a phrase without paths: it may go to the sender */
 	struct slice remote; /* who said it; empty when it was this server */

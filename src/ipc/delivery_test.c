@@ -123,6 +123,8 @@ END_TEST
 START_TEST(results_survive_the_trip)
 {
 	struct delivery_result all = {.attempt = UINT64_MAX - 1,
+		.connecting_ms = 1234,
+		.sending_ms = UINT32_MAX,
 		.recipient = DELIVERY_ALL,
 		.outcome = DELIVER_TEMPORARY,
 		.tls = TLS_VERIFIED,
@@ -147,6 +149,8 @@ START_TEST(results_survive_the_trip)
 	ck_assert_int_eq(back.outcome, DELIVER_TEMPORARY);
 	ck_assert_int_eq(back.tls, TLS_VERIFIED);
 	ck_assert(enhanced_status_equal(back.status, STATUS(4, 2, 999)));
+	ck_assert_uint_eq(back.connecting_ms, 1234);
+	ck_assert_uint_eq(back.sending_ms, UINT32_MAX);
 	ck_assert_slice_eq(back.text, "mailbox full");
 	ck_assert_slice_eq(back.remote, "mx.example.net [192.0.2.1]");
 	ck_assert_ok(delivery_result_take(&cursor, &back));
@@ -158,7 +162,7 @@ START_TEST(results_survive_the_trip)
 		while (cursor_left(&cursor) > 0 && delivery_result_take(&cursor, &back) == OK)
 			;
 		ck_assert_int_eq(cursor.error == OK && cursor_left(&cursor) == 0,
-			len == 0 || len == 24 + 12 + 26);
+			len == 0 || len == 32 + 12 + 26);
 	}
 	end();
 }

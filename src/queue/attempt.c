@@ -193,15 +193,18 @@ log_delivered(const struct attempt *attempt, uint32_t i, const struct delivery_r
 	const struct envelope *envelope = &attempt->opened->envelope;
 	struct env *env = attempt->service->env;
 	wall_us now = env_wall(env);
+	bool is_here = result->path.len > 0;
+	int64_t writing_ms = (now - attempt->begun_at) / US_PER_MS;
 	char id[QUEUE_ID_DIGITS + 1];
 
 	queue_id_print(attempt->message->message.queue_id, id);
 	log_event(env, LOG_INFO, "delivered", LOG_STRING("id", id),
 		LOG_SLICE("to", envelope->recipients[attempt->recipients[i]].address),
-		result->path.len > 0 ? LOG_SLICE("path", result->path)
-				     : LOG_SLICE("remote", result->remote),
+		is_here ? LOG_SLICE("path", result->path) : LOG_SLICE("remote", result->remote),
 		LOG_NUMBER("delay_ms", (now - envelope->received_at) / US_PER_MS),
 		LOG_NUMBER("waited_ms", (attempt->begun_at - envelope->received_at) / US_PER_MS),
+		LOG_NUMBER("connecting_ms", result->connecting_ms),
+		LOG_NUMBER("sending_ms", is_here ? writing_ms : result->sending_ms),
 		LOG_NUMBER("attempts", attempt->attempts),
 		LOG_SLICE("reply", slice_sub(result->text, 0, REPLY_SHOWN)),
 		LOG_STRING("tls", tls_words[result->tls]));

@@ -21,7 +21,28 @@ struct run {
 	bool is_cancelled;
 	bool reports;          /* the server in use was told what its sender wants to know */
 	enum delivery_tls tls; /* of the connection in use */
+	mono_us begun_at;      /* the try */
+	mono_us sending_at;    /* the transaction under way; 0: none */
 };
+
+static uint32_t
+ms_between(mono_us from, mono_us to)
+{
+	int64_t ms = (to - from) / US_PER_MS;
+
+	return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+/* How long this try took, for logs: whether it was the way to the host or the host. */
+static void
+note_times(const struct run *run, struct delivery_result *result)
+{
+	mono_us now = env_monotonic(run->attempt->env);
+
+	result->connecting_ms =
+		ms_between(run->begun_at, run->sending_at != 0 ? run->sending_at : now);
+	result->sending_ms = run->sending_at != 0 ? ms_between(run->sending_at, now) : 0;
+}
 
 static void
 settle(struct run *run, size_t i, enum deliver_outcome outcome, struct enhanced_status status,
@@ -33,6 +54,7 @@ settle(struct run *run, size_t i, enum deliver_outcome outcome, struct enhanced_
 	result->outcome = outcome;
 	result->tls = run->tls;
 	result->status = status;
+	note_times(run, result);
 	/* Both may lie in a connection that ends before the result is sent. */
 	if (!arena_copy(attempt->arena, text, &result->text))
 		result->text = SLICE("");
@@ -245,11 +267,14 @@ send_once(struct run *run, struct relay_connection *connection)
 		of[count++] = i;
 	}
 	run->reports = connection->client.extensions & SMTP_OFFERS_DSN;
+	run->sending_at = env_monotonic(attempt->env);
 	enum error error =
 		smtp_client_send(&connection->client, &message, sent, count, attempt->arena);
 	connection->messages++;
 	run->is_cancelled |= error == ERROR_CANCELLED;
-	return take_replies(run, connection, error, sent, of, count);
+	enum progress progress = take_replies(run, connection, error, sent, of, count);
+	run->sending_at = 0;
+	return progress;
 }
 
 /* May wait. As many transactions as it takes while each brings some further. */
@@ -546,6 +571,7 @@ relay_attempt_run(struct relay_attempt *attempt)
 	if (!run)
 		return;
 	run->attempt = attempt;
+	run->begun_at = env_monotonic(attempt->env);
 	run->open = attempt->count;
 	for (size_t i = 0; i < attempt->count; i++)
 		run->is_open[i] = true;

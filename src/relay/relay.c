@@ -150,6 +150,8 @@ log_results(const struct relay_job *job, mono_us started)
 		LOG_NUMBER("deferred", counts[DELIVER_TEMPORARY]),
 		LOG_NUMBER("failed", counts[DELIVER_PERMANENT]), LOG_SLICE("reply", last->text),
 		LOG_STRING("tls", levels[last->tls]),
+		LOG_NUMBER("connecting_ms", last->connecting_ms),
+		LOG_NUMBER("sending_ms", last->sending_ms),
 		LOG_NUMBER("ms", (env_monotonic(env) - started) / US_PER_MS));
 }
 

@@ -5,15 +5,17 @@
         sink.sessions      # the commands of each connection
 
 A script maps a step to what is said there: the steps are CONNECT, EHLO, HELO, LHLO, MAIL, RCPT, DATA, DOT, RSET, QUIT; `RCPT bad@x.test` is for
-that recipient alone. A value is a reply (lines with `\\n` between them), HANG, CLOSE, RESET, or a list of these: one for each time, the last one for ever. An LMTP sink says
+that recipient alone. A value is a reply (lines with `\\n` between them), Slow(seconds, reply), HANG, CLOSE, RESET, or a list of these: one for each time, the last one for ever. An LMTP sink says
 DOT once a recipient. `extensions` stand in EHLO.
 """
 import socket
 import struct
 import threading
+import time
 from collections import namedtuple
 
 HANG, CLOSE, RESET = 'HANG', 'CLOSE', 'RESET'
+Slow = namedtuple('Slow', 'seconds reply')
 Message = namedtuple('Message', 'sender parameters recipients content')
 ORDINARY = {'CONNECT': '220 sink.test ESMTP', 'HELO': '250 sink.test', 'MAIL': '250 2.1.0 ok', 'RCPT': '250 2.1.5 ok', 'DATA': '354 go on',
             'DOT': '250 2.0.0 taken', 'RSET': '250 2.0.0 ok', 'QUIT': '221 2.0.0 bye', 'NOOP': '250 2.0.0 ok'}
@@ -82,6 +84,9 @@ class Sink:
             raise End
         if value == CLOSE:
             raise End
+        if isinstance(value, Slow):
+            time.sleep(value.seconds)
+            value = value.reply
         client.sendall(''.join(line + '\r\n' for line in value.split('\n')).encode())
         if value.startswith('421'):
             raise End
