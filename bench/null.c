@@ -12,6 +12,8 @@
  * MESSAGE-ID` to the file (seconds since 1970; `-` where no Message-ID stands in the first 2,048
  * octets), once a turn of the loop.
  *
+ * Recipients at a domain that begins with `refused.` get 550: mail for them becomes reports.
+ *
  * It is strict about one thing only, the end of content (CRLF.CRLF, RFC 5321 section 4.1.1.4),
  * because a wrong one would make it count something else than messages. Commands are told apart by
  * their first letter.
@@ -30,6 +32,7 @@
 #define REPLIES_SIZE 4096
 #define EVENTS       256
 #define BACKLOG      4096
+#define LINE_SIZE    512
 #define HEADER_SIZE  2048 /* of a content's beginning, where its Message-ID is looked for */
 
 #define EHLO_REPLY                                                                 \
@@ -46,12 +49,15 @@ struct connection {
 	int fd;
 	bool content;     /* between 354 and the end of content */
 	bool at_start;    /* the next byte is the first of a command line */
+	bool refused;     /* the last recipient */
 	bool quit;        /* close once the replies are out */
 	char verb;        /* first letter of the command line being read */
 	unsigned matched; /* characters of content_end seen */
 	size_t replies_length;
 	char replies[REPLIES_SIZE];
 	FILE *record; /* NULL: nothing is recorded */
+	size_t line_length;
+	char line[LINE_SIZE + 1]; /* the beginning of the command line, where it is RCPT */
 	size_t header_length;
 	char header[HEADER_SIZE + 1];
 };
@@ -123,6 +129,10 @@ connection_command(struct connection *c)
 		return;
 	case 'D':
 	case 'd':
+		if (c->refused) {
+			SAY(c, "554 5.5.1 No valid recipients\r\n");
+			return;
+		}
 		SAY(c, "354 End with a dot\r\n");
 		c->content = true;
 		c->matched = CONTENT_START;
@@ -132,9 +142,33 @@ connection_command(struct connection *c)
 		SAY(c, "221 2.0.0 Bye\r\n");
 		c->quit = true;
 		return;
+	case 'R':
+	case 'r':
+		c->line[c->line_length] = '\0';
+		c->refused = strstr(c->line, "@refused.");
+		if (c->refused) {
+			SAY(c, "550 5.1.1 Nobody of that name\r\n");
+			return;
+		}
+		/* fall through */
 	default:
 		SAY(c, "250 2.0.0 Ok\r\n");
 	}
+}
+
+/* Keeps the beginning of a command line; what follows it in the input may be the next one. */
+static void
+connection_keep_line(struct connection *c, const char *input, size_t length)
+{
+	const char *end = memchr(input, '\n', length);
+	size_t room = LINE_SIZE - c->line_length;
+
+	if (end)
+		length = (size_t)(end - input);
+	if (length > room)
+		length = room;
+	memcpy(c->line + c->line_length, input, length);
+	c->line_length += length;
 }
 
 /* Reads command bytes up to the end of a line; how many it took. */
@@ -144,7 +178,10 @@ connection_take_command(struct connection *c, const char *input, size_t length)
 	if (c->at_start) {
 		c->verb = input[0];
 		c->at_start = false;
+		c->line_length = 0;
 	}
+	if (c->verb == 'R' || c->verb == 'r')
+		connection_keep_line(c, input, length);
 	const char *end = memchr(input, '\n', length);
 	if (!end)
 		return length;

@@ -1,7 +1,7 @@
 """The servers that are measured side by side. A new one is a class here and a line in PEERS: see README.md.
 
 Each must take mail for u0 ... u9 at discard.test (accept it as durably as it can, then drop it), at local.test
-(Maildirs below its folder, or has_maildir = False) and at remote.test (relayed to `far`, or relays = False).
+(Maildirs below its folder, or has_maildir = False) and at remote.test and refused.test (relayed to `far`, or relays = False).
 """
 import os
 import pwd
@@ -149,7 +149,7 @@ route discard.test {{ to discard }}
         if not self.far:
             return ''
         host, port = self.far
-        return f'route remote.test {{ to host {host} port {port} }}\nrelay_from 127.0.0.0/8'
+        return f'route remote.test {{ to host {host} port {port} }}\nroute refused.test {{ to host {host} port {port} }}\nrelay_from 127.0.0.0/8'
 
 
 class Postfix(Peer):
@@ -171,7 +171,7 @@ class Postfix(Peer):
         if self.far:
             limit |= self.relay_settings
         self.instance = postfix.Postfix(self.folder, tree=self.tree, main=limit,
-                                        routes={'remote.test': self.far} if self.far else {})
+                                        routes={'remote.test': self.far, 'refused.test': self.far} if self.far else {})
         return self.instance.prepare()
 
     def find_address(self):
