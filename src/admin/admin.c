@@ -54,6 +54,8 @@ answer_request(struct ipc_message *message)
 		return &message->queue_item.request;
 	case IPC_QUEUE_RECIPIENT:
 		return &message->queue_recipient.request;
+	case IPC_QUEUE_BUNDLE:
+		return &message->queue_bundle.request;
 	case IPC_QUEUE_PAUSED:
 		return &message->queue_paused.request;
 	case IPC_QUEUE_END:

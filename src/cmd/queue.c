@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define NAME      "queue"
-#define PAGE      500 /* messages asked for at once */
+#define PAGE      2000 /* messages asked for at once */
 #define ANSWER_US (60 * US_PER_S)
 
 #define NOTHING_MATCHED 1
@@ -160,6 +160,32 @@ keep_paused(struct queue_list *list, struct slice pattern)
 	tool_append_harmless(paused, pattern);
 }
 
+static void
+take_listed(struct queue_list *list, const struct ipc_message *message)
+{
+	if (message->kind == IPC_QUEUE_RECIPIENT)
+		keep_recipient(list, &message->queue_recipient);
+	else
+		show_item(list, &message->queue_item);
+}
+
+/* False: the server says what it may not. */
+static bool
+take_bundle(struct queue_list *list, struct slice messages)
+{
+	struct cursor cursor = cursor_of(messages);
+	struct ipc_message message = {.fd_count = 0};
+
+	while (cursor_left(&cursor) > 0) {
+		struct slice bytes = cursor_take(&cursor, cursor_take_u32(&cursor));
+		if (cursor.error != OK || ipc_decode(bytes, &message) != OK ||
+			(message.kind != IPC_QUEUE_RECIPIENT && message.kind != IPC_QUEUE_ITEM))
+			return false;
+		take_listed(list, &message);
+	}
+	return true;
+}
+
 /* May wait: the answer to one question; where to go on, 0 at the end. */
 static int
 receive_page(struct queue_list *list, uint64_t *ret_next)
@@ -179,10 +205,10 @@ receive_page(struct queue_list *list, uint64_t *ret_next)
 		}
 		if (message.kind == IPC_QUEUE_PAUSED)
 			keep_paused(list, message.queue_paused.lane);
-		else if (message.kind == IPC_QUEUE_RECIPIENT)
-			keep_recipient(list, &message.queue_recipient);
-		else
-			show_item(list, &message.queue_item);
+		else if (message.kind != IPC_QUEUE_BUNDLE)
+			take_listed(list, &message);
+		else if (!take_bundle(list, message.queue_bundle.messages))
+			return control_fail(&list->control, EX_PROTOCOL, "wrong answers from");
 	}
 }
 
@@ -243,6 +269,7 @@ ask_for(struct queue_list *list, enum queue_action action)
 	struct ipc_queue_list question = list->filter;
 
 	question.max = PAGE;
+	question.bundled = 1;
 	question.action = action;
 	question.with_recipients =
 		!list->counts_only && (list->verb == SHOW || (list->verb == LIST && list->is_json));

@@ -192,7 +192,7 @@ START_TEST(results_without_meaning_are_refused)
 	ck_assert_int_eq(take_changed(13, TLS_STATES), ERROR_FORMAT);
 	ck_assert_int_eq(take_changed(11, 1), ERROR_FORMAT); /* recipient 16,777,216 */
 	ck_assert_int_eq(take_changed(17, 1), ERROR_FORMAT); /* status 18.777.216 */
-	ck_assert_int_eq(take_changed(19, 0xff), ERROR_FORMAT);
+	ck_assert_int_eq(take_changed(27, 0xff), ERROR_FORMAT);
 }
 END_TEST
 

@@ -21,6 +21,7 @@
 #define IPC_MESSAGE_MAX 65536
 #define IPC_FDS_MAX     4
 #define IPC_TEXT_MAX    1024
+#define IPC_BUNDLE_MAX  61440 /* octets of messages within one */
 #define IPC_PATH_MAX    4096
 #define IPC_TRACE_MAX   16384
 
@@ -112,8 +113,8 @@
  * with its recipients before it if they are wanted, then the end with the id to go on from (0: no
  * more). states: a bit for each state, 0 for all. Patterns: queue/glob.h; empty for all; a
  * Message-ID is no pattern.
- * received_before: 0 for all. Answers carry the request's number, so that one that comes late is
- * known as such.
+ * received_before: 0 for all. bundled: items and recipients may come in QUEUE_BUNDLE. Answers carry
+ * the request's number, so that one that comes late is known as such.
  */
 #define IPC_FIELDS_queue_list(F, m)           \
 	F(m, u32, request, UINT32_MAX)        \
@@ -122,6 +123,7 @@
 	F(m, u32, action, 7)                  \
 	F(m, u32, only, 1)                    \
 	F(m, u32, with_recipients, 1)         \
+	F(m, u32, bundled, 1)                 \
 	F(m, u32, states, 31)                 \
 	F(m, u64, received_before, INT64_MAX) \
 	F(m, slice, sender, IPC_TEXT_MAX)     \
@@ -156,6 +158,10 @@
 	F(m, slice, reply, IPC_TEXT_MAX)
 #define IPC_FIELDS_queue_end(F, m) \
 	F(m, u32, request, UINT32_MAX) F(m, u64, next_id, UINT64_MAX) F(m, u64, total, UINT64_MAX)
+/* Items and recipients in their order, each as u32 length and its own encoding: a long list in few
+ * packets. */
+#define IPC_FIELDS_queue_bundle(F, m) \
+	F(m, u32, request, UINT32_MAX) F(m, slice, messages, IPC_BUNDLE_MAX)
 /* A pattern of lanes that are paused. */
 #define IPC_FIELDS_queue_paused(F, m) F(m, u32, request, UINT32_MAX) F(m, slice, lane, IPC_TEXT_MAX)
 /* The answer to a request that can't be served. */
@@ -304,7 +310,8 @@
 	M(SRS_ANSWER, srs_answer, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)                 \
 	M(QUEUE_PAUSED, queue_paused, IPC_ANSWERERS, IPC_ASKERS, 0)                               \
 	M(TICKET_KEYS_ASK, ticket_keys_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)       \
-	M(TICKET_KEYS, ticket_keys, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)
+	M(TICKET_KEYS, ticket_keys, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)               \
+	M(QUEUE_BUNDLE, queue_bundle, IPC_ANSWERERS, IPC_ASKERS, 0)
 
 /* A test that needs kinds which no role has yet defines rows of its own before it includes this. */
 #ifndef IPC_TEST_MESSAGES

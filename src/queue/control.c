@@ -124,17 +124,50 @@ send_to_operator(struct admin_link *link, const struct ipc_message *message)
 		loop_deadline(link->service->env->loop, CONTROL_ANSWER_US));
 }
 
+/* May wait: what is gathered goes. */
+static enum error
+flush_bundle(struct admin_link *link, uint32_t request)
+{
+	struct ipc_message message = {.kind = IPC_QUEUE_BUNDLE,
+		.queue_bundle = {.request = request, .messages = buffer_slice(&link->bundle)}};
+
+	if (link->bundle.len == 0)
+		return OK;
+	enum error error = send_to_operator(link, &message);
+	buffer_clear(&link->bundle);
+	return error;
+}
+
+/* May wait: alone, or with others where that was asked for. A packet a message costs three
+ * processes more than all the rest. */
+static enum error
+send_listed(struct admin_link *link, const struct ipc_queue_list *request,
+	const struct ipc_message *message)
+{
+	size_t bytes = ipc_encoded_size(message);
+	enum error error = OK;
+
+	if (!request->bundled)
+		return send_to_operator(link, message);
+	if (link->bundle.len + sizeof(uint32_t) + bytes > IPC_BUNDLE_MAX)
+		error = flush_bundle(link, request->request);
+	buffer_append_u32(&link->bundle, (uint32_t)bytes);
+	if (error == OK)
+		error = ipc_encode(message, &link->bundle);
+	return error != OK ? error : buffer_error(&link->bundle);
+}
+
 /* May wait. */
 static enum error
-send_recipients(
-	struct admin_link *link, uint32_t request, uint64_t queue_id, const struct look *look)
+send_recipients(struct admin_link *link, const struct ipc_queue_list *request, uint64_t queue_id,
+	const struct look *look)
 {
 	enum error error = OK;
 
 	for (uint32_t i = 0; i < look->envelope.recipient_count && error == OK; i++) {
 		const struct recipient_view *view = &look->views[i];
 		struct ipc_message message = {.kind = IPC_QUEUE_RECIPIENT,
-			.queue_recipient = {.request = request,
+			.queue_recipient = {.request = request->request,
 				.queue_id = queue_id,
 				.number = i,
 				.state = view->state,
@@ -142,7 +175,7 @@ send_recipients(
 				.next_attempt_at = (uint64_t)view->next_at,
 				.address = look->envelope.recipients[i].address,
 				.reply = view->reply}};
-		error = send_to_operator(link, &message);
+		error = send_listed(link, request, &message);
 	}
 	return error;
 }
@@ -166,9 +199,9 @@ answer_message(struct admin_link *link, const struct ipc_queue_list *request, st
 		message.queue_item.done =
 			order_carry_out(service, queued, (enum queue_action)request->action);
 		if (request->with_recipients && look.views)
-			error = send_recipients(link, request->request, queue_id, &look);
+			error = send_recipients(link, request, queue_id, &look);
 		if (error == OK)
-			error = send_to_operator(link, &message);
+			error = send_listed(link, request, &message);
 	}
 	look_end(&look);
 	return error;
@@ -262,6 +295,8 @@ answer_list(struct admin_link *link, const struct ipc_queue_list *request)
 		if (queued)
 			error = answer_message(link, request, queued);
 	}
+	if (error == OK)
+		error = flush_bundle(link, request->request);
 	if (error == OK && request->action != QUEUE_SHOW)
 		error = orders_await(service);
 	end.queue_end.total = service->message_count;
@@ -286,5 +321,6 @@ control_run(void *arg)
 	if (error != ERROR_CLOSED && error != ERROR_CANCELLED)
 		link->service->root->broken(link->service->root_arg, link->instance);
 	channel_close(&link->channel);
+	buffer_done(&link->bundle);
 	memory_put(env->memory, link);
 }

@@ -173,6 +173,75 @@ START_TEST(what_is_under_way_is_left_alone)
 }
 END_TEST
 
+/* May wait: pages of `max`, in bundles; how many messages and recipients came, in their order. */
+static struct asked
+list_bundled(struct world *world, uint32_t max, uint32_t *ret_bundles)
+{
+	struct ipc_message ask = {.kind = IPC_QUEUE_LIST,
+		.queue_list = {.max = max, .with_recipients = 1, .bundled = 1}};
+	struct asked asked = {0};
+	struct ipc_message message, inner;
+	struct channel channel;
+	uint64_t last_id = 0;
+	int fds[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_ok(channel_open(&channel, world->loop, fds[1], ROLE_ADMIN, ROLE_QUEUE));
+	queue_service_set_admin(world->service, 80, fds[0]);
+	for (*ret_bundles = 0;;) {
+		ck_assert_ok(channel_send(&channel, &ask, MONO_NEVER));
+		while (channel_receive(&channel, MONO_NEVER, &message) == OK &&
+			message.kind == IPC_QUEUE_BUNDLE) {
+			struct cursor cursor = cursor_of(message.queue_bundle.messages);
+			++*ret_bundles;
+			while (cursor_left(&cursor) > 0) {
+				struct slice bytes = cursor_take(&cursor, cursor_take_u32(&cursor));
+				ck_assert_ok(ipc_decode(bytes, &inner));
+				asked.recipients += inner.kind == IPC_QUEUE_RECIPIENT;
+				if (inner.kind != IPC_QUEUE_ITEM)
+					continue;
+				ck_assert_uint_gt(inner.queue_item.queue_id, last_id);
+				last_id = inner.queue_item.queue_id;
+				asked.count++;
+			}
+		}
+		ck_assert_int_eq(message.kind, IPC_QUEUE_END);
+		if (message.queue_end.next_id == 0)
+			break;
+		ask.queue_list.from_id = message.queue_end.next_id;
+	}
+	channel_close(&channel);
+	return asked;
+}
+
+static void
+bundle_body(void *arg)
+{
+	struct world *world = arg;
+	uint32_t bundles;
+
+	ck_assert_uint_eq(list_bundled(world, 10, &bundles).count, 0);
+	ck_assert_uint_eq(bundles, 0);
+	for (int i = 0; i < 300; i++)
+		SEND(world, "x@hold.example", "y@hold.example");
+	struct asked asked = list_bundled(world, 10000, &bundles);
+	ck_assert_uint_eq(asked.count, 300);
+	ck_assert_uint_eq(asked.recipients, 600);
+	ck_assert_uint_gt(bundles, 1);
+	ck_assert_uint_lt(bundles, 10);
+	asked = list_bundled(world, 7, &bundles);
+	ck_assert_uint_eq(asked.count, 300);
+	ck_assert_uint_eq(bundles, (300 + 6) / 7);
+	service_stop(world);
+}
+
+START_TEST(long_lists_come_in_bundles)
+{
+	run_with(bundle_body);
+}
+END_TEST
+
 /* May wait. */
 static uint32_t
 lane_order(struct world *world, enum queue_action action, const char *pattern)
@@ -255,7 +324,7 @@ pause_refused_body(void *arg)
 	service_stop(world);
 }
 
-START_TEST(a_pause_that_cannot_be_written_is_refused)
+START_TEST(a_pause_that_cannot_be_written_is_refused, long_lists_come_in_bundles)
 {
 	run_with(pause_refused_body);
 }

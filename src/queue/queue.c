@@ -256,6 +256,7 @@ queue_service_set_admin(struct queue_service *service, uint32_t instance, int ch
 
 	link->service = service;
 	link->instance = instance;
+	buffer_init(&link->bundle, env->memory, IPC_BUNDLE_MAX);
 	enum error error =
 		channel_open(&link->channel, env->loop, channel_fd, ROLE_QUEUE, ROLE_ADMIN);
 	if (error == OK)

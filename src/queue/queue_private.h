@@ -31,6 +31,7 @@ struct admin_link {
 	struct queue_service *service;
 	uint32_t instance;
 	struct channel channel;
+	struct buffer bundle; /* what waits for its QUEUE_BUNDLE */
 };
 
 struct queue_service {
