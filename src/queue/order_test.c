@@ -324,7 +324,7 @@ pause_refused_body(void *arg)
 	service_stop(world);
 }
 
-START_TEST(a_pause_that_cannot_be_written_is_refused, long_lists_come_in_bundles)
+START_TEST(a_pause_that_cannot_be_written_is_refused)
 {
 	run_with(pause_refused_body);
 }
@@ -332,4 +332,5 @@ END_TEST
 
 UNIT_MAIN("queue/order", what_is_held_stays_until_it_is_released,
 	what_is_retried_goes_and_what_is_deleted_is_gone, what_is_under_way_is_left_alone,
-	what_is_paused_stays_so_over_restarts, a_pause_that_cannot_be_written_is_refused)
+	what_is_paused_stays_so_over_restarts, a_pause_that_cannot_be_written_is_refused,
+	long_lists_come_in_bundles)
