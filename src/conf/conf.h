@@ -95,6 +95,8 @@ struct conf_listener {
 	enum conf_answer strict_paths;
 	struct slice *proxy_from; /* networks, each in the form of network_parse */
 	size_t proxy_from_count;
+	struct slice *xclient_from; /* likewise */
+	size_t xclient_from_count;
 };
 
 /* For TLS: files in PEM. */

@@ -135,6 +135,19 @@ static const struct schema_key listen_keys[] = {
 			"it names: limits, \"relay_from\" and the log are about that one.",
 		.example = "proxy_from 10.0.0.5",
 	},
+	{
+		.word = "xclient_from",
+		.type = SCHEMA_NETWORK,
+		.flags = SCHEMA_REPEATED,
+		.readers = ALWAYS | SESSION,
+		.offset = offsetof(struct conf_listener, xclient_from),
+		.count_offset = offsetof(struct conf_listener, xclient_from_count),
+		.fallback_note = "none",
+		.help = "Networks of proxies that speak SMTP themselves and say with XCLIENT "
+			"(ADDR, "
+			"NAME, PORT) who their client is.",
+		.example = "xclient_from 10.0.0.5",
+	},
 };
 
 const struct schema_block schema_listen = {

@@ -39,7 +39,7 @@ begin_with_tls(struct session *session)
 }
 
 static void
-session_set_client(struct session *session, const struct endpoint *endpoint)
+note_client(struct session *session, const struct endpoint *endpoint)
 {
 	struct buffer text;
 
@@ -86,13 +86,12 @@ places_are_scarce(const struct session_worker *worker)
 }
 
 static bool
-is_proxy(const struct session_listener *listener, const struct endpoint *endpoint)
+is_in(const struct slice *networks, size_t count, const struct endpoint *endpoint)
 {
-	const struct conf_listener *conf = listener->conf;
 	struct network network;
 
-	for (size_t i = 0; i < conf->proxy_from_count; i++)
-		if (network_parse(conf->proxy_from[i], &network) == OK &&
+	for (size_t i = 0; i < count; i++)
+		if (network_parse(networks[i], &network) == OK &&
 			network_contains(&network, endpoint))
 			return true;
 	return false;
@@ -117,26 +116,28 @@ read_proxy_header(struct session *session, struct proxy_header *ret_header)
 	return error == OK ? proxy_header_parse(slice_of(storage, len), ret_header) : error;
 }
 
-/* Whom the proxy has named comes in as any other client. False: it may not. */
-static bool
+/* Whom the proxy has named comes in as any other client. Code 0: it may. */
+static struct smtp_reply
 admit_client(struct session *session, const struct endpoint *client)
 {
 	struct session_worker *worker = session->worker;
+	const struct conf_listener *listener = session->listener->conf;
 
 	session->is_trusted = directory_trusts(worker->directory, client);
-	session_set_client(session, client);
+	note_client(session, client);
 	session->server.client_address = slice_of(session->client, session->client_len);
 	session->server.client_port = session->client_port;
 	session->server.may_send = session->is_trusted;
+	session->server.takes_xclient =
+		is_in(listener->xclient_from, listener->xclient_from_count, client);
 	struct session_guest guest = session_guest_of(worker->limits, client, session->is_trusted);
 	struct smtp_reply refusal = session_guest_enter(
 		worker->limits, &guest, worker->sessions_max - worker->session_count);
 	if (refusal.code == 0) {
+		session_guest_leave(worker->limits, &session->guest);
 		session->guest = guest;
-		return true;
 	}
-	tell_refusal(session->listener, session->socket.watch.fd, &refusal);
-	return false;
+	return refusal;
 }
 
 /* May wait. False: the connection is of no use. */
@@ -148,8 +149,14 @@ take_proxy_header(struct session *session)
 	if (!session->is_proxied)
 		return true;
 	enum error error = read_proxy_header(session, &header);
-	if (error == OK)
-		return !header.has_client || admit_client(session, &header.client);
+	if (error == OK && !header.has_client)
+		return true;
+	if (error == OK) {
+		struct smtp_reply refusal = admit_client(session, &header.client);
+		if (refusal.code != 0)
+			tell_refusal(session->listener, session->socket.watch.fd, &refusal);
+		return refusal.code == 0;
+	}
 	log_event(session->worker->env, LOG_WARNING, "proxy_refused",
 		LOG_SLICE("listener", session->listener->name),
 		LOG_SLICE("client", session->server.client_address),
@@ -167,6 +174,53 @@ begin_lookup(struct session *session)
 		session->lookup = client_lookup_begin(&worker->lookups,
 			slice_of(session->guest.ip, session->guest.ip_len),
 			&session->server.client_name);
+}
+
+/* "192.0.2.1", "IPV6:2001:db8::1": neither a path nor every address. */
+static enum error
+parse_client(struct slice address, uint16_t port, struct endpoint *ret_client)
+{
+	char storage[ADDRESS_TEXT_BYTES];
+	struct buffer text;
+	uint8_t ip[16];
+
+	if (slice_has_prefix_nocase(address, SLICE("IPV6:")))
+		address = slice_from(address, 5);
+	bool is_ipv6 = slice_find(address, 0, ':') >= 0;
+	if (address.len == 0 || address.ptr[0] == '*')
+		return ERROR_FORMAT;
+	buffer_init_fixed(&text, storage, sizeof storage);
+	buffer_append_text(&text, is_ipv6 ? "[" : "");
+	buffer_append(&text, address);
+	buffer_append_text(&text, is_ipv6 ? "]:" : ":");
+	buffer_append_number(&text, port);
+	enum error error = buffer_error(&text);
+	if (error == OK)
+		error = endpoint_parse(buffer_slice(&text), ret_client);
+	return error == OK && endpoint_ip(ret_client, ip) == 0 ? ERROR_FORMAT : error;
+}
+
+struct smtp_reply
+session_set_client(void *arg, struct slice address, uint16_t port, struct slice name)
+{
+	struct session *session = arg;
+	struct endpoint client;
+	struct buffer claimed;
+
+	if (parse_client(address, port, &client) != OK ||
+		(name.len > 0 && !domain_is_valid_helo(name)))
+		return SMTP_REPLY(
+			501, 5, 5, 4, "XCLIENT needs ADDR, an IP address, and no odd NAME");
+	struct smtp_reply refusal = admit_client(session, &client);
+	if (refusal.code != 0)
+		return refusal;
+	client_lookup_end(&session->lookup);
+	buffer_init_fixed(&claimed, session->claimed_name, sizeof session->claimed_name);
+	buffer_append(&claimed, name);
+	session->server.client_name = buffer_slice(&claimed);
+	if (name.len == 0)
+		begin_lookup(session);
+	return refusal;
 }
 
 static bool
@@ -207,7 +261,8 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	struct session_worker *worker = listener->worker;
 	struct env *env = worker->env;
 	struct endpoint endpoint = {.address = *peer, .len = sizeof *peer};
-	bool is_proxied = is_proxy(listener, &endpoint);
+	bool is_proxied =
+		is_in(listener->conf->proxy_from, listener->conf->proxy_from_count, &endpoint);
 	bool is_trusted = !is_proxied && directory_trusts(worker->directory, &endpoint);
 	struct session_guest guest =
 		session_guest_of(worker->limits, &endpoint, is_trusted || is_proxied);
@@ -232,7 +287,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	session->guest = guest;
 	session->is_trusted = is_trusted;
 	session->is_proxied = is_proxied;
-	session_set_client(session, &endpoint);
+	note_client(session, &endpoint);
 	enum error error = socket_stream_open(&session->socket, env->loop, fd);
 	if (error != OK) {
 		turn_away(listener, -1, error); /* it is closed already */
@@ -251,6 +306,8 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 		.client_address = slice_of(session->client, session->client_len),
 		.client_port = session->client_port,
 		.may_send = session->is_trusted,
+		.takes_xclient = is_in(listener->conf->xclient_from,
+			listener->conf->xclient_from_count, &endpoint),
 	};
 	error = task_start(&worker->sessions, "session", session_run, session);
 	if (error != OK) {

@@ -80,6 +80,7 @@ struct session {
 	struct line_reader reader;
 	struct smtp_server server;
 	bool is_trusted;               /* by its address: it may send to other servers */
+	char claimed_name[256];        /* of the client, by XCLIENT */
 	bool is_proxied;               /* its client is who the proxy will name */
 	struct judgement *judgement;   /* of the content under way; NULL: none */
 	struct submission *submission; /* likewise, where somebody has logged in */
@@ -92,6 +93,10 @@ struct session {
 	uint8_t client_len;
 	char client[ADDRESS_TEXT_BYTES];
 };
+
+/* XCLIENT: see struct smtp_server_ops. */
+struct smtp_reply
+session_set_client(void *arg, struct slice address, uint16_t port, struct slice name);
 
 /* What the SMTP server asks and tells (session_steps.c); `arg` is the session. */
 extern const struct smtp_server_ops session_ops;

@@ -541,6 +541,7 @@ session_faulted(void *arg, const struct smtp_server *server)
 
 const struct smtp_server_ops session_ops = {
 	.check_sender = session_check_sender,
+	.set_client = session_set_client,
 	.may_begin = session_may_begin,
 	.may_bring = session_may_bring,
 	.faulted = session_faulted,

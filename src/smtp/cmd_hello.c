@@ -70,6 +70,8 @@ append_extensions(struct buffer *text, const struct smtp_server *server)
 		if (lines[i].extension == SMTP_EXTENSION_AUTH)
 			append_mechanisms(text, server);
 	}
+	if (server->takes_xclient)
+		buffer_append_text(text, "\nXCLIENT NAME ADDR PORT");
 }
 
 /* The name in memory of its own, in place of an earlier one. */

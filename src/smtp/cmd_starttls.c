@@ -9,19 +9,6 @@
 #include "smtp/server_private.h"
 
 static void
-forget_all(struct smtp_server *server)
-{
-	struct memory *memory = loop_env(server->stream->loop)->memory;
-
-	smtp_server_end_transaction(server);
-	line_reader_drop(server->reader);
-	memory_put(memory, (void *)(uintptr_t)server->helo.ptr);
-	server->helo = slice_of(NULL, 0);
-	server->is_esmtp = false;
-	server->login = slice_of(NULL, 0);
-}
-
-static void
 end_without_tls(struct smtp_server *server, enum error error)
 {
 	/* Half of a handshake is no place for a reply. */
@@ -57,7 +44,7 @@ smtp_cmd_starttls(struct smtp_server *server, const struct smtp_command *command
 	smtp_server_flush(server);
 	if (server->end != SMTP_END_NONE)
 		return;
-	forget_all(server);
+	smtp_server_forget(server);
 	enum error error = server->ops->start_tls(server->arg, server,
 		smtp_server_deadline(server, server->settings->handshake_timeout_us));
 	if (error != OK)

@@ -26,6 +26,7 @@ enum smtp_verb {
 	VERB_QUIT,
 	VERB_STARTTLS,
 	VERB_AUTH,
+	VERB_XCLIENT,
 	VERB_NOT_IMPLEMENTED, /* a command of SMTP that this server does not offer */
 	VERB_HTTP,            /* somebody's browser, or an attack through one (ALPACA) */
 	VERB_COUNT
@@ -34,8 +35,8 @@ enum smtp_verb {
 /* Views into the line. */
 struct smtp_command {
 	enum smtp_verb verb;   /* also when error says that the rest is malformed */
-	struct slice argument; /* HELO, EHLO: the name; NOOP, HELP, VRFY, AUTH: what stands behind
-				  the verb */
+	struct slice argument; /* HELO, EHLO: the name; NOOP, HELP, VRFY, AUTH, XCLIENT: what stands
+				  behind the verb */
 	/* MAIL and RCPT */
 	struct slice
 		mailbox; /* without brackets and source route; empty: the null reverse path <> */

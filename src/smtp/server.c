@@ -59,6 +59,7 @@ static const struct command_row commands[VERB_COUNT] = {
 	[VERB_QUIT] = {smtp_cmd_quit, STATE_ANY, COMMAND_ENDS_GROUP},
 	[VERB_STARTTLS] = {smtp_cmd_starttls, STATE_NEW | STATE_READY, COMMAND_ENDS_GROUP},
 	[VERB_AUTH] = {smtp_cmd_auth, STATE_READY, COMMAND_ENDS_GROUP},
+	[VERB_XCLIENT] = {smtp_cmd_xclient, STATE_NEW | STATE_READY, COMMAND_ENDS_GROUP},
 	[VERB_NOT_IMPLEMENTED] = {handle_not_implemented, STATE_ANY, 0},
 	[VERB_HTTP] = {handle_http, STATE_ANY, 0},
 };
@@ -288,7 +289,7 @@ order_reply(const struct smtp_server *server, enum smtp_verb verb)
 
 	if (state == STATE_NEW)
 		return SMTP_REPLY(503, 5, 5, 1, "say EHLO first");
-	if (verb == VERB_MAIL || verb == VERB_STARTTLS || verb == VERB_AUTH)
+	if (verb == VERB_MAIL || verb == VERB_STARTTLS || verb == VERB_AUTH || verb == VERB_XCLIENT)
 		return SMTP_REPLY(503, 5, 5, 1, "a transaction is open already");
 	if (state == STATE_READY)
 		return SMTP_REPLY(503, 5, 5, 1, "say MAIL first");
@@ -453,8 +454,21 @@ has_buffered_line(const struct line_reader *reader)
 	return memchr(reader->buffer + reader->start, '\n', reader->end - reader->start) != NULL;
 }
 
-static void
-greet(struct smtp_server *server)
+void
+smtp_server_forget(struct smtp_server *server)
+{
+	struct memory *memory = loop_env(server->stream->loop)->memory;
+
+	smtp_server_end_transaction(server);
+	line_reader_drop(server->reader);
+	memory_put(memory, (void *)(uintptr_t)server->helo.ptr);
+	server->helo = slice_of(NULL, 0);
+	server->is_esmtp = false;
+	server->login = slice_of(NULL, 0);
+}
+
+void
+smtp_server_greet(struct smtp_server *server)
 {
 	char text[ADDRESS_DOMAIN_MAX + 32];
 	struct buffer banner;
@@ -557,7 +571,7 @@ smtp_server_run(struct smtp_server *server)
 	server->ops->connected(server->arg, server);
 	judge_early_talk(server);
 	if (server->end == SMTP_END_NONE)
-		greet(server);
+		smtp_server_greet(server);
 	for (unsigned served = 1; server->end == SMTP_END_NONE; served++) {
 		serve_command(server);
 		if (served % COMMANDS_A_TURN == 0 && server->end == SMTP_END_NONE)

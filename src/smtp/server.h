@@ -230,6 +230,14 @@ struct smtp_server_ops {
 	 */
 	struct smtp_reply (*check_sender)(
 		void *arg, const struct smtp_server *server, struct slice sender, mono_us deadline);
+
+	/*
+	 * Needed with takes_xclient alone: from here on the client is this one, and `client_*`,
+	 * `may_send` and `takes_xclient` of the server are about it. Empty: not known. 501: there
+	 * is no such address; another code: the client may not come in. May not wait.
+	 */
+	struct smtp_reply (*set_client)(
+		void *arg, struct slice address, uint16_t port, struct slice name);
 };
 
 struct smtp_transaction;
@@ -248,6 +256,7 @@ struct smtp_server {
 				     Set at any time */
 	struct slice tls;         /* version and cipher; empty: in the clear */
 	bool may_send;            /* without a login, where one is needed */
+	bool takes_xclient;       /* it is a proxy that may say who its client is */
 	struct slice login;       /* who has proved who he is; empty: nobody */
 
 	/* Set by the caller at any time: this server stops. A session that waits for content, or

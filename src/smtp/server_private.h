@@ -36,6 +36,12 @@ smtp_server_leave(struct smtp_server *server, enum smtp_end end, const struct sm
  * be listening. */
 void smtp_server_break_off(struct smtp_server *server, enum error error);
 
+/* The banner. */
+void smtp_server_greet(struct smtp_server *server);
+
+/* What the client has said, and who it proved to be: it begins anew. */
+void smtp_server_forget(struct smtp_server *server);
+
 /* May wait: until what was gathered is written. When that fails the session is at its end. */
 void smtp_server_flush(struct smtp_server *server);
 
@@ -62,5 +68,6 @@ smtp_command_handler smtp_cmd_vrfy;
 smtp_command_handler smtp_cmd_quit;
 smtp_command_handler smtp_cmd_starttls;
 smtp_command_handler smtp_cmd_auth;
+smtp_command_handler smtp_cmd_xclient;
 
 #endif
