@@ -1,8 +1,8 @@
 /*
  * The From field (RFC 5322 section 3.6.2) read for its domain alone, strictly: what two readers
  * could take for two addresses has no author. Comments nest, quoted strings and encoded words hold
- * anything, "<a@b> <c@d>" and groups are refused, and so is a domain that is not ASCII letters,
- * digits, hyphens and dots.
+ * anything, "<a@b> <c@d>" and groups are refused, and so is a domain that the DNS could not have,
+ * by way of A-labels where it is beyond ASCII.
  *
  *   from         = "From:" mailbox-list CRLF
  *   mailbox      = name-addr / addr-spec
@@ -25,7 +25,7 @@ author_fault_text(enum author_fault fault)
 		[AUTHOR_MALFORMED] = "the From field is malformed",
 		[AUTHOR_GROUP] = "the From field has a group",
 		[AUTHOR_MANY_DOMAINS] = "the From field has addresses of several domains",
-		[AUTHOR_BAD_DOMAIN] = "the domain in From is no domain name in ASCII"};
+		[AUTHOR_BAD_DOMAIN] = "the domain in From is none that the DNS could have"};
 
 	return texts[fault];
 }
