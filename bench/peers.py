@@ -28,6 +28,7 @@ class Peer:
     name = ''
     has_maildir = True
     relays = True
+    lists = False   # has list_queue(), and keeps mail for held.test
     flushes = True
 
     def __init__(self, options):
@@ -113,6 +114,7 @@ class Peer:
 
 class Veredus(Peer):
     name = 'veredus'
+    lists = True
 
     def check(self):
         if not os.access(os.path.join(self.options.build, 'veredus'), os.X_OK):
@@ -140,10 +142,16 @@ log {{ to file {self.path('log')} }}
 listen mx {{ address 127.0.0.1:0  role mx }}
 domain local.test {{ accounts any  mailbox maildir {self.path('mail')}/{{domain}}/{{user}} }}
 route discard.test {{ to discard }}
+route held.test {{ to hold }}
 {self.far_route()}
 ''')
         return [os.path.join(self.options.build, 'veredus'), 'serve', '-c', self.path('veredus.conf')], dict(os.environ)
 
+
+    def list_queue(self):
+        """Every message as people see it; how many there are."""
+        with subprocess.Popen([os.path.join(self.options.build, 'veredus'), 'queue', 'list', '-c', self.path('veredus.conf')], stdout=subprocess.PIPE) as listing:
+            return sum(1 for line in listing.stdout if line.startswith(b'00'))
 
     def far_route(self):
         if not self.far:

@@ -1,7 +1,7 @@
 """The table for people, out of the list of results that is also written as JSON."""
 import statistics
 
-ORDER = ['accept', 'latency_p50', 'latency_p99', 'cpu_us_per_message', 'flushes_per_message', 'maildir', 'relay', 'reports', 'idle_pss',
+ORDER = ['accept', 'latency_p50', 'latency_p99', 'cpu_us_per_message', 'flushes_per_message', 'maildir', 'relay', 'reports', 'list', 'idle_pss',
          'pss_per_connection']
 BASE = 'postfix'
 
