@@ -2,12 +2,14 @@
  * checks. */
 #include "cmd/check_certificates.h"
 #include "mailauth/dkim_sign.h"
+#include "text/sasl.h"
 #include "tls/context.h"
 #include "tls/private_key.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define FILE_MAX 65536
 
@@ -114,6 +116,44 @@ check_dkim(struct env *env, const struct conf_dkim *dkim)
 	return is_good;
 }
 
+static bool
+is_private(struct env *env, struct thing thing, struct slice path)
+{
+	struct arena arena;
+	struct stat stat;
+
+	arena_init(&arena, env->memory, 8192);
+	char *name = arena_text(&arena, path);
+	int result = name ? env->disk->fstatat(env->world, AT_FDCWD, name, &stat, 0) : -ENOMEM;
+	arena_done(&arena);
+	if (result < 0 || (stat.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+		return true;
+	say(thing, path, "", "others than its owner may read the password: chmod 600");
+	return false;
+}
+
+static bool
+check_password(struct env *env, const struct conf_route *route)
+{
+	struct thing thing = {"route", route->name};
+	const char *why = NULL;
+	struct secret password;
+	struct buffer text;
+
+	if (route->login.len == 0)
+		return true;
+	buffer_init(&text, env->memory, FILE_MAX);
+	enum error error = read_file(env, thing, route->password_file, &text);
+	if (error == OK)
+		why = sasl_password_of_file(buffer_slice(&text), &password);
+	if (why)
+		say(thing, route->password_file, "", why);
+	memory_wipe(text.ptr, text.capacity);
+	buffer_done(&text);
+	return is_private(env, thing, route->password_file) && !why &&
+	       (error == OK || error == ERROR_DENIED);
+}
+
 static void
 warn_of_old_versions(const struct conf *conf)
 {
@@ -136,5 +176,7 @@ check_certificates(struct env *env, const struct conf *conf)
 		is_good &= check_one(env, &conf->certificates[i]);
 	for (size_t i = 0; i < conf->dkim_count; i++)
 		is_good &= check_dkim(env, &conf->dkims[i]);
+	for (size_t i = 0; i < conf->route_count; i++)
+		is_good &= check_password(env, &conf->routes[i]);
 	return is_good;
 }

@@ -1,4 +1,5 @@
-/* What `veredus check` says about the files of certificates and of keys for DKIM. */
+/* What `veredus check` says about the files of certificates, of keys for DKIM and of
+ * passwords of routes. */
 #ifndef CMD_CHECK_CERTIFICATES_H
 #define CMD_CHECK_CERTIFICATES_H
 

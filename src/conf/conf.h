@@ -149,6 +149,8 @@ struct conf_route {
 	enum conf_route_tls
 		tls; /* MX, HOST, LMTP; 0: if offered, or required if tls_start is implicit */
 	enum conf_tls_start tls_start; /* HOST, LMTP; 0: by STARTTLS */
+	struct slice login;            /* HOST, LMTP with TLS_VERIFIED; empty: none */
+	struct slice password_file;    /* of `login` */
 	enum conf_family family;
 };
 

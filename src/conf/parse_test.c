@@ -337,6 +337,17 @@ START_TEST(keys_that_do_not_go_together)
 		"required\" "
 		"and \"tls verified\"\n");
 	fixture_free(parse_fine(HOST "route a.b { to host c.d tls verified tls_start implicit }"));
+	parse_wrong(HOST "route a.b { to host c.d tls required login x password_file /p }",
+		"mail.conf:2:38: \"login\" needs \"tls verified\": else the password goes to "
+		"anybody who says that he is the host\n");
+	parse_wrong(HOST "route a.b { to mx tls verified login x password_file /p }",
+		"mail.conf:2:32: \"login\" goes with \"to host\" and \"to lmtp\"\n");
+	parse_wrong(HOST "route a.b { to host c.d tls verified login x }",
+		"mail.conf:2:38: \"login\" needs \"password_file FILE\"\n");
+	parse_wrong(HOST "route a.b { to host c.d tls verified password_file /p }",
+		"mail.conf:2:38: \"password_file\" goes with \"login\"\n");
+	fixture_free(parse_fine(
+		HOST "route a.b { to host c.d tls verified login x@y.z password_file /p }"));
 	parse_wrong(HOST "route a.b { to maildir /{user} owner system }",
 		"mail.conf:2:32: a route takes every local part: its owner is one account, not "
 		"\"system\"\n");

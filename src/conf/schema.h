@@ -17,6 +17,7 @@ enum schema_type {
 	SCHEMA_HOST,      /* slice, lower case */
 	SCHEMA_DOMAIN,    /* slice, lower case */
 	SCHEMA_USER,      /* slice */
+	SCHEMA_LOGIN,     /* slice: whatever another server calls its users */
 	SCHEMA_PATH,      /* slice */
 	SCHEMA_SOCKET,    /* slice: a path that fits into a socket address */
 	SCHEMA_ENDPOINT,  /* slice */

@@ -121,6 +121,29 @@ static const struct schema_key route_keys[] = {
 		.example = "tls_start implicit",
 	},
 	{
+		.word = "login",
+		.type = SCHEMA_LOGIN,
+		.readers = ALWAYS | RELAY,
+		.offset = offsetof(struct conf_route, login),
+		.fallback_note = "none: mail is sent without AUTH",
+		.help = "As whom to log in to \"to host\" or \"to lmtp\", as a provider's smart "
+			"host wants it: by SCRAM-SHA-256, PLAIN or LOGIN, the strongest that it "
+			"offers, over \"tls verified\" alone. While the server does not accept it, "
+			"mail waits and says why; nothing comes back to its sender for that.",
+		.example = "login office@provider.example",
+	},
+	{
+		.word = "password_file",
+		.type = SCHEMA_PATH,
+		.readers = ALWAYS | RELAY,
+		.offset = offsetof(struct conf_route, password_file),
+		.fallback_note = "none",
+		.help = "The password of \"login\": one line. Nobody but the owner of the file may "
+			"read it (chmod 600). Root opens it, and only relays read it; one that is "
+			"replaced or changed counts within ten seconds.",
+		.example = "password_file /etc/veredus/provider.password",
+	},
+	{
 		.word = "family",
 		.type = SCHEMA_CHOICE,
 		.readers = ALWAYS | RELAY,
@@ -166,6 +189,21 @@ check_tls_start(const struct conf_route *route)
 	return NULL;
 }
 
+/* A password goes to the host that was meant, or nowhere. */
+static const char *
+check_login(const struct conf_route *route)
+{
+	if (route->login.len == 0)
+		return route->password_file.len == 0 ? NULL
+						     : "\"password_file\" goes with \"login\"";
+	if (route->to != CONF_TO_HOST && route->to != CONF_TO_LMTP)
+		return "\"login\" goes with \"to host\" and \"to lmtp\"";
+	if (route->tls != CONF_ROUTE_TLS_VERIFIED)
+		return "\"login\" needs \"tls verified\": else the password goes to anybody who "
+		       "says that he is the host";
+	return route->password_file.len > 0 ? NULL : "\"login\" needs \"password_file FILE\"";
+}
+
 static const char *
 check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
 {
@@ -203,6 +241,11 @@ check_route(const void *item, const char *ret_words[SCHEMA_BLAMED])
 	const char *problem = check_tls_start(route);
 	if (problem) {
 		ret_words[0] = "tls_start";
+		return problem;
+	}
+	problem = check_login(route);
+	if (problem) {
+		ret_words[0] = route->login.len > 0 ? "login" : "password_file";
 		return problem;
 	}
 	if (route->to == CONF_TO_MAILDIR && slice_has_prefix(route->target, SLICE("{home}"))) {

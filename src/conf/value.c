@@ -8,6 +8,7 @@
  */
 #include "conf/value.h"
 #include "conf/suggest.h"
+#include "text/sasl.h"
 
 #include <arpa/inet.h>
 #include <sys/un.h>
@@ -42,6 +43,7 @@ static const struct value_type types[SCHEMA_TYPES] = {
 	[SCHEMA_HOST] = {"a host name", "host"},
 	[SCHEMA_DOMAIN] = {"a domain name", "domain"},
 	[SCHEMA_USER] = {"an account name", "account"},
+	[SCHEMA_LOGIN] = {"the name of a login", "login"},
 	[SCHEMA_PATH] = {"an absolute path", "path"},
 	[SCHEMA_SOCKET] = {"an absolute path", "path"},
 	[SCHEMA_ENDPOINT] = {"an address like *:25, 127.0.0.1:25, [::1]:25 or unix:/path",
@@ -238,6 +240,17 @@ check_user(struct slice text, struct buffer *detail)
 	if (slice_equal(text, SLICE("root")))
 		return wrong(detail, "it cannot be root");
 	return VALUE_FINE;
+}
+
+static enum value_verdict
+check_login(struct slice text, struct buffer *detail)
+{
+	if (text.len > SASL_LOGIN_MAX)
+		return wrong(detail, "more than 254 octets");
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < ' ' || text.ptr[i] == 0x7f)
+			return wrong(detail, "a control character is in it");
+	return text.len == 0 ? VALUE_WRONG : VALUE_FINE;
 }
 
 static enum value_verdict
@@ -466,6 +479,8 @@ value_check(enum schema_type type, const struct schema_key *key, struct slice te
 		return check_mailbox(text, detail);
 	case SCHEMA_USER:
 		return check_user(text, detail);
+	case SCHEMA_LOGIN:
+		return check_login(text, detail);
 	case SCHEMA_PATH:
 		return check_path(text, PATH_OCTETS_MAX, detail);
 	case SCHEMA_SOCKET:

@@ -260,7 +260,7 @@
 		1)                                                                                \
 	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT),                                                    \
 		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG) |              \
-			ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH),                                \
+			ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH) | ROLE_BIT(ROLE_RELAY),         \
 		1)                                                                                \
 	M(GO, go, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                           \
 	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                     \

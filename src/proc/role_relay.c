@@ -1,4 +1,4 @@
-/* relay: the channel to queue, the calls to the resolver and to keys. */
+/* relay: the channel to queue, the calls to the resolver and to keys, the passwords of routes. */
 #include "base/log_record.h"
 #include "dns/client.h"
 #include "proc/child.h"
@@ -108,6 +108,8 @@ relay_message(void *state, struct ipc_message *message)
 {
 	struct relay_role *role = state;
 
+	if (message->kind == IPC_FOLDER)
+		relay_service_set_password(role->service, message->folder.path, message->fds[0]);
 	if (message->kind != IPC_PEER)
 		return;
 	if (message->peer.role == ROLE_QUEUE)

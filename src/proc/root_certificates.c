@@ -4,7 +4,8 @@
  * alone for a moment, both files of its certificate are opened again; `keys` decides whether they
  * belong together. A file that can't be opened stops nobody's start: the other certificates still
  * work. Keys for DKIM go the same way, and so do the secrets of return paths (SRS), which are made
- * here when there are none and the configuration names no file.
+ * here when there are none and the configuration names no file. The passwords of routes go to all
+ * relays.
  */
 #include "base/file_replace.h"
 #include "base/log_record.h"
@@ -33,6 +34,13 @@ remember(struct root_folder *file, const struct stat *stat)
 	file->changed_at = changed_at(stat);
 }
 
+/* The password of a route is nobody's but its owner's to read. */
+static bool
+may_be_used(const struct root_folder *file, const struct stat *stat)
+{
+	return file->role != ROLE_RELAY || (stat->st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
 /* Replaces the descriptor; -errno, and then there is none. */
 static int
 open_file(struct root *root, struct root_folder *file)
@@ -55,6 +63,8 @@ open_file(struct root *root, struct root_folder *file)
 	int result = env->disk->fstat(env->world, file->fd, &stat);
 	if (result == 0 && !S_ISREG(stat.st_mode))
 		result = -EINVAL;
+	else if (result == 0 && !may_be_used(file, &stat))
+		result = -EPERM;
 	if (result == 0) {
 		remember(file, &stat);
 		return 0;
@@ -64,17 +74,27 @@ open_file(struct root *root, struct root_folder *file)
 	return result;
 }
 
+static const char *
+fault_text(int result)
+{
+	return result == -EINVAL  ? "it is no regular file"
+	       : result == -EPERM ? "others than its owner may read it"
+				  : strerror(-result);
+}
+
 static void
 open_or_say(struct root *root, struct root_folder *file)
 {
 	int result = open_file(root, file);
 
-	if (result < 0)
+	if (result < 0 && file->role == ROLE_RELAY)
+		log_event(root->env, LOG_ERROR, "route_password_unreadable",
+			LOG_SLICE("file", file->path), LOG_STRING("error", fault_text(result)));
+	else if (result < 0)
 		log_event(root->env, LOG_ERROR,
 			file->role == ROLE_AUTH ? "passwords_unreadable" : "certificate_unreadable",
 			LOG_SLICE("certificate", file->certificate), LOG_SLICE("file", file->path),
-			LOG_STRING("error",
-				result == -EINVAL ? "it is no regular file" : strerror(-result)));
+			LOG_STRING("error", fault_text(result)));
 }
 
 static void
@@ -161,8 +181,30 @@ set_up_srs(struct root *root)
 bool
 root_has_watched_files(const struct conf *conf)
 {
-	return conf->certificate_count > 0 || conf->passwords.len > 0 || conf->dkim_count > 0 ||
-	       conf_srs_domain(conf).len > 0;
+	bool has_login = false;
+
+	for (size_t i = 0; i < conf->route_count; i++)
+		has_login |= conf->routes[i].login.len > 0;
+	return has_login || conf->certificate_count > 0 || conf->passwords.len > 0 ||
+	       conf->dkim_count > 0 || conf_srs_domain(conf).len > 0;
+}
+
+/* One file may be that of several routes. */
+static void
+set_up_routes(struct root *root)
+{
+	const struct conf *conf = root->conf;
+
+	for (size_t i = 0; i < conf->route_count; i++) {
+		struct slice path = conf->routes[i].password_file;
+		bool is_known = path.len == 0;
+		list_for_each (link, &root->folders) {
+			const struct root_folder *file = list_entry(link, struct root_folder, link);
+			is_known |= file->role == ROLE_RELAY && slice_equal(file->path, path);
+		}
+		if (!is_known)
+			add_file(root, ROLE_RELAY, slice_of(NULL, 0), path);
+	}
 }
 
 void
@@ -181,6 +223,7 @@ root_set_up_certificates(struct root *root)
 	set_up_srs(root);
 	if (conf->passwords.len > 0)
 		add_file(root, ROLE_AUTH, slice_of(NULL, 0), conf->passwords);
+	set_up_routes(root);
 }
 
 /* Whether it is another one, or has become readable. One that was written to a moment ago may be
@@ -196,7 +239,7 @@ has_changed(struct root *root, const struct root_folder *file)
 	char *path = arena_text(&arena, file->path);
 	int result = path ? env->disk->fstatat(env->world, AT_FDCWD, path, &stat, 0) : -ENOMEM;
 	arena_done(&arena);
-	if (result < 0 || !S_ISREG(stat.st_mode))
+	if (result < 0 || !S_ISREG(stat.st_mode) || !may_be_used(file, &stat))
 		return false;
 	if (file->fd >= 0 && file->device == stat.st_dev && file->inode == stat.st_ino &&
 		file->size == stat.st_size && file->changed_at == changed_at(&stat))
@@ -204,18 +247,21 @@ has_changed(struct root *root, const struct root_folder *file)
 	return env_wall(env) - changed_at(&stat) >= SETTLED_US;
 }
 
+/* For `auth`, or for all relays. */
 static void
 renew_passwords(struct root *root, struct root_folder *file)
 {
-	struct root_child *auth = root_find_child(root, ROLE_AUTH, SLICE(""));
-
 	open_or_say(root, file);
-	if (!auth || !auth->connected || file->fd < 0)
-		return;
-	enum error error = root_send_folder(auth, file);
-	if (error != OK)
-		log_event(root->env, LOG_ERROR, "passwords_not_renewed",
-			LOG_STRING("error", error_text(error)));
+	list_for_each (link, &root->children) {
+		struct root_child *child = list_entry(link, struct root_child, link);
+		if (child->role != file->role || !child->connected || file->fd < 0)
+			continue;
+		enum error error = root_send_folder(child, file);
+		if (error != OK)
+			log_event(root->env, LOG_ERROR, "passwords_not_renewed",
+				LOG_SLICE("file", file->path),
+				LOG_STRING("error", error_text(error)));
+	}
 }
 
 /* Both files of a certificate, which lie behind each other. */
@@ -248,7 +294,8 @@ root_watch_certificates(void *arg)
 	while (task_sleep(loop, loop_deadline(loop, LOOK_EACH_US)) == OK)
 		list_for_each (link, &root->folders) {
 			struct root_folder *chain = list_entry(link, struct root_folder, link);
-			if (chain->role == ROLE_AUTH && has_changed(root, chain))
+			bool is_passwords = chain->role == ROLE_AUTH || chain->role == ROLE_RELAY;
+			if (is_passwords && has_changed(root, chain))
 				renew_passwords(root, chain);
 			if (chain->role != ROLE_KEYS)
 				continue;

@@ -419,15 +419,18 @@ channel_lost(struct carrier *carrier, const struct carrier_channel *channel)
 
 /*
  * Whether a result says something of the destination as a whole: a mailbox never does, another
- * server by what is wrong with the network or with it (RFC 3463: 4.4.x). One recipient about whom
- * it said something is enough: it works.
+ * server by what is wrong with the network or with it (RFC 3463: 4.4.x), or when it does not accept
+ * our login (4.7.8): to say a wrong password for each message would have it locked. One recipient
+ * about whom it said something is enough: it works.
  */
 static enum lane_outcome
 outcome_of(const struct attempt *attempt, const struct delivery_result *result)
 {
 	bool is_mailbox = attempt->lane->transport == TRANSPORT_MAILDIR ||
 			  attempt->lane->transport == TRANSPORT_SYSTEM;
-	bool is_network = result->outcome == DELIVER_TEMPORARY && result->status.subject == 4;
+	bool is_login = result->status.subject == 7 && result->status.detail == 8;
+	bool is_network =
+		result->outcome == DELIVER_TEMPORARY && (result->status.subject == 4 || is_login);
 
 	if (attempt->settled != 0 && attempt->outcome == LANE_WORKED)
 		return LANE_WORKED;

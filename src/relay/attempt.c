@@ -288,12 +288,15 @@ send_all(struct run *run, struct relay_connection *connection)
 	return progress;
 }
 
-/* Whether a connection has what the route wants: a key has one route, and this is the last look. */
+/* Whether a connection has what the route wants, and its login: a key has one route, and this is
+ * the last look. */
 static bool
 is_protected(const struct run *run, const struct relay_connection *connection)
 {
 	enum relay_tls tls = run->attempt->tls;
 
+	if (!slice_equal(connection->login, run->attempt->login.name))
+		return false;
 	return tls == RELAY_TLS_VERIFIED   ? connection->tls_level == TLS_VERIFIED
 	       : tls == RELAY_TLS_REQUIRED ? connection->tls_level != TLS_NONE
 					   : true;
@@ -457,6 +460,24 @@ encrypt(struct run *run, struct relay_connection *connection, const struct way_h
 	return ENCRYPTION_MISSING;
 }
 
+/* May wait: as the route wants it. No word of a server about a login is one about a message: the
+ * host is not to be used now (RFC 3463 section 3.8: X.7.8), whatever its reply. */
+static bool
+log_in(struct run *run, struct relay_connection *connection)
+{
+	struct relay_attempt *attempt = run->attempt;
+	struct slice reason;
+	enum error error = relay_log_in(connection, &attempt->login, attempt->arena, &reason);
+
+	if (error == OK && reason.len == 0)
+		return true;
+	run->is_cancelled |= error == ERROR_CANCELLED;
+	run->silent++;
+	settle_open(run, DELIVER_TEMPORARY, STATUS(4, 7, 8), reason, connection->remote);
+	connection->client.is_open = false;
+	return false;
+}
+
 /* May wait. True: TLS has failed, and where the route does not mind, a connection in the clear is
  * to be tried. */
 static bool
@@ -478,7 +499,7 @@ use_connection(struct run *run, struct relay_connection **connection, const stru
 		/* One without the TLS that the route wants is nobody's next connection. */
 		if (encryption != ENCRYPTION_SETTLED)
 			(*connection)->client.is_open = false;
-		if (encryption == ENCRYPTION_SETTLED)
+		else if (log_in(run, *connection))
 			run->refusing += send_all(run, *connection) == PROGRESS_REFUSED;
 	}
 	relay_connection_release(connection);

@@ -7,6 +7,7 @@
 #define RELAY_ATTEMPT_H
 
 #include "relay/connection.h"
+#include "relay/login.h"
 #include "relay/way.h"
 
 #define RELAY_HOSTS_REFUSING_MAX 2 /* hosts that say "not now" before a try is over */
@@ -32,6 +33,7 @@ struct relay_attempt {
 	struct slice key;       /* of connections that may be used again: destination and route */
 	enum relay_tls tls;
 	bool is_implicit; /* TLS before the banner; `tls` is REQUIRED or VERIFIED */
+	struct relay_login login;
 	struct slice reverse_path;
 	struct slice returns, envelope_id; /* of smtp_client_message */
 	struct slice trace;                /* fields that stand before the content, with CRLF */

@@ -27,6 +27,7 @@ struct relay_connection {
 	struct socket_stream socket;
 	struct tls_stream tls;
 	enum delivery_tls tls_level;
+	struct slice login; /* as whom we have logged in; the configuration's */
 	struct line_reader reader;
 	struct smtp_client client;
 	uint32_t messages;

@@ -56,6 +56,7 @@ struct relay_service {
 	struct smtp_client_settings settings;
 	struct tls_context *tls;
 	struct relay_pool *pool;
+	struct relay_logins *logins;
 	struct list lines;
 	struct task_group tasks;
 };
@@ -229,6 +230,8 @@ set_way(struct relay_job *job, const struct conf_route *route)
 	job->attempt.is_implicit = route->tls_start == CONF_TLS_START_IMPLICIT;
 	if (job->attempt.is_implicit && route->tls == 0)
 		job->attempt.tls = RELAY_TLS_REQUIRED;
+	job->attempt.login =
+		(struct relay_login){service->logins, route->login, route->password_file};
 	way->allows_private = route->allow == CONF_ALLOW_PRIVATE;
 	way->family = families[route->family];
 }
@@ -486,6 +489,7 @@ relay_service_new(
 	service->settings.quit_timeout_us = QUIT_US;
 	service->tls = tls_client_new(env, &tls);
 	service->pool = relay_pool_new(env, &service->settings, service->tls);
+	service->logins = relay_logins_new(env);
 	list_init(&service->lines);
 	task_group_init(&service->tasks, env->loop);
 	return service;
@@ -495,6 +499,12 @@ enum error
 relay_service_trust(struct relay_service *service, struct slice pem)
 {
 	return service->tls ? tls_client_trust(service->tls, pem) : ERROR_NO_MEMORY;
+}
+
+void
+relay_service_set_password(struct relay_service *service, struct slice path, int fd)
+{
+	relay_logins_set(service->logins, path, fd);
 }
 
 void
@@ -557,6 +567,7 @@ relay_service_free(struct relay_service **service_pointer)
 		return;
 	relay_pool_free(&service->pool);
 	tls_context_free(&service->tls);
+	relay_logins_free(&service->logins);
 	memory_put(service->env->memory, service);
 	*service_pointer = NULL;
 }

@@ -21,6 +21,9 @@ struct relay_service *relay_service_new(struct env *env, const struct conf *conf
  * ERROR_FORMAT: there is none in it. */
 MUST_CHECK enum error relay_service_trust(struct relay_service *service, struct slice pem);
 
+/* The file of a route's password, open, anew when it has changed; the descriptor is closed. */
+void relay_service_set_password(struct relay_service *service, struct slice path, int fd);
+
 /* The channel to the queue's present process; taken over. What its predecessor had under way is cut
  * off: the new one repeats it. */
 void relay_service_set_queue(struct relay_service *service, int channel_fd);

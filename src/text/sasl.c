@@ -80,3 +80,24 @@ sasl_plain_parse(struct slice message, struct sasl_plain *ret_plain)
 	*ret_plain = plain;
 	return OK;
 }
+
+const char *
+sasl_password_of_file(struct slice text, struct secret *ret_password)
+{
+	struct slice line = text;
+
+	if (slice_has_suffix(line, SLICE("\n")))
+		line.len--;
+	if (slice_has_suffix(line, SLICE("\r")))
+		line.len--;
+	if (line.len == 0)
+		return "it is empty: the password is its only line";
+	if (slice_find(line, 0, '\n') >= 0 || slice_find(line, 0, '\r') >= 0)
+		return "it has several lines: the password is its only one";
+	if (slice_find(line, 0, 0) >= 0)
+		return "a NUL is in it";
+	if (line.len > SASL_PASSWORD_MAX)
+		return "the password has more than 511 octets";
+	*ret_password = secret_of(line);
+	return NULL;
+}

@@ -29,4 +29,8 @@ struct sasl_plain {
 /* ERROR_FORMAT: it is no message of PLAIN, or a part of it is empty or too long. */
 MUST_CHECK enum error sasl_plain_parse(struct slice message, struct sasl_plain *ret_plain);
 
+/* The password that a file has as its only line, whose end may be missing. NULL, or why there is
+ * none. */
+const char *sasl_password_of_file(struct slice text, struct secret *ret_password);
+
 #endif

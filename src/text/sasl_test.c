@@ -73,5 +73,31 @@ START_TEST(other_messages_are_refused)
 }
 END_TEST
 
+START_TEST(files_of_passwords)
+{
+	static const struct {
+		struct slice text;
+		const char *password; /* NULL: none */
+	} cases[] = {{SLICE_INIT("secret"), "secret"}, {SLICE_INIT("secret\n"), "secret"},
+		{SLICE_INIT("secret\r\n"), "secret"}, {SLICE_INIT(" a b \n"), " a b "},
+		{SLICE_INIT(""), NULL}, {SLICE_INIT("\n"), NULL}, {SLICE_INIT("\r\n"), NULL},
+		{SLICE_INIT("\nsecret\n"), NULL}, {SLICE_INIT("secret\n\n"), NULL},
+		{SLICE_INIT("a\nb"), NULL}, {SLICE_INIT("a\rb\n"), NULL},
+		{SLICE_INIT("a\0b"), NULL}};
+	uint8_t longest[SASL_PASSWORD_MAX + 1];
+	struct secret password;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *why = sasl_password_of_file(cases[i].text, &password);
+		ck_assert((why == NULL) == (cases[i].password != NULL));
+		if (!why)
+			ck_assert_slice_eq(secret_reveal(password), cases[i].password);
+	}
+	memset(longest, 'x', sizeof longest);
+	ck_assert_ptr_nonnull(sasl_password_of_file(slice_of(longest, sizeof longest), &password));
+	ck_assert_ptr_null(sasl_password_of_file(slice_of(longest, sizeof longest - 1), &password));
+}
+END_TEST
+
 UNIT_MAIN("text/sasl", base64_is_decoded, other_base64_is_refused, plain_has_three_parts,
-	other_messages_are_refused)
+	other_messages_are_refused, files_of_passwords)
