@@ -153,8 +153,8 @@ explain(const struct smtp_client_auth_result *result, struct slice name, struct 
 	case SMTP_AUTH_REFUSED:
 		return put_refusal(arena, name, &result->reply, ret_reason);
 	case SMTP_AUTH_UNPROVEN:
-		return put_reason(arena, "the server does not prove that it knows the login", name,
-			slice_text(result->problem), ret_reason);
+		return put_reason(
+			arena, "unproven login", name, slice_text(result->problem), ret_reason);
 	}
 }
 

@@ -10,9 +10,10 @@ LIMIT_S = 20
 
 
 class Peer:
-    def __init__(self, certificate=None, key=None, implicit=False, offers=True, fault='', versions=None, host='127.0.0.1'):
+    def __init__(self, certificate=None, key=None, implicit=False, offers=True, fault='', versions=None, host='127.0.0.1', auth=None, auth_replies=()):
         """`fault`: what goes wrong: refuse (454), inject (a reply behind the 220), cut, garbage or hang in place of the handshake, half
-        (the handshake, then the end), plain (`messages` only over TLS)."""
+        (the handshake, then the end), plain (`messages` only over TLS). `auth`: the mechanisms offered under TLS; `auth_replies`: what is said to
+        AUTH and to each line behind it (None: nothing, and the end)."""
         self.context = None
         if certificate:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -21,6 +22,7 @@ class Peer:
                 self.context.minimum_version, self.context.maximum_version = versions
             self.context.sni_callback = self._note_name
         self.implicit, self.offers, self.fault = implicit, offers, fault
+        self.auth, self.auth_replies = auth, auth_replies
         self.messages = []  # (the name asked for or None, TLS version or None, content)
         self.hellos = []  # TLS version or None, at each EHLO
         self.names = []
@@ -89,7 +91,8 @@ class Peer:
             verb = line.split()[0].upper() if line.split() else b''
             if verb in (b'EHLO', b'LHLO'):
                 self.hellos.append(version)
-                say('250-peer.test\r\n250-PIPELINING\r\n250-8BITMIME' + ('\r\n250-STARTTLS' if self.offers and not version else '') + '\r\n250 HELP')
+                say('250-peer.test\r\n250-PIPELINING\r\n250-8BITMIME' + ('\r\n250-STARTTLS' if self.offers and not version else '')
+                    + (f'\r\n250-AUTH {self.auth}' if self.auth and version else '') + '\r\n250 HELP')
             elif verb == b'STARTTLS' and self.fault == 'refuse':
                 say('454 4.7.0 not now')
             elif verb == b'STARTTLS':
@@ -99,6 +102,13 @@ class Peer:
                     return
                 version = connection.version()
                 file = connection.makefile('rb')
+            elif verb == b'AUTH':
+                for reply in self.auth_replies:
+                    if reply is None:
+                        return
+                    say(reply)
+                    if reply.startswith('334') and not file.readline():
+                        return
             elif verb == b'DATA':
                 say('354 go on')
                 content = b''
