@@ -41,6 +41,9 @@ static const char usage[] =
 	"      --tls-name NAME         whom the certificate must be for; default: the address\n"
 	"      --tls-ca FILE           who signs certificates, in PEM; default: the system's\n"
 	"      --insecure              any certificate will do\n"
+	"      --user NAME             log in, over TLS alone: --tls required is the default "
+	"then\n"
+	"      --password-file FILE    its password; default: asked for on the terminal\n"
 	"  -v, --verbose               the dialogue on standard error\n"
 	"      --json                  an object for each recipient\n"
 	"\n"
@@ -61,6 +64,8 @@ enum {
 	OPTION_TLS_NAME,
 	OPTION_TLS_CA,
 	OPTION_INSECURE,
+	OPTION_USER,
+	OPTION_PASSWORD_FILE,
 	OPTION_NOTIFY,
 	OPTION_RET,
 	OPTION_ENVID
@@ -81,6 +86,8 @@ static const struct option options[] = {
 	{"tls-name", required_argument, NULL, OPTION_TLS_NAME},
 	{"tls-ca", required_argument, NULL, OPTION_TLS_CA},
 	{"insecure", no_argument, NULL, OPTION_INSECURE},
+	{"user", required_argument, NULL, OPTION_USER},
+	{"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
 	{"verbose", no_argument, NULL, 'v'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"help", no_argument, NULL, 'h'},
@@ -148,6 +155,12 @@ read_options(struct send *send, struct arguments *arguments, int argc, char **ar
 		case OPTION_INSECURE:
 			send->is_insecure = true;
 			break;
+		case OPTION_USER:
+			send->user = slice_text(optarg);
+			break;
+		case OPTION_PASSWORD_FILE:
+			send->password_file = optarg;
+			break;
 		case 'v':
 			send->is_verbose = true;
 			break;
@@ -167,6 +180,23 @@ read_options(struct send *send, struct arguments *arguments, int argc, char **ar
 	return EX_OK;
 }
 
+/* A password in the clear is everybody's, and one that may be is so too. */
+static int
+check_login(const struct send *send)
+{
+	if (send->user.len == 0)
+		return send->password_file
+			       ? tool_misused(SEND_NAME, "--password-file goes with --user NAME")
+			       : EX_OK;
+	if (send->user.len > SASL_LOGIN_MAX)
+		return tool_misused(SEND_NAME, "--user: more than %d octets", SASL_LOGIN_MAX);
+	if (send->tls != SEND_TLS_REQUIRED && send->tls != SEND_TLS_IMPLICIT)
+		return tool_misused(SEND_NAME,
+			"--user goes with --tls required or --tls implicit: a password in the "
+			"clear is everybody's");
+	return EX_OK;
+}
+
 static int
 check_tls(struct send *send, const struct arguments *arguments)
 {
@@ -174,13 +204,14 @@ check_tls(struct send *send, const struct arguments *arguments)
 		[SEND_TLS_OFF] = "off",
 		[SEND_TLS_REQUIRED] = "required",
 		[SEND_TLS_IMPLICIT] = "implicit"};
-	const char *word = arguments->tls ? arguments->tls : words[SEND_TLS_IF_OFFERED];
+	enum send_tls fallback = send->user.len > 0 ? SEND_TLS_REQUIRED : SEND_TLS_IF_OFFERED;
+	const char *word = arguments->tls ? arguments->tls : words[fallback];
 
 	send->tls_name = slice_text(arguments->tls_name);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (strcmp(words[i], word) == 0) {
 			send->tls = (enum send_tls)i;
-			return EX_OK;
+			return check_login(send);
 		}
 	return tool_misused(
 		SEND_NAME, "--tls %s: it is one of if-offered, off, required, implicit", word);
@@ -369,6 +400,8 @@ send_with(struct send *send, int argc, char **argv)
 		code = check_wishes(send, &arguments);
 	if (code == EX_OK && arguments.envelope_id)
 		code = check_envelope_id(send, slice_text(arguments.envelope_id));
+	if (code == EX_OK && send->user.len > 0)
+		code = send_prepare_login(send);
 	if (code == EX_OK)
 		code = read_body(send);
 	if (code == EX_OK)
@@ -378,6 +411,7 @@ send_with(struct send *send, int argc, char **argv)
 	if (code != EX_OK)
 		return code;
 	enum error error = tool_run(&send->env, "send", send_run, send);
+	memory_wipe(send->password_storage, sizeof send->password_storage);
 	if (error != OK)
 		return tool_fail(SEND_NAME, EX_OSERR, "can't start: %s", error_text(error));
 	return send_report(send);

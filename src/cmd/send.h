@@ -4,10 +4,12 @@
 
 #include "cmd/compose.h"
 #include "net/endpoint.h"
-#include "smtp/client.h"
+#include "smtp/client_auth.h"
+#include "text/sasl.h"
 #include "tls/tls_stream.h"
 
-#define SEND_NAME "send"
+#define SEND_NAME          "send"
+#define SEND_PASSWORD_ROOM (SASL_PASSWORD_MAX + 3) /* with a line's end, and an octet too many */
 
 enum send_tls {
 	SEND_TLS_IF_OFFERED, /* by STARTTLS, with whoever it is */
@@ -36,6 +38,10 @@ struct send {
 	const char *tls_ca;    /* NULL: those that the system trusts */
 	struct slice tls_name; /* whom the certificate must be for; empty: the server's address */
 	struct tls_context *tls_context;
+	struct slice user;         /* as whom to log in; empty: nobody */
+	const char *password_file; /* NULL: asked for on the terminal */
+	struct secret password;    /* in `password_storage`, which is wiped behind the session */
+	uint8_t password_storage[SEND_PASSWORD_ROOM];
 	struct slice returns;     /* "FULL", "HDRS", or empty */
 	struct slice envelope_id; /* xtext */
 	bool is_raw;
@@ -50,7 +56,8 @@ struct send {
 	bool is_connected;
 	bool is_our_fault; /* the error: the message could not be made */
 	bool is_encrypted;
-	const char *tls_fault; /* why there is no TLS; NULL: no fault, or one in tls_problem */
+	const char *login_fault; /* why there is no login; NULL: no fault */
+	const char *tls_fault;   /* why there is no TLS; NULL: no fault, or one in tls_problem */
 	char tls_problem[TLS_PROBLEM_BYTES];
 	char tls_level[64]; /* "TLSv1.3 TLS_AES_256_GCM_SHA384, verified" */
 };
@@ -65,6 +72,16 @@ int send_prepare_tls(struct send *send);
  * which does not close its stream. */
 MUST_CHECK enum error send_handshake(
 	struct send *send, struct stream *below, struct tls_stream *ret_tls, mono_us deadline);
+
+/* Gets the password of --user; EX_OK or an exit code, with the reason said. */
+int send_prepare_login(struct send *send);
+
+/*
+ * May wait: logs in as --user, over TLS. ERROR_DENIED: send->login_fault says why not. OK with a
+ * reply that refuses: client->is_open is false then.
+ */
+MUST_CHECK enum error
+send_log_in(struct send *send, struct smtp_client *client, struct smtp_reply *ret_reply);
 
 /* Prints what became of it; the exit code. */
 int send_report(const struct send *send);

@@ -179,6 +179,9 @@ explain_error(const struct send *send)
 	if (send->tls_fault)
 		return tool_fail(SEND_NAME, EX_UNAVAILABLE, "no TLS with %s: %s", send->server,
 			send->tls_fault);
+	if (send->login_fault)
+		return tool_fail(SEND_NAME, EX_UNAVAILABLE, "no login at %s: %s", send->server,
+			send->login_fault);
 	if (send->error == ERROR_FORMAT || send->error == ERROR_LIMIT)
 		return tool_fail(SEND_NAME, EX_PROTOCOL,
 			"%s does not speak SMTP (at %s); is it the right port? -v shows what it "

@@ -216,6 +216,8 @@ converse(struct upgrade *upgrade)
 
 	if (error == OK && client->is_open)
 		error = encrypt(upgrade, &greeting);
+	if (error == OK && client->is_open && send->user.len > 0)
+		error = send_log_in(send, client, &greeting);
 	if (error == OK && client->is_open)
 		error = send_message(send, client);
 	else if (error == OK)
