@@ -219,7 +219,7 @@ take_replies(struct run *run, struct relay_connection *connection, enum error er
 	const struct smtp_client_recipient *sent, const size_t *of, size_t count)
 {
 	size_t open = run->open;
-	bool is_next = false;
+	bool is_next = count < open; /* more than the server takes at a time */
 
 	if (is_stale(connection, error, &sent[0]))
 		return PROGRESS_STALE;
@@ -252,13 +252,15 @@ send_once(struct run *run, struct relay_connection *connection)
 		.read = read_content,
 		.read_arg = &reading};
 	struct smtp_client_recipient *sent = arena_take(attempt->arena, run->open * sizeof *sent);
+	uint64_t limit = connection->client.recipients_max;
+	size_t most = limit > 0 && limit < run->open ? (size_t)limit : run->open;
 
 	if (!sent) {
 		settle_open(
 			run, DELIVER_TEMPORARY, STATUS(4, 3, 0), SLICE("out of memory"), SLICE(""));
 		return PROGRESS_NONE;
 	}
-	for (size_t i = 0; i < attempt->count; i++) {
+	for (size_t i = 0; i < attempt->count && count < most; i++) {
 		if (!run->is_open[i])
 			continue;
 		sent[count].address = attempt->recipients[i].address;

@@ -183,6 +183,23 @@ note_mechanisms(struct smtp_client *client, struct slice names)
 	}
 }
 
+/* LIMITS (RFC 9422): of its parameters the one that a transaction can break. */
+static void
+note_limits(struct smtp_client *client, struct slice limits)
+{
+	static const struct slice name = SLICE_INIT("RCPTMAX=");
+
+	while (limits.len > 0) {
+		ssize_t space = slice_find(limits, 0, ' ');
+		struct slice limit = space < 0 ? limits : slice_sub(limits, 0, (size_t)space);
+		if (slice_has_prefix_nocase(limit, name) &&
+			!slice_number(
+				slice_from(limit, name.len), UINT64_MAX, &client->recipients_max))
+			client->recipients_max = 0;
+		limits = slice_from(limits, limit.len + 1);
+	}
+}
+
 /* ehlo-line = ehlo-keyword *( SP ehlo-param ) */
 static void
 note_extension(struct smtp_client *client, struct slice line)
@@ -203,6 +220,8 @@ note_extension(struct smtp_client *client, struct slice line)
 	ssize_t space = slice_find(line, 0, ' ');
 	struct slice keyword = space < 0 ? line : slice_sub(line, 0, (size_t)space);
 
+	if (slice_equal_nocase(keyword, SLICE("LIMITS")) && space >= 0)
+		note_limits(client, slice_from(line, (size_t)space + 1));
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
 		if (!slice_equal_nocase(keyword, known[i].keyword))
 			continue;
@@ -313,6 +332,7 @@ encrypt(struct smtp_client *client, enum error (*handshake)(void *arg, mono_us d
 	client->extensions = 0;
 	client->mechanisms = 0;
 	client->size_max = 0;
+	client->recipients_max = 0;
 	client->is_open = false;
 	client->stage = SMTP_STAGE_HELLO;
 	return greet(client);

@@ -101,10 +101,11 @@ struct smtp_client {
 	bool is_open; /* greeted; messages may be sent */
 	bool is_over; /* the server said 421 or an error happened: nothing more may be said */
 	bool needs_reset;
-	uint32_t extensions;    /* enum smtp_client_extension */
-	uint32_t mechanisms;    /* enum smtp_client_mechanism */
-	uint64_t size_max;      /* octets the server takes; 0: not stated */
-	enum error write_error; /* writing failed; what the server said before may still come */
+	uint32_t extensions;     /* enum smtp_client_extension */
+	uint32_t mechanisms;     /* enum smtp_client_mechanism */
+	uint64_t size_max;       /* octets the server takes; 0: not stated */
+	uint64_t recipients_max; /* of a transaction, likewise (RFC 9422) */
+	enum error write_error;  /* writing failed; what the server said before may still come */
 	struct smtp_reply_reader reply;
 	struct buffer output;
 };

@@ -47,6 +47,7 @@ append_extensions(struct buffer *text, const struct smtp_server *server)
 		{SMTP_EXTENSION_SMTPUTF8, SLICE_INIT("\nSMTPUTF8")},
 		{SMTP_EXTENSION_CHUNKING, SLICE_INIT("\nCHUNKING")},
 		{SMTP_EXTENSION_DSN, SLICE_INIT("\nDSN")},
+		{SMTP_EXTENSION_LIMITS, SLICE_INIT("\nLIMITS RCPTMAX=")},
 		{SMTP_EXTENSION_STARTTLS, SLICE_INIT("\nSTARTTLS")},
 		{SMTP_EXTENSION_AUTH, SLICE_INIT("\nAUTH ")},
 		{SMTP_EXTENSION_HELP, SLICE_INIT("\nHELP")},
@@ -67,6 +68,8 @@ append_extensions(struct buffer *text, const struct smtp_server *server)
 		buffer_append(text, lines[i].line);
 		if (lines[i].extension == SMTP_EXTENSION_SIZE)
 			buffer_append_number(text, settings->max_message_bytes);
+		if (lines[i].extension == SMTP_EXTENSION_LIMITS)
+			buffer_append_number(text, settings->max_recipients);
 		if (lines[i].extension == SMTP_EXTENSION_AUTH)
 			append_mechanisms(text, server);
 	}

@@ -93,7 +93,7 @@ smtp_server_settings_init(struct smtp_server_settings *ret_settings, struct slic
 		.extensions = SMTP_EXTENSION_PIPELINING | SMTP_EXTENSION_SIZE |
 			      SMTP_EXTENSION_8BITMIME | SMTP_EXTENSION_ENHANCEDSTATUSCODES |
 			      SMTP_EXTENSION_HELP | SMTP_EXTENSION_DSN | SMTP_EXTENSION_CHUNKING |
-			      SMTP_EXTENSION_SMTPUTF8,
+			      SMTP_EXTENSION_SMTPUTF8 | SMTP_EXTENSION_LIMITS,
 		.max_message_bytes = UINT64_C(50) << 20,
 		.max_recipients = 1000,
 		.content_excess_max = UINT64_C(32) << 20,

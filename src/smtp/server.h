@@ -30,6 +30,7 @@ enum smtp_extension {
 	SMTP_EXTENSION_DSN = 1u << 7,
 	SMTP_EXTENSION_CHUNKING = 1u << 8,
 	SMTP_EXTENSION_SMTPUTF8 = 1u << 9,
+	SMTP_EXTENSION_LIMITS = 1u << 10, /* RFC 9422 */
 };
 
 /* What is done about a client that speaks before it is greeted. */

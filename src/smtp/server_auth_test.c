@@ -11,6 +11,7 @@
 	BANNER, C("EHLO c.test\r\n"),                                                          \
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n"     \
 		  "250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-" \
+		  "LIMITS RCPTMAX=1000\r\n250-"                                                \
 		  "AUTH PLAIN "                                                                \
 		  "LOGIN\r\n250 HELP\r\n")
 #define MALFORMED S("501 5.5.2 that is no response to AUTH\r\n")
@@ -132,7 +133,8 @@ START_TEST(nothing_in_the_clear)
 {
 	static const struct step steps[] = {BANNER, C("EHLO c.test\r\n"),
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n"
-		  "250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250 "
+		  "250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-"
+		  "LIMITS RCPTMAX=1000\r\n250 "
 		  "HELP\r\n"),
 		C("AUTH PLAIN " ALICE "\r\n"),
 		S("538 5.7.11 say STARTTLS first: passwords go under TLS\r\n"),

@@ -5,8 +5,7 @@ START_TEST(message_is_taken)
 	static const struct step steps[] = {BANNER, C("EHLO client.test\r\n"),
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE "
 		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-"
-		  "CHUNKING\r\n250-"
-		  "DSN\r\n250 HELP\r\n"),
+		  "CHUNKING\r\n250-DSN\r\n250-LIMITS RCPTMAX=1000\r\n250 HELP\r\n"),
 		C("MAIL FROM:<Sender@B.test> SIZE=100 BODY=8BITMIME\r\n"),
 		S("250 2.1.0 sender ok\r\n"), C("RCPT TO:<user.Name@Here.test>\r\n"),
 		S("250 2.1.5 recipient ok\r\n"), DATA,
@@ -120,8 +119,7 @@ START_TEST(commands_out_of_order)
 		S("503 5.5.1 say MAIL first\r\n"), MAIL, RCPT, C("EHLO [192.0.2.1]\r\n"),
 		S("250-mx.test\r\n250-PIPELINING\r\n250-SIZE "
 		  "52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-"
-		  "CHUNKING\r\n250-"
-		  "DSN\r\n250 HELP\r\n"),
+		  "CHUNKING\r\n250-DSN\r\n250-LIMITS RCPTMAX=1000\r\n250 HELP\r\n"),
 		C("DATA\r\n"), S("503 5.5.1 say MAIL first\r\n"), QUIT};
 
 	dialogue_play(steps, 0);
@@ -287,9 +285,10 @@ START_TEST(many_replies_are_written_in_parts)
 }
 END_TEST
 
-#define EHLO_REPLY                                                               \
-	"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n" \
-	"250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250 HELP\r\n"
+#define EHLO_REPLY                                                                          \
+	"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n"            \
+	"250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-LIMITS " \
+	"RCPTMAX=1000\r\n250 HELP\r\n"
 
 /* Before the greeting: refused, reported or taken, by the settings; not a command is run for those
  * who are refused. */
