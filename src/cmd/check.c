@@ -1,5 +1,6 @@
 /* `veredus check`: reads a configuration as the server would, and starts nothing. */
 #include "cmd/check_certificates.h"
+#include "cmd/check_surroundings.h"
 #include "cmd/command.h"
 #include "cmd/tool.h"
 #include "conf/conf.h"
@@ -26,8 +27,9 @@ static const char usage[] =
 	"\n"
 	"What is allowed but hardly meant is said as a warning on standard error.\n"
 	"\n"
-	"Exit code: 0 when the server would start with it, 78 when not, or when a certificate\n"
-	"can't be used.\n";
+	"Exit code: 0 when the server would start with it and could deliver; 78 when not, or\n"
+	"when a certificate, an account, a folder or a file that it names can't be used (--show\n"
+	"does not look at the last three).\n";
 
 struct check {
 	struct env env;
@@ -74,6 +76,16 @@ print_result(struct check *check)
 	return tool_finish(NAME, EX_OK);
 }
 
+/* All that is wrong is said at once. */
+static bool
+is_usable(struct check *check)
+{
+	bool has_keys = check_certificates(&check->env, &check->conf);
+	bool has_place = check->show || check_surroundings(&check->env, &check->conf);
+
+	return has_keys && has_place;
+}
+
 static int
 check_file(struct check *check)
 {
@@ -81,7 +93,7 @@ check_file(struct check *check)
 	arena_init(&check->arena, check->env.memory, CONF_ARENA_MAX);
 	int code = EX_CONFIG;
 	if (conf_load_or_say(&check->env, &check->arena, check->file, &check->conf) == OK &&
-		check_certificates(&check->env, &check->conf))
+		is_usable(check))
 		code = print_result(check);
 	arena_done(&check->arena);
 	env_done(&check->env);

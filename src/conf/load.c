@@ -8,6 +8,16 @@
 
 #define PROBLEMS_SHOWN_MAX (1u << 20) /* octets: CONF_PROBLEMS_MAX of them, with long paths */
 
+/* A named pipe would be waited for, a device read for ever. */
+static bool
+is_other_thing(struct env *env, int dir_fd, const char *path)
+{
+	struct stat found;
+
+	return env->disk->fstatat(env->world, dir_fd, path, &found, 0) == 0 &&
+	       !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode);
+}
+
 enum error
 conf_load(struct env *env, struct arena *arena, int dir_fd, const char *path, struct conf *ret_conf,
 	struct conf_problems *problems)
@@ -18,12 +28,14 @@ conf_load(struct env *env, struct arena *arena, int dir_fd, const char *path, st
 	struct buffer message;
 
 	buffer_init(&text, env->memory, CONF_TEXT_MAX);
-	enum error error = file_read(env, dir_fd, path, &text);
+	enum error error = is_other_thing(env, dir_fd, path) ? ERROR_FORMAT
+							     : file_read(env, dir_fd, path, &text);
 	if (error == OK) {
 		error = conf_parse(env, arena, name, buffer_slice(&text), ret_conf, problems);
 	} else if (arena_copy(&problems->arena, name, &problems->file)) {
 		buffer_init_fixed(&message, storage, sizeof storage);
-		buffer_printf(&message, "cannot be read: %s", error_text(error));
+		buffer_printf(&message, "cannot be read: %s",
+			error == ERROR_FORMAT ? "it is no regular file" : error_text(error));
 		problem_add(problems, (struct conf_place){0}, buffer_slice(&message));
 	}
 	buffer_done(&text);

@@ -34,7 +34,7 @@ check_target(struct slice target)
 {
 	struct address address;
 	size_t start = target.len > 0 && target.ptr[0] == '\\';
-	enum address_fault fault = address_parse(slice_from(target, start), &address);
+	enum address_fault fault = address_parse_international(slice_from(target, start), &address);
 
 	require(fault == ADDRESS_OK || fault == ADDRESS_NO_DOMAIN);
 }

@@ -43,6 +43,7 @@ judge(struct slice author, struct slice rest, struct arena *arena)
 	require(table.asked <= 2 * DMARC_WALK_MAX + 1);
 	require(verdict.result != DMARC_PASS || verdict.is_spf_aligned);
 	require(!verdict.is_spf_aligned || domain_is_within(spf.domain, verdict.organization));
+	require(domain_to_ascii(arena, author, &author) == OK);
 	require(domain_is_within(author, verdict.organization));
 }
 
