@@ -30,7 +30,7 @@ check_path(const struct smtp_command *command, struct slice line)
 		require(command->verb == VERB_MAIL && command->address.domain.len == 0);
 		return;
 	}
-	enum address_fault fault = address_parse(command->mailbox, &address);
+	enum address_fault fault = address_parse_international(command->mailbox, &address);
 	if (command->takes_odd_paths && command->verb == VERB_MAIL && fault != ADDRESS_OK) {
 		require(command->address.domain.len == 0);
 		for (size_t i = 0; i < command->mailbox.len; i++)
