@@ -288,6 +288,7 @@ struct conf {
 	uint64_t reports_limit;  /* an hour */
 	int64_t report_delay_us; /* 0: nobody is told */
 	uint64_t report_original_limit;
+	enum conf_answer report_targets;
 	struct slice *report_languages; /* codes; English, which is always last, left out */
 	size_t report_language_count;
 	uint64_t spool_segment; /* octets; a multiple of 1 MiB */

@@ -37,7 +37,8 @@ static const char rich[] =
 	"60s\ntimeout_commit 61s\ntimeout_tls 5s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
 	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry { first 61s max 24h "
 	"expire 30d }\n"
-	"reports_limit 0\nreport_delay 0s\nreport_original_limit 1024K\nspool_segment "
+	"reports_limit 0\nreport_delay 0s\nreport_original_limit 1024K\nreport_targets "
+	"yes\nspool_segment "
 	"1024M\nspool_reserve 1024K\nhistory { keep 48h size 8192K }\nlog { format json to file "
 	"/var/log/\xc3\xa9 }\n";
 
@@ -83,7 +84,8 @@ static const char canonical[] =
 	"1m\ntimeout_commit 61s\ntimeout_tls 5s\ntimeout_farewell 1s\ncontent_rate_min 0\n"
 	"content_excess_limit 0\nearly_talkers log\ngreeting_wait 0s\nretry {\n\tfirst 61s\n\tmax "
 	"1d\n\texpire 30d\n}\n"
-	"reports_limit 0\nreport_delay 0s\nreport_original_limit 1M\nspool_segment "
+	"reports_limit 0\nreport_delay 0s\nreport_original_limit 1M\nreport_targets "
+	"yes\nspool_segment "
 	"1G\nspool_reserve 1M\nhistory {\n\tkeep 2d\n\tsize 8M\n}\nlog {\n\tformat json\n\tto file "
 	"\"/var/log/\xc3\xa9\"\n}\n";
 
@@ -188,7 +190,7 @@ START_TEST(readers_see_their_part)
 		"c.example {\n\tto discard\n}\n"
 		"message_size_limit 25M\nrecipients_limit 1000\nretry {\n\tfirst 5m\n\tmax "
 		"4h\n\texpire 5d\n}\nreports_limit 60\nreport_delay 4h\nreport_original_limit "
-		"64K\nspool_segment 64M\nspool_reserve 32M\n");
+		"64K\nreport_targets no\nspool_segment 64M\nspool_reserve 32M\n");
 	check_view(f, CONF_READER_SESSION,
 		"hostname a.example\nlisten mx {\n\taddress *:25\n\trole mx\n\ttls "
 		"starttls\n\ttls_minimum 1.2\n\tbare_newlines "

@@ -41,6 +41,11 @@ static const struct schema_choice dmarc_modes[] = {
 	{"log", CONF_DMARC_LOG, SCHEMA_NONE, "What the domain wants is written down and not done."},
 };
 
+static const struct schema_choice answers[] = {
+	{"yes", CONF_YES, SCHEMA_NONE, "Yes."},
+	{"no", CONF_NO, SCHEMA_NONE, "No."},
+};
+
 static const struct schema_key dns_keys[] = {
 	{
 		.word = "server",
@@ -784,6 +789,19 @@ static const struct schema_key root_keys[] = {
 			"not be delivered, if its sender asked for that (RET=FULL) and is no "
 			"stranger. Else the report has the message's header.",
 		.example = "report_original_limit 64K",
+	},
+	{
+		.word = "report_targets",
+		.type = SCHEMA_CHOICE,
+		.readers = ALWAYS | QUEUE,
+		.offset = offsetof(struct conf, report_targets),
+		CHOICES(answers),
+		.fallback = "no",
+		.help = "Whether reports name the addresses that an alias leads to. With \"no\" "
+			"such a recipient is the address that the sender wrote, and what other "
+			"servers said of it, and their names, are left out. \"veredus why\" and "
+			"\"veredus queue show\" have all of it.",
+		.example = "report_targets no",
 	},
 	{
 		.word = "report_languages",

@@ -35,7 +35,8 @@ enum tag {
 
 #define HELO_MAX    512
 #define UNKNOWN_MAX 65536
-#define IS_EXPANDED 0x80u /* beside enum dsn_notify */
+#define IS_EXPANDED 0x80u /* these two beside enum dsn_notify */
+#define IS_TARGET   0x40u
 
 static void
 append_bytes(struct buffer *buffer, enum tag tag, struct slice bytes)
@@ -56,7 +57,7 @@ append_number(struct buffer *buffer, enum tag tag, uint64_t number)
 static bool
 is_wish(const struct envelope_wish *wish)
 {
-	return wish->notify != 0 || wish->original.len > 0 || wish->is_expanded;
+	return wish->notify != 0 || wish->original.len > 0 || wish->is_expanded || wish->is_target;
 }
 
 static void
@@ -74,7 +75,8 @@ append_wishes(struct buffer *buffer, const struct envelope *envelope)
 		buffer_append_u32(buffer, (uint32_t)wish->original.len + 5);
 		buffer_append_u32(buffer, i);
 		buffer_append_octet(
-			buffer, (uint8_t)(wish->notify | (wish->is_expanded ? IS_EXPANDED : 0)));
+			buffer, (uint8_t)(wish->notify | (wish->is_expanded ? IS_EXPANDED : 0) |
+					  (wish->is_target ? IS_TARGET : 0)));
 		buffer_append(buffer, wish->original);
 	}
 }
@@ -274,8 +276,9 @@ decode_wish(struct slice bytes, const struct arrays *arrays, const struct envelo
 	uint32_t number = cursor_take_u32(&cursor);
 	uint8_t bits = cursor_take_u8(&cursor);
 	struct envelope_wish wish = {.original = cursor_rest(&cursor),
-		.notify = (uint8_t)(bits & ~IS_EXPANDED),
-		.is_expanded = bits & IS_EXPANDED};
+		.notify = (uint8_t)(bits & ~(IS_EXPANDED | IS_TARGET)),
+		.is_expanded = bits & IS_EXPANDED,
+		.is_target = bits & IS_TARGET};
 
 	if (cursor.error != OK || number >= envelope->recipient_count ||
 		!dsn_notify_is_valid(wish.notify) ||

@@ -73,6 +73,8 @@ struct envelope_wish {
 	bool is_expanded;  /* it had several targets, which are recipients too: there is nothing to
 			      deliver, only its sender to be told */
 	bool is_forwarded; /* an alias sends it abroad: under forward_path, and with the seal */
+	bool is_target;    /* an alias led here: what its sender wrote is `original`, if it has room
+			    */
 };
 
 struct envelope {

@@ -40,6 +40,7 @@ require_equal(const struct envelope *a, const struct envelope *b)
 		require(slice_equal(a->recipients[i].address, b->recipients[i].address));
 		require(one.notify == other.notify && one.is_expanded == other.is_expanded &&
 			one.is_forwarded == other.is_forwarded &&
+			one.is_target == other.is_target &&
 			slice_equal(one.original, other.original));
 	}
 }

@@ -38,9 +38,9 @@ static struct envelope
 sample_envelope(struct envelope_recipient *recipients)
 {
 	static const struct envelope_wish wishes[] = {
-		{.notify = 0}, {.original = SLICE_INIT("rfc822;b+20c@example.com"),
-				       .notify = DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY,
-				       .is_expanded = true}};
+		{.is_target = true}, {.original = SLICE_INIT("rfc822;b+20c@example.com"),
+					     .notify = DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY,
+					     .is_expanded = true}};
 
 	recipients[0].address = SLICE("a@example.org");
 	recipients[1].address = SLICE("\"b c\"@example.org");
@@ -110,10 +110,10 @@ START_TEST(envelopes_survive_the_trip)
 	ck_assert_uint_eq(back.returns, RETURNS_FULL);
 	ck_assert_slice_eq(back.envelope_id, "QQ+3D314159");
 	ck_assert_uint_eq(back.wishes[0].notify | back.wishes[0].original.len, 0);
-	ck_assert(!back.wishes[0].is_expanded);
+	ck_assert(!back.wishes[0].is_expanded && back.wishes[0].is_target);
 	ck_assert_slice_eq(back.wishes[1].original, "rfc822;b+20c@example.com");
 	ck_assert_uint_eq(back.wishes[1].notify, DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY);
-	ck_assert(back.wishes[1].is_expanded);
+	ck_assert(back.wishes[1].is_expanded && !back.wishes[1].is_target);
 	ck_assert_slice_eq(back.recipients[1].address, "\"b c\"@example.org");
 	ck_assert_uint_eq(back.content_size, 123456789);
 	ck_assert_uint_eq(back.trace_id_at, 18);

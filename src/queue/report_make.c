@@ -22,7 +22,11 @@
 struct told {
 	const struct envelope *envelope;
 	const struct outcome *list;
-	uint8_t original[DSN_ORIGINAL_MAX]; /* the last one's, decoded */
+	uint32_t *numbers; /* in the list, of those that are told */
+	uint32_t count;
+	struct slice hostname;
+	bool hides_targets;
+	uint8_t original[DSN_ORIGINAL_MAX]; /* the last one's, decoded, or what stands for it */
 };
 
 /* What the sender called it (RFC 3461 section 4.2). */
@@ -39,11 +43,38 @@ told_original(struct told *told, struct slice original, struct dsn_recipient *re
 	recipient->original_address = buffer_slice(&address);
 }
 
+/* Of an alias's target, whom the sender does not know. */
+static bool
+is_hidden(const struct told *told, const struct outcome *outcome)
+{
+	return told->hides_targets && envelope_wish(told->envelope, outcome->recipient).is_target;
+}
+
+/* It is what its sender wrote: neither its own address nor what another server said of it, which
+ * may name it, is told. An address that was too long to be kept has no name. */
+static void
+told_hide(struct told *told, struct dsn_recipient *recipient)
+{
+	struct buffer unnamed;
+
+	recipient->remote_mta = recipient->text = SLICE("");
+	recipient->diagnostic = DSN_DIAGNOSTIC_NONE;
+	recipient->address = recipient->original_address;
+	recipient->address_type = recipient->original_type;
+	if (recipient->address.len > 0)
+		return;
+	buffer_init_fixed(&unnamed, told->original, sizeof told->original);
+	buffer_append_text(&unnamed, "undisclosed-recipient@");
+	buffer_append(&unnamed, told->hostname);
+	recipient->address = buffer_slice(&unnamed);
+	recipient->address_type = SLICE("");
+}
+
 static enum error
 told_recipient(void *context, size_t index, struct dsn_recipient *ret_recipient)
 {
 	struct told *told = context;
-	const struct outcome *outcome = &told->list[index];
+	const struct outcome *outcome = &told->list[told->numbers[index]];
 
 	*ret_recipient = (struct dsn_recipient){.action = outcome->action,
 		.status = outcome->status,
@@ -58,6 +89,8 @@ told_recipient(void *context, size_t index, struct dsn_recipient *ret_recipient)
 		.will_retry_until = outcome->expires_at};
 	told_original(
 		told, envelope_wish(told->envelope, outcome->recipient).original, ret_recipient);
+	if (is_hidden(told, outcome))
+		told_hide(told, ret_recipient);
 	return OK;
 }
 
@@ -67,6 +100,28 @@ compare_outcomes(const void *left, const void *right)
 	const struct outcome *a = left, *b = right;
 
 	return (a->recipient > b->recipient) - (a->recipient < b->recipient);
+}
+
+/* Hidden targets of one alias that met with the same look the same. */
+static bool
+looks_like(const struct told *told, const struct outcome *one, const struct outcome *other)
+{
+	return is_hidden(told, one) && is_hidden(told, other) && one->action == other->action &&
+	       enhanced_status_equal(one->status, other->status) &&
+	       slice_equal(envelope_wish(told->envelope, one->recipient).original,
+		       envelope_wish(told->envelope, other->recipient).original);
+}
+
+/* Which of the first outcomes, in order of their recipients, are told: how many targets an alias
+ * has is not. */
+static void
+told_choose(struct told *told, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (told->count == 0 ||
+			!looks_like(
+				told, &told->list[told->numbers[told->count - 1]], &told->list[i]))
+			told->numbers[told->count++] = i;
 }
 
 /* Appends the first octets of the content. */
@@ -287,7 +342,7 @@ languages_of(const struct conf *conf, enum dsn_language languages[DSN_LANGUAGES]
 
 static enum error
 dsn_build(struct queue_service *service, struct told *told, const struct outcomes *outcomes,
-	uint32_t count, struct report *report)
+	struct report *report)
 {
 	const struct envelope *envelope = told->envelope;
 	struct env *env = service->env;
@@ -306,7 +361,7 @@ dsn_build(struct queue_service *service, struct told *told, const struct outcome
 		.envelope_id = buffer_slice(&envelope_id),
 		.date = env_wall(env),
 		.arrived_at = envelope->received_at,
-		.recipients = {count, told_recipient, told},
+		.recipients = {told->count, told_recipient, told},
 		.returns = returns_all(service, outcomes, envelope) ? DSN_RETURN_FULL
 								    : DSN_RETURN_HEADER,
 		.content_is_8bit = envelope->content_flags & CONTENT_8BIT,
@@ -329,13 +384,20 @@ report_make(
 {
 	uint32_t count =
 		outcomes->count < REPORT_RECIPIENTS_MAX ? outcomes->count : REPORT_RECIPIENTS_MAX;
-	struct told told = {envelope, outcomes->list, {0}};
+	struct memory *memory = service->env->memory;
+	struct told told = {.envelope = envelope,
+		.list = outcomes->list,
+		.numbers = memory_get(memory, count * sizeof *told.numbers),
+		.hostname = service->conf->hostname,
+		.hides_targets = service->conf->report_targets != CONF_YES};
 
 	qsort(outcomes->list, outcomes->count, sizeof *outcomes->list, compare_outcomes);
+	told_choose(&told, count);
 	struct report *report =
 		report_new(service, DSN_OCTETS_MAX(count, original_max(service)), 1);
 	report->kind = outcomes->kind;
-	enum error error = dsn_build(service, &told, outcomes, count, report);
+	enum error error = dsn_build(service, &told, outcomes, report);
+	memory_put(memory, told.numbers);
 	if (error == OK) {
 		report_add_item(service, report, outcomes, count);
 		error = report_send(service, report);

@@ -130,6 +130,77 @@ START_TEST(names_come_back)
 }
 END_TEST
 
+static bool
+report_lacks(const struct world *world, const char *text)
+{
+	return !strstr(world->report, text) ||
+	       !fprintf(stderr, "\"%s\" in:\n%s\n", text, world->report);
+}
+
+static uint32_t
+report_times(const struct world *world, const char *text)
+{
+	uint32_t times = 0;
+
+	for (const char *at = world->report; (at = strstr(at, text)) != NULL; at++)
+		times++;
+	return times;
+}
+
+/* May wait. Two targets of an alias, which both fail. */
+static void
+send_to_targets(struct world *world, const char *original)
+{
+	uint32_t reports = world->report_count;
+
+	world->original = original;
+	SEND(world, "bob@example.org", "bob@example.org");
+	pass_time(world, 5 * US_PER_S);
+	wait_for_reports(world, reports + 1);
+	wait_for_length(world, 0);
+}
+
+/* Whom an alias leads to is nobody's business, but for whom the configuration says so. */
+static void
+targets_body(void *arg)
+{
+	struct world *world = arg;
+	struct deliverer *deliverer = deliverer_start(world, "mail");
+
+	world->sender = "anna@example.org";
+	world->are_targets = true;
+	world->only_to = "bob@example.org";
+	world->outcome = DELIVER_PERMANENT;
+	send_to_targets(world, "rfc822;team+2Bx@example.org");
+	ck_assert(report_has(world, "\r\nOriginal-Recipient: rfc822; team+x@example.org\r\n"
+				    "Final-Recipient: rfc822; team+x@example.org\r\n"
+				    "Action: failed\r\n"));
+	ck_assert(report_lacks(world, "bob@"));
+	ck_assert(report_lacks(world, "Diagnostic-Code"));
+	/* How many there are isn't either. */
+	ck_assert_uint_eq(report_times(world, "Final-Recipient"), 1);
+	/* A name of another kind stays one, and what had no room for one has none. */
+	send_to_targets(world, "x400;c+3Dde");
+	ck_assert(report_has(world, "\r\nFinal-Recipient: x400; c=de\r\n"));
+	send_to_targets(world, "");
+	ck_assert(report_has(world, "\r\nFinal-Recipient: rfc822; undisclosed-recipient@"));
+	ck_assert(report_lacks(world, "bob@"));
+	world->conf.report_targets = CONF_YES;
+	send_to_targets(world, "rfc822;team@example.org");
+	ck_assert(report_has(world, "\r\nOriginal-Recipient: rfc822; team@example.org\r\n"
+				    "Final-Recipient: rfc822; bob@example.org\r\n"));
+	ck_assert_uint_eq(report_times(world, "Final-Recipient"), 2);
+	ck_assert(report_has(world, "\r\nDiagnostic-Code"));
+	service_stop(world);
+	deliverer_end(deliverer);
+}
+
+START_TEST(targets_are_hidden)
+{
+	run_with(targets_body);
+}
+END_TEST
+
 /* Three in two destinations, and an address that was expanded: one report. */
 static void
 together_body(void *arg)
@@ -303,5 +374,6 @@ START_TEST(who_asked_not_to_hear_of_delay_does_not)
 END_TEST
 
 UNIT_MAIN("queue/report_wishes", only_what_was_asked_for_is_reported, names_come_back,
-	what_arrives_together_is_told_together, an_arrival_that_was_not_told_is_found_again,
-	a_late_message_is_told_of_once, who_asked_not_to_hear_of_delay_does_not)
+	targets_are_hidden, what_arrives_together_is_told_together,
+	an_arrival_that_was_not_told_is_found_again, a_late_message_is_told_of_once,
+	who_asked_not_to_hear_of_delay_does_not)

@@ -73,6 +73,7 @@ struct world {
 	const char *envelope_id;
 	enum envelope_returns returns;
 	bool is_expanded;   /* the first recipient */
+	bool are_targets;   /* all of them, of an alias */
 	bool passes_on;     /* deliverers say that the next server reports */
 	char report[32768]; /* the last content that came with an empty reverse path */
 	uint32_t report_count;
@@ -229,7 +230,8 @@ send_message(struct world *world, const char *const *to, uint32_t count)
 	for (uint32_t i = 0; i < count; i++)
 		wishes[i] = (struct envelope_wish){.original = slice_text(world->original),
 			.notify = (uint8_t)world->notify,
-			.is_expanded = world->is_expanded && i == 0};
+			.is_expanded = world->is_expanded && i == 0,
+			.is_target = world->are_targets};
 	buffer_init(&bytes, world->env->memory, 65536);
 	envelope_encode(&envelope, &bytes);
 	submit_raw(&world->session, world->next_token, 3000, buffer_slice(&bytes));

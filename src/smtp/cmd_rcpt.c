@@ -62,7 +62,8 @@ find_known(const struct smtp_server *server, const struct canonical *canonical, 
 static uint64_t
 bytes_of(const struct asked *asked)
 {
-	bool has_wish = asked->wish.notify != 0 || asked->wish.original.len > 0;
+	bool has_wish =
+		asked->wish.notify != 0 || asked->wish.original.len > 0 || asked->wish.is_target;
 
 	return ENVELOPE_RECIPIENT_BYTES(asked->address.len) +
 	       (has_wish ? ENVELOPE_WISH_BYTES(asked->wish.original.len) : 0) +
@@ -172,6 +173,7 @@ add_targets(struct smtp_server *server, const struct asked *asked, const struct 
 	if (count > 1 && (asked->wish.notify & DSN_NOTIFY_SUCCESS)) {
 		struct asked expanded = *asked;
 		expanded.wish.is_forwarded = false;
+		expanded.wish.is_target = false;
 		expanded.wish.is_expanded = true;
 		expanded.wish.notify = DSN_NOTIFY_SUCCESS;
 		added = add_recipient(server, &expanded, 0);
@@ -201,6 +203,7 @@ add_expanded(struct smtp_server *server, struct asked *asked, const struct addre
 		return SMTP_REPLY(451, 4, 3, 5, "the alias of this address cannot be used now");
 	bool is_alias = count > 1 || !slice_equal(targets[0], asked->address);
 	asked->wish.is_forwarded = is_alias;
+	asked->wish.is_target = is_alias;
 	if (!targets_fit(server, asked, targets, count))
 		return SMTP_REPLY(
 			452, 4, 5, 3, "too many recipients, send the rest in another transaction");

@@ -59,7 +59,7 @@ static bool
 is_empty(const struct envelope_wish *wish)
 {
 	return !wish || (wish->notify == 0 && wish->original.len == 0 && !wish->is_expanded &&
-				!wish->is_forwarded);
+				!wish->is_forwarded && !wish->is_target);
 }
 
 /* Few transactions have wishes at all: they get an array of their own, as long as the other one. */

@@ -467,6 +467,9 @@ START_TEST(aliases_are_their_targets)
 	ck_assert_uint_eq(envelope->recipient_count, 2);
 	ck_assert_slice_eq(envelope->recipients[0].address, "user2@here.test");
 	ck_assert_slice_eq(envelope->recipients[1].address, "user1@here.test");
+	ck_assert(!envelope_wish(envelope, 0).is_target);
+	ck_assert(envelope_wish(envelope, 1).is_target);
+	ck_assert_slice_eq(envelope_wish(envelope, 1).original, "rfc822;user-all@here.test");
 	dialogue_done(&dialogue);
 }
 END_TEST

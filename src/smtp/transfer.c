@@ -534,12 +534,13 @@ commit(struct smtp_server *server, struct transfer *transfer)
 		&SMTP_REPLY(421, 4, 3, 2, "the queue is not available, come back later"));
 }
 
-/* One beyond ASCII would make a header so that had been none. */
+/* One beyond ASCII would make a header so that had been none; where an alias leads is not for all
+ * who may read the message, or a report of it. */
 static struct slice
 only_recipient(const struct envelope *envelope)
 {
-	bool is_named =
-		envelope->recipient_count == 1 && text_is_ascii(envelope->recipients[0].address);
+	bool is_named = envelope->recipient_count == 1 && !envelope_wish(envelope, 0).is_target &&
+			text_is_ascii(envelope->recipients[0].address);
 
 	return is_named ? envelope->recipients[0].address : slice_of(NULL, 0);
 }

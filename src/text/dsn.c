@@ -417,7 +417,7 @@ put_recipient(struct dsn_lines *lines, const struct dsn_recipient *recipient)
 	if (recipient->original_address.len > 0)
 		put_recipient_field(lines, "Original-Recipient:", recipient->original_type,
 			recipient->original_address);
-	put_recipient_field(lines, "Final-Recipient:", SLICE(""), recipient->address);
+	put_recipient_field(lines, "Final-Recipient:", recipient->address_type, recipient->address);
 	dsn_line_text(lines, "Action: ");
 	dsn_line_text(lines, action_words[recipient->action]);
 	dsn_line_end(lines);

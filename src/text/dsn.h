@@ -67,6 +67,7 @@ struct dsn_recipient {
 	 * 999 by 0. So all zero is "unknown". */
 	struct enhanced_status status;
 	struct slice address;          /* final recipient */
+	struct slice address_type;     /* empty: rfc822 */
 	struct slice original_address; /* ORCPT, xtext and \x{} decoded; empty: none */
 	struct slice original_type;    /* ORCPT's address type; empty: rfc822 */
 	struct slice remote_mta;       /* name or [literal]; empty: none */
