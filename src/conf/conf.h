@@ -206,12 +206,27 @@ enum conf_limit {
 	CONF_LIMIT_LOGINS,      /* that failed */
 	CONF_LIMITS
 };
+/* Of a login: each quota of an hour is followed by that of a day. */
+enum conf_login_limit {
+	CONF_LOGIN_RECIPIENTS_HOUR,
+	CONF_LOGIN_RECIPIENTS_DAY,
+	CONF_LOGIN_NEW_HOUR, /* recipients that it has not written to before */
+	CONF_LOGIN_NEW_DAY,
+	CONF_LOGIN_MESSAGES_HOUR,
+	CONF_LOGIN_MESSAGES_DAY,
+	CONF_LOGIN_BYTES_HOUR,
+	CONF_LOGIN_BYTES_DAY,
+	CONF_LOGIN_SESSIONS, /* at once */
+	CONF_LOGIN_LIMITS
+};
+#define CONF_LOGIN_QUOTAS CONF_LOGIN_SESSIONS
 enum conf_loopback { CONF_LOOPBACK_EXEMPT = 1, CONF_LOOPBACK_LIMITED };
 
 struct conf_limits {
 	uint64_t address[CONF_LIMITS]; /* IPv4 addresses, IPv6 networks of 64 bits */
 	uint64_t network[CONF_LIMITS]; /* of 24 and of 48 bits */
 	uint64_t account_failures;     /* in ten minutes */
+	uint64_t login[CONF_LOGIN_LIMITS];
 	enum conf_loopback loopback;
 	struct slice *exempt; /* networks */
 	size_t exempt_count;

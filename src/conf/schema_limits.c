@@ -31,6 +31,23 @@ static const struct schema_choice loopbacks[] = {
 		.example = "network_" name " " network_most,                                      \
 	}
 
+/* What a login may use, wherever it comes from. */
+#define LOGIN_LIMIT(name, which, kind, highest, most, what)                         \
+	{                                                                           \
+		.word = name,                                                       \
+		.type = kind,                                                       \
+		.readers = ALWAYS | GUARD,                                          \
+		.offset = offsetof(struct conf_limits, login[which]),               \
+		.min = 0,                                                           \
+		.max = highest,                                                     \
+		.fallback = most,                                                   \
+		.help = what,                                                       \
+		.example = name " " most,                                           \
+	}
+#define LOGIN_NUMBER(name, which, most, what) \
+	LOGIN_LIMIT(name, which, SCHEMA_NUMBER, 100000000, most, what)
+#define LOGIN_BYTES(name, which, what) LOGIN_LIMIT(name, which, SCHEMA_SIZE, GIB(1024), "0", what)
+
 static const struct schema_key limits_keys[] = {
 	LIMIT("connections", CONF_LIMIT_CONNECTIONS, "50", "200", "Connections at once."),
 	LIMIT("connection_rate", CONF_LIMIT_CONNECTS, "60", "600", "New connections a minute."),
@@ -58,6 +75,30 @@ static const struct schema_key limits_keys[] = {
 			"so that strangers who guess do not shut him out there.",
 		.example = "account_failures 50",
 	},
+	LOGIN_NUMBER("login_recipients_hour", CONF_LOGIN_RECIPIENTS_HOUR, "300",
+		"Recipients that one login may name in an hour, on all its connections together. "
+		"This limit and all that begin with \"login_\" hold wherever the client comes "
+		"from, for \"exempt\" networks too: a password may be stolen anywhere. Whoever is "
+		"over it gets 450 4.7.1 and may go on later; the log says login_limited once an "
+		"hour. What was counted survives a restart. 0: no limit."),
+	LOGIN_NUMBER("login_recipients_day", CONF_LOGIN_RECIPIENTS_DAY, "2000",
+		"The same in a day."),
+	LOGIN_NUMBER("login_new_recipients_hour", CONF_LOGIN_NEW_HOUR, "100",
+		"Recipients in an hour that a login has not written to before, as far as this "
+		"server remembers: who writes to many strangers at once is hardly a person."),
+	LOGIN_NUMBER("login_new_recipients_day", CONF_LOGIN_NEW_DAY, "0",
+		"The same in a day. 0: no limit."),
+	LOGIN_NUMBER("login_messages_hour", CONF_LOGIN_MESSAGES_HOUR, "0",
+		"Messages of a login in an hour. 0: no limit."),
+	LOGIN_NUMBER("login_messages_day", CONF_LOGIN_MESSAGES_DAY, "0",
+		"The same in a day. 0: no limit."),
+	LOGIN_BYTES("login_bytes_hour", CONF_LOGIN_BYTES_HOUR,
+		"Octets of all messages of a login in an hour; a message that is larger never "
+		"gets through. 0: no limit."),
+	LOGIN_BYTES("login_bytes_day", CONF_LOGIN_BYTES_DAY, "The same in a day. 0: no limit."),
+	LOGIN_NUMBER("login_sessions", CONF_LOGIN_SESSIONS, "20",
+		"Connections of a login that send mail at once; each counts from its first MAIL "
+		"on. 0: no limit."),
 	{
 		.word = "loopback",
 		.type = SCHEMA_CHOICE,

@@ -1,12 +1,18 @@
 /*
  * A copy of each worker's table, and one for the workers that are gone: what they had open is
- * closed, how often something happened still counts. Nothing lies on disk: a new guard is told
- * everything by the workers that live.
+ * closed, how often something happened still counts. Nothing of it lies on disk: a new guard is
+ * told everything by the workers that live. What logins have sent does (quota_file.h): written once
+ * a minute, if something was counted, and at the end.
  */
 #include "guard/guard.h"
 #include "base/log_record.h"
 #include "ipc/answerer.h"
 #include "ipc/tally.h"
+#include "guard/quota_file.h"
+
+#define SNAPSHOT_EVERY_US (60 * US_PER_S)
+
+_Static_assert(QUOTA_WORKERS == GUARD_WORKERS_MAX, "quotas know each worker");
 
 struct guard_service {
 	struct env *env;
@@ -17,6 +23,9 @@ struct guard_service {
 	struct tally_table gone;
 	struct siphash_key hash_key; /* of logins, for all workers the same */
 	bool has_key;
+	struct quotas *quotas;
+	struct quota_file file; /* of quotas */
+	struct task_group tasks;
 };
 
 static struct tally_table *
@@ -96,18 +105,46 @@ settle_key(struct guard_service *service, struct slice known)
 	service->has_key = true;
 }
 
+/* How the log and the configuration call it. */
+static const char *const limit_names[CONF_LOGIN_LIMITS] = {
+	[CONF_LOGIN_RECIPIENTS_HOUR] = "login_recipients_hour",
+	[CONF_LOGIN_RECIPIENTS_DAY] = "login_recipients_day",
+	[CONF_LOGIN_NEW_HOUR] = "login_new_recipients_hour",
+	[CONF_LOGIN_NEW_DAY] = "login_new_recipients_day",
+	[CONF_LOGIN_MESSAGES_HOUR] = "login_messages_hour",
+	[CONF_LOGIN_MESSAGES_DAY] = "login_messages_day",
+	[CONF_LOGIN_BYTES_HOUR] = "login_bytes_hour",
+	[CONF_LOGIN_BYTES_DAY] = "login_bytes_day",
+	[CONF_LOGIN_SESSIONS] = "login_sessions",
+};
+
 static void
-answer(void *arg, struct question *question)
+answer_quota(struct guard_service *service, struct question *question)
 {
-	struct guard_service *service = arg;
+	const struct ipc_quota_ask *ask = &question_message(question)->quota_ask;
+	struct quota_verdict verdict = quotas_judge(
+		service->quotas, question_worker(question), ask, env_wall(service->env));
+	struct ipc_message word = {.kind = IPC_QUOTA_ANSWER};
+
+	if (verdict.is_refused && verdict.is_due)
+		log_event(service->env, LOG_WARNING, "login_over_quota",
+			LOG_SLICE("login", ask->login),
+			LOG_STRING("limit", limit_names[verdict.limit]),
+			LOG_NUMBER("most", verdict.most), LOG_NUMBER("figure", verdict.figure),
+			LOG_NUMBER("refused", verdict.refused));
+	if (verdict.is_refused)
+		word.quota_answer = (struct ipc_quota_answer){
+			.limit = (uint32_t)verdict.limit + 1, .most = verdict.most};
+	question_answer(question, &word);
+}
+
+static void
+answer_report(struct guard_service *service, struct question *question)
+{
 	const struct ipc_guard_report *report = &question_message(question)->guard_report;
 	uint32_t worker = question_worker(question);
 	struct buffer others;
 
-	if (worker >= GUARD_WORKERS_MAX) {
-		question_refuse(question, SLICE("no such worker"));
-		return;
-	}
 	settle_key(service, report->hash_key);
 	if (report->is_first)
 		forget_predecessor(service, worker, loop_now(service->env->loop));
@@ -128,6 +165,19 @@ answer(void *arg, struct question *question)
 }
 
 static void
+answer(void *arg, struct question *question)
+{
+	struct guard_service *service = arg;
+
+	if (question_worker(question) >= GUARD_WORKERS_MAX)
+		question_refuse(question, SLICE("no such worker"));
+	else if (question_message(question)->kind == IPC_QUOTA_ASK)
+		answer_quota(service, question);
+	else
+		answer_report(service, question);
+}
+
+static void
 asker_broken(void *arg, uint32_t instance, enum error error)
 {
 	struct guard_service *service = arg;
@@ -140,7 +190,8 @@ asker_broken(void *arg, uint32_t instance, enum error error)
 static const struct answerer_ops answerer_ops = {.question = answer, .broken = asker_broken};
 
 struct guard_service *
-guard_service_new(struct env *env, const struct guard_root_ops *root, void *root_arg)
+guard_service_new(struct env *env, const struct conf_limits *limits,
+	const struct guard_root_ops *root, void *root_arg)
 {
 	struct guard_service *service = memory_get(env->memory, sizeof *service);
 
@@ -148,6 +199,9 @@ guard_service_new(struct env *env, const struct guard_root_ops *root, void *root
 	service->root = root;
 	service->root_arg = root_arg;
 	tally_table_init(&service->gone, env);
+	service->quotas = quotas_new(env, limits);
+	service->file.fd = -1;
+	task_group_init(&service->tasks, env->loop);
 	answerer_init(&service->answerer, env, ROLE_GUARD, 1, &answerer_ops, service);
 	return service;
 }
@@ -158,14 +212,60 @@ guard_service_add(
 {
 	enum error error = answerer_add(&service->answerer, role, worker, instance, fd);
 
+	if (worker < GUARD_WORKERS_MAX)
+		quotas_forget_worker(service->quotas, worker);
 	if (error != OK)
 		asker_broken(service, instance, error);
 }
 
 void
+guard_service_set_file(struct guard_service *service, int fd)
+{
+	quota_file_close(&service->file);
+	enum error error = quota_file_open(&service->file, service->env, fd, service->quotas);
+	if (error != OK)
+		log_event(service->env, LOG_WARNING, "quotas_forgotten",
+			LOG_STRING("error", error_text(error)),
+			LOG_STRING("effect", "what logins have sent is counted anew"));
+}
+
+static void
+write_file(struct guard_service *service)
+{
+	if (service->file.fd < 0 || !quotas_are_changed(service->quotas))
+		return;
+	enum error error = quota_file_write(&service->file, service->quotas);
+	if (error != OK)
+		log_event(service->env, LOG_ERROR, "quotas_not_written",
+			LOG_STRING("error", error_text(error)),
+			LOG_STRING("effect",
+				"a restart would forget what logins have sent since the last time"));
+}
+
+static void
+file_run(void *arg)
+{
+	struct guard_service *service = arg;
+	struct loop *loop = service->env->loop;
+
+	while (task_sleep(loop, loop_deadline(loop, SNAPSHOT_EVERY_US)) == OK)
+		write_file(service);
+}
+
+enum error
+guard_service_go(struct guard_service *service)
+{
+	return task_start(&service->tasks, "quota file", file_run, service);
+}
+
+void
 guard_service_stop(struct guard_service *service)
 {
+	task_group_cancel(&service->tasks);
+	task_group_wait(&service->tasks);
 	answerer_done(&service->answerer);
+	write_file(service);
+	quota_file_close(&service->file);
 }
 
 void
@@ -182,6 +282,8 @@ guard_service_free(struct guard_service **pointer)
 		memory_put(env->memory, service->workers[i]);
 	}
 	tally_table_done(&service->gone);
+	quota_file_close(&service->file);
+	quotas_free(&service->quotas);
 	memory_put(env->memory, service);
 	*pointer = NULL;
 }

@@ -28,6 +28,7 @@ broken(void *arg, uint32_t instance)
 }
 
 static const struct guard_root_ops root_ops = {broken};
+static struct conf_limits limits;
 static const struct caller_ops caller_ops = {NULL, NULL};
 
 static struct tally_key
@@ -114,7 +115,7 @@ with_guard(void (*test)(struct world *world))
 	world = (struct world){.test = test, .hash_key = ""};
 	env_init_linux(&world.env);
 	loop_new(&world.env, &options);
-	world.service = guard_service_new(&world.env, &root_ops, &world);
+	world.service = guard_service_new(&world.env, &limits, &root_ops, &world);
 	for (unsigned i = 0; i < WORKERS; i++)
 		caller_init(&world.callers[i], &world.env, ROLE_SESSION, ROLE_GUARD, 16,
 			&caller_ops, &world);

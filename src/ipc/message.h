@@ -242,6 +242,20 @@
 	F(m, u32, request, UINT32_MAX) \
 	F(m, slice, hash_key, 16) F(m, slice, records, 61440)
 
+/*
+ * May this login do this (enum quota_step of ipc/quota.h)? `sessions` are those of the login in this
+ * worker, the asking one included. The answer: limit 0, it may, and it is counted; or one more than
+ * the enum conf_login_limit that it is over.
+ */
+#define IPC_FIELDS_quota_ask(F, m)     \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, u32, step, 3)             \
+	F(m, u32, sessions, 65535)     \
+	F(m, u64, octets, INT64_MAX) F(m, slice, login, 254) F(m, slice, recipient, 512)
+#define IPC_FIELDS_quota_answer(F, m)  \
+	F(m, u32, request, UINT32_MAX) \
+	F(m, u32, limit, 64) F(m, u64, most, INT64_MAX)
+
 /* M(KIND, name, senders, receivers, number of descriptors, which may be IPC_FDS_OPTIONAL: that many
  * or none) */
 #define IPC_FDS_OPTIONAL 0x80u
@@ -260,7 +274,8 @@
 		1)                                                                                \
 	M(FOLDER, folder, ROLE_BIT(ROLE_ROOT),                                                    \
 		ROLE_BIT(ROLE_QUEUE) | ROLE_BIT(ROLE_DELIVER) | ROLE_BIT(ROLE_LOG) |              \
-			ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH) | ROLE_BIT(ROLE_RELAY),         \
+			ROLE_BIT(ROLE_KEYS) | ROLE_BIT(ROLE_AUTH) | ROLE_BIT(ROLE_RELAY) |        \
+			ROLE_BIT(ROLE_GUARD),                                                     \
 		1)                                                                                \
 	M(GO, go, ROLE_BIT(ROLE_ROOT), IPC_CHILDREN, 0)                                           \
 	M(READY, ready, IPC_CHILDREN, ROLE_BIT(ROLE_ROOT), 0)                                     \
@@ -299,6 +314,8 @@
 	M(AUTH_ANSWER, auth_answer, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
 	M(GUARD_REPORT, guard_report, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)            \
 	M(GUARD_WORD, guard_word, ROLE_BIT(ROLE_GUARD), ROLE_BIT(ROLE_SESSION), 0)                \
+	M(QUOTA_ASK, quota_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)                  \
+	M(QUOTA_ANSWER, quota_answer, ROLE_BIT(ROLE_GUARD), ROLE_BIT(ROLE_SESSION), 0)            \
 	M(AUTH_OFFERS_ASK, auth_offers_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)       \
 	M(AUTH_OFFERS, auth_offers, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
 	M(SCRAM_ASK, scram_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)                   \

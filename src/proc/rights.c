@@ -212,6 +212,9 @@ static const struct system_call auth_calls[] = {
 };
 
 static const struct system_call guard_calls[] = {
+	/* the file of quotas, which root has opened */
+	CALL("pread64"),
+	CALL("pwritev"),
 	{0},
 };
 
@@ -436,7 +439,7 @@ static const struct process_rights table[] = {
 		.ends = ROLE_BIT(ROLE_SESSION),
 		.system_calls = guard_calls,
 		.filtered = true,
-		.does = "adds up what strangers use of all sessions",
+		.does = "adds up what strangers use of all sessions and what logins send",
 		.may_not = "open a file, touch the network, the spool or a mailbox, read mail",
 	},
 	{

@@ -1,4 +1,4 @@
-/* guard: the channels of those who report. */
+/* guard: the file of quotas, which root opens, and channels of those who report and ask. */
 #include "guard/guard.h"
 #include "base/log_record.h"
 #include "proc/child.h"
@@ -29,7 +29,7 @@ new_guard(struct role_context *context)
 
 	role->env = env;
 	role->root = context->root;
-	role->service = guard_service_new(env, &root_ops, role);
+	role->service = guard_service_new(env, &context->conf->limits, &root_ops, role);
 	/* Nobody wakes it but through its channels. */
 	env->net->close(env->world, context->wake_fd);
 	return role;
@@ -43,6 +43,8 @@ guard_message(void *state, struct ipc_message *message)
 	if (message->kind == IPC_PEER)
 		guard_service_add(role->service, (enum role)message->peer.role,
 			message->peer.worker, message->peer.instance, message->fds[0]);
+	else if (message->kind == IPC_FOLDER)
+		guard_service_set_file(role->service, message->fds[0]);
 }
 
 static enum error
@@ -56,9 +58,8 @@ guard_prepare(void *state, struct role_context *context)
 static enum error
 guard_go(void *state, uint32_t workers)
 {
-	(void)state;
 	(void)workers;
-	return OK; /* it answers as soon as somebody asks */
+	return guard_service_go(((struct guard_role *)state)->service);
 }
 
 static void

@@ -19,9 +19,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#define QUOTAS_FILE         "quotas"
 #define WORKERS_MAX         64
 #define LOG_FILE_MODE       0640
-#define HISTORY_FILE_MODE   0600
+#define STATE_FILE_MODE     0600
 #define CONTROL_FOLDER_MODE 0750
 
 static int __attribute__((format(printf, 3, 4)))
@@ -277,12 +278,12 @@ root_reopen_log(struct root *root)
 /* The folder is its user's, who may have put another name of somebody's file there: only what was
  * made here is given away, and an older file must be a plain one of that user. */
 static int
-make_history_file(struct root *root, int fd, bool made, const struct user *owner)
+make_state_file(struct root *root, int fd, bool made, const struct user *owner)
 {
 	struct env *env = root->env;
 	struct stat stat;
 
-	int result = made ? give_away(root, fd, owner, HISTORY_FILE_MODE) : 0;
+	int result = made ? give_away(root, fd, owner, STATE_FILE_MODE) : 0;
 	if (result >= 0)
 		result = env->disk->fstat(env->world, fd, &stat);
 	if (result < 0)
@@ -292,27 +293,35 @@ make_history_file(struct root *root, int fd, bool made, const struct user *owner
 	return root->as_root && stat.st_uid != owner->uid ? -EPERM : 0;
 }
 
+/* A file that root opens for a role that opens none itself; -errno. */
+static int
+open_state_file(struct root *root, int folder_fd, const char *file, int access,
+	const struct user *owner)
+{
+	struct env *env = root->env;
+	int flags = access | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+
+	int fd = env->disk->openat(
+		env->world, folder_fd, file, flags | O_CREAT | O_EXCL, STATE_FILE_MODE);
+	bool made = fd >= 0;
+	if (fd == -EEXIST)
+		fd = env->disk->openat(env->world, folder_fd, file, flags, 0);
+	int result = fd < 0 ? fd : make_state_file(root, fd, made, owner);
+	if (result < 0 && fd >= 0)
+		env->disk->close(env->world, fd);
+	return result < 0 ? result : fd;
+}
+
 /* A file of the history: `log` may read and empty it, and opens none itself. */
 static int
 open_history_file(struct root *root, int folder_fd, struct slice name, const struct user *owner)
 {
-	struct env *env = root->env;
 	const char *file = text_of(root, slice_from(name, sizeof HISTORY_FOLDER));
-	int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+	int fd = file ? open_state_file(root, folder_fd, file, O_RDWR | O_APPEND, owner) : -ENOMEM;
 
-	int fd = file ? env->disk->openat(env->world, folder_fd, file, flags | O_CREAT | O_EXCL,
-				HISTORY_FILE_MODE)
-		      : -ENOMEM;
-	bool made = fd >= 0;
-	if (fd == -EEXIST)
-		fd = env->disk->openat(env->world, folder_fd, file, flags, 0);
-	int result = fd < 0 ? fd : make_history_file(root, fd, made, owner);
-	if (result < 0) {
-		if (fd >= 0)
-			env->disk->close(env->world, fd);
+	if (fd < 0)
 		return problem(root, EX_CANTCREAT, "can't use the file %.*s in the spool: %s",
-			SLICE_ARGS(name), strerror(-result));
-	}
+			SLICE_ARGS(name), strerror(-fd));
 	add_folder(root, ROLE_LOG, slice_of(NULL, 0), name, fd);
 	return EX_OK;
 }
@@ -363,6 +372,30 @@ set_up_history(struct root *root)
 	return code;
 }
 
+/* Root opens it, `guard` writes to it: a file of its own in the spool's folder. */
+static int
+set_up_quotas(struct root *root)
+{
+	const struct conf *conf = root->conf;
+	struct env *env = root->env;
+	struct user owner;
+	int code = find_owner(root, conf->user, &owner);
+	char *spool = text_of(root, conf->spool);
+	int folder_fd;
+
+	if (code == EX_OK)
+		code = spool ? open_folder(root, spool, &owner, 0700, &folder_fd) : EX_OSERR;
+	if (code != EX_OK)
+		return code;
+	int fd = open_state_file(root, folder_fd, QUOTAS_FILE, O_RDWR, &owner);
+	env->disk->close(env->world, folder_fd);
+	if (fd < 0)
+		return problem(root, EX_CANTCREAT, "can't use the file %s in the spool: %s",
+			QUOTAS_FILE, strerror(-fd));
+	add_folder(root, ROLE_GUARD, slice_of(NULL, 0), SLICE(QUOTAS_FILE), fd);
+	return EX_OK;
+}
+
 static int
 set_up_state(struct root *root)
 {
@@ -370,6 +403,8 @@ set_up_state(struct root *root)
 	int code =
 		set_up_folder(root, ROLE_QUEUE, slice_of(NULL, 0), conf->spool, conf->user, 0700);
 
+	if (code == EX_OK)
+		code = set_up_quotas(root);
 	if (code == EX_OK)
 		code = set_up_history(root);
 	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;

@@ -5,6 +5,7 @@
  * reader and SMTP server together.
  */
 #include "session/session_private.h"
+#include "session/session_quota.h"
 #include "base/log_record.h"
 #include "net/endpoint.h"
 #include "net/proxy_header.h"
@@ -244,12 +245,14 @@ session_run(void *arg)
 	else
 		stream_close(&session->socket.stream);
 	client_lookup_end(&session->lookup);
+	session_quota_leave(session);
 	session_crypto_free(worker->tls, &session->crypto);
 	session_login_free(worker->logins, &session->login);
 	line_reader_done(&session->reader);
 	list_remove(&session->link);
 	session_guest_leave(worker->limits, &session->guest);
 	memory_put(worker->env->memory, session->home);
+	memory_put(worker->env->memory, session->quota_text);
 	memory_put(worker->env->memory, session);
 	worker->session_count--;
 	task_event_signal(&worker->session_ended);

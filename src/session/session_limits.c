@@ -13,7 +13,7 @@
 #define LOG_EVERY_US      (60 * US_PER_S)
 #define LOG_LOOK_US       (10 * US_PER_S)
 #define RECORDS_MAX       (TALLY_BYTES_MAX / TALLY_RECORD)
-#define CALLS_MAX         4
+#define CALLS_MAX         65536 /* most are about logins (session_quota.c) */
 #define KNOWN_WAIT_US     (100 * US_PER_MS)
 #define PLACES_SHARE      3  /* of a client, for each place that is free */
 #define PLACES_SHARED_MIN 16 /* below it there is nothing to share out */
@@ -134,6 +134,12 @@ session_limits_connect(struct session_limits *limits, int channel_fd, uint32_t i
 		mark_all(limits);
 	limits->says_hello = error == OK;
 	task_event_signal(&limits->changed);
+}
+
+struct caller *
+session_limits_caller(struct session_limits *limits)
+{
+	return &limits->caller;
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "net/endpoint.h"
 #include "smtp/reply.h"
 
+struct caller;
 struct session_limits;
 
 /* How much of a client is counted. */
@@ -41,6 +42,9 @@ MUST_CHECK enum error session_limits_go(struct session_limits *limits);
 
 /* The channel to guard; owned from here on. */
 void session_limits_connect(struct session_limits *limits, int channel_fd, uint32_t instance);
+
+/* For further questions to guard. */
+struct caller *session_limits_caller(struct session_limits *limits);
 
 /* May wait. */
 void session_limits_stop(struct session_limits *limits);

@@ -89,6 +89,8 @@ struct session {
 	bool goes_home;
 	struct client_lookup *lookup; /* NULL: its name is not asked for */
 	struct session_guest guest;
+	char *quota_text; /* of a refusal (session_quota.c); NULL: there was none */
+	bool is_counted;  /* among the sessions of its login */
 	uint16_t client_port;
 	uint8_t client_len;
 	char client[ADDRESS_TEXT_BYTES];

@@ -6,6 +6,7 @@
 #include "session/session_private.h"
 #include "base/log_record.h"
 #include "session/session_names.h"
+#include "session/session_quota.h"
 
 #define REFUSED_FIELDS      10
 #define HELO_SHOWN          128             /* octets of it in the log */
@@ -164,10 +165,11 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 {
 	struct session *session = arg;
 	struct session_worker *worker = session->worker;
-	bool is_trusted = session->is_trusted || server->login.len > 0;
+	bool is_login = server->login.len > 0;
+	bool is_trusted = session->is_trusted || is_login;
 
 	session->goes_home = false;
-	if (server->login.len == 0) {
+	if (!is_login) {
 		struct smtp_reply refusal =
 			session_guest_may(worker->limits, &session->guest, CONF_LIMIT_UNKNOWN);
 		if (refusal.code != 0)
@@ -175,7 +177,12 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 	}
 	if (forward_is_return_path(worker->conf, address))
 		return check_return_path(session, server, address, deadline);
-	return reply_to_answer(session, ask_directory(session, address, is_trusted, deadline));
+	struct smtp_reply reply = reply_to_answer(
+		session, ask_directory(session, address, is_trusted, deadline));
+	struct smtp_reply refusal = {.code = 0};
+	if (is_login && smtp_reply_is_positive(&reply))
+		refusal = session_quota_recipient(session, address);
+	return refusal.code != 0 ? refusal : reply;
 }
 
 static enum error
@@ -374,6 +381,8 @@ session_content_ends(void *arg, const struct smtp_server *server, const struct e
 					  slice_of(session->guest.ip, session->guest.ip_len),
 					  envelope, ret_verdict) != OK)
 		ret_verdict->refusal = SMTP_REPLY(452, 4, 3, 1, "out of memory, try later");
+	if (server->login.len > 0 && ret_verdict->refusal.code == 0)
+		ret_verdict->refusal = session_quota_content(session, envelope->content_size);
 	if (server->forwards && ret_verdict->refusal.code == 0)
 		ret_verdict->forward_path = forward_path(session_tls_keys(worker->tls),
 			worker->conf, envelope, &session->server.arena);
@@ -516,7 +525,7 @@ session_may_begin(void *arg, const struct smtp_server *server)
 	struct session *session = arg;
 
 	if (server->login.len > 0)
-		return (struct smtp_reply){.code = 0};
+		return session_quota_mail(session);
 	return session_guest_may(session->worker->limits, &session->guest, CONF_LIMIT_MESSAGES);
 }
 

@@ -469,6 +469,7 @@ judge(struct smtp_server *server, struct transfer *transfer)
 	struct smtp_verdict verdict = {.is_junk = false};
 
 	note_message_id(transfer, envelope);
+	envelope->content_size = transfer->size;
 	server->offered = envelope;
 	server->ops->content_ends(server->arg, server, envelope, &verdict);
 	if (task_is_cancelled(server->stream->loop)) {
