@@ -607,15 +607,17 @@ static const struct schema_key root_keys[] = {
 	{
 		.word = "limits",
 		.type = SCHEMA_BLOCK,
-		.readers = ALWAYS | SESSION,
+		.readers = ALWAYS | SESSION | GUARD,
 		.offset = offsetof(struct conf, limits),
 		.block = &schema_limits,
 		.help = "What one client and one network may use of all session processes "
 			"together. Not meant are Unix sockets, clients of \"relay_from\" and of "
-			"\"exempt\", and the messages of those who have logged in. 0 is no limit. "
-			"Whoever is over a limit is told to come later (421, 450, 454), and the "
-			"log "
-			"says so once a minute.",
+			"\"exempt\", and the messages of those who have logged in: what a login "
+			"may "
+			"send has limits of its own (\"login_...\"). 0 is no limit. Whoever is "
+			"over a "
+			"limit is told to come later (421, 450, 454), and the log says so once a "
+			"minute.",
 		.example = "limits { connections 20  message_rate 100 }",
 	},
 	{

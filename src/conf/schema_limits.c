@@ -32,17 +32,11 @@ static const struct schema_choice loopbacks[] = {
 	}
 
 /* What a login may use, wherever it comes from. */
-#define LOGIN_LIMIT(name, which, kind, highest, most, what)                         \
-	{                                                                           \
-		.word = name,                                                       \
-		.type = kind,                                                       \
-		.readers = ALWAYS | GUARD,                                          \
-		.offset = offsetof(struct conf_limits, login[which]),               \
-		.min = 0,                                                           \
-		.max = highest,                                                     \
-		.fallback = most,                                                   \
-		.help = what,                                                       \
-		.example = name " " most,                                           \
+#define LOGIN_LIMIT(name, which, kind, highest, most, what)                                     \
+	{                                                                                       \
+		.word = name, .type = kind, .readers = ALWAYS | GUARD,                          \
+		.offset = offsetof(struct conf_limits, login[which]), .min = 0, .max = highest, \
+		.fallback = most, .help = what, .example = name " " most,                       \
 	}
 #define LOGIN_NUMBER(name, which, most, what) \
 	LOGIN_LIMIT(name, which, SCHEMA_NUMBER, 100000000, most, what)
@@ -79,10 +73,10 @@ static const struct schema_key limits_keys[] = {
 		"Recipients that one login may name in an hour, on all its connections together. "
 		"This limit and all that begin with \"login_\" hold wherever the client comes "
 		"from, for \"exempt\" networks too: a password may be stolen anywhere. Whoever is "
-		"over it gets 450 4.7.1 and may go on later; the log says login_limited once an "
+		"over it gets 450 4.7.1 and may go on later; the log says login_over_quota once an "
 		"hour. What was counted survives a restart. 0: no limit."),
-	LOGIN_NUMBER("login_recipients_day", CONF_LOGIN_RECIPIENTS_DAY, "2000",
-		"The same in a day."),
+	LOGIN_NUMBER(
+		"login_recipients_day", CONF_LOGIN_RECIPIENTS_DAY, "2000", "The same in a day."),
 	LOGIN_NUMBER("login_new_recipients_hour", CONF_LOGIN_NEW_HOUR, "100",
 		"Recipients in an hour that a login has not written to before, as far as this "
 		"server remembers: who writes to many strangers at once is hardly a person."),

@@ -238,8 +238,8 @@ write_file(struct guard_service *service)
 	if (error != OK)
 		log_event(service->env, LOG_ERROR, "quotas_not_written",
 			LOG_STRING("error", error_text(error)),
-			LOG_STRING("effect",
-				"a restart would forget what logins have sent since the last time"));
+			LOG_STRING("effect", "a restart would forget what logins have sent since "
+					     "the last time"));
 }
 
 static void

@@ -24,8 +24,7 @@ struct guard_root_ops {
 	void (*broken)(void *arg, uint32_t instance);
 };
 
-struct guard_service *
-guard_service_new(struct env *env, const struct conf_limits *limits,
+struct guard_service *guard_service_new(struct env *env, const struct conf_limits *limits,
 	const struct guard_root_ops *root, void *root_arg);
 
 /* The file that quotas survive in; owned from here on. */

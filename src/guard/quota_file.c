@@ -14,7 +14,8 @@ sum_of(struct slice head, struct slice snapshot)
 	return crc32c(crc32c(0, slice_sub(head, 0, QUOTA_PLACE_HEAD - 4)), snapshot);
 }
 
-/* The snapshot in a place; ERROR_FORMAT: none that is sound, ERROR_NOT_FOUND: the place is empty. */
+/* The snapshot in a place; ERROR_FORMAT: none that is sound, ERROR_NOT_FOUND: the place is empty.
+ */
 static enum error
 find_snapshot(struct slice place, uint64_t *ret_number, struct slice *ret_snapshot)
 {
@@ -97,12 +98,12 @@ write_at(const struct quota_file *file, off_t offset, struct slice bytes)
 	size_t done = 0;
 
 	while (done < bytes.len) {
-		struct iovec piece = {
-			.iov_base = (void *)(bytes.ptr + done), .iov_len = bytes.len - done};
-		ssize_t written = env->disk->pwritev(
-			env->world, file->fd, &piece, 1, offset + (off_t)done);
+		struct iovec piece = {.iov_base = (void *)(uintptr_t)(bytes.ptr + done),
+			.iov_len = bytes.len - done};
+		ssize_t written =
+			env->disk->pwritev(env->world, file->fd, &piece, 1, offset + (off_t)done);
 		if (written <= 0)
-			return error_from_errno((int)-written);
+			return written < 0 ? error_from_errno((int)-written) : ERROR_IO;
 		done += (size_t)written;
 	}
 	return OK;

@@ -24,9 +24,11 @@ struct login {
 	uint64_t name; /* its hash; 0: a free place */
 	struct window windows[CONF_LOGIN_QUOTAS];
 	uint16_t sessions[QUOTA_WORKERS];
-	uint32_t refused; /* since the last line of the log */
-	bool was_told;
-	wall_us told_at;
+	struct refusals {
+		uint32_t count; /* since the last line of the log */
+		bool was_told;
+		wall_us told_at;
+	} refusals[CONF_LOGIN_LIMITS];
 };
 
 struct quotas {
@@ -255,15 +257,13 @@ judge_content(struct quotas *quotas, struct login *login, uint64_t octets, wall_
 static void
 note_refusal(struct login *login, wall_us now, struct quota_verdict *verdict)
 {
-	login->refused++;
-	verdict->refused = login->refused;
-	verdict->is_due = !login->was_told || now < login->told_at ||
-			  now - login->told_at >= HOUR_US;
-	if (!verdict->is_due)
-		return;
-	login->refused = 0;
-	login->was_told = true;
-	login->told_at = now;
+	struct refusals *refusals = &login->refusals[verdict->limit];
+
+	verdict->refused = ++refusals->count;
+	verdict->is_due = !refusals->was_told || now < refusals->told_at ||
+			  now - refusals->told_at >= HOUR_US;
+	if (verdict->is_due)
+		*refusals = (struct refusals){.was_told = true, .told_at = now};
 }
 
 struct quota_verdict

@@ -22,8 +22,7 @@
 #define QUOTA_RECIPIENTS  131072
 #define QUOTA_LOGIN_BYTES (8 + 24 * CONF_LOGIN_QUOTAS) /* of one in a snapshot */
 #define QUOTA_HEAD_BYTES  (SIPHASH_KEY_BYTES + 8)
-#define QUOTA_BYTES_MAX \
-	(QUOTA_HEAD_BYTES + QUOTA_LOGINS * QUOTA_LOGIN_BYTES + QUOTA_RECIPIENTS * 8)
+#define QUOTA_BYTES_MAX   (QUOTA_HEAD_BYTES + QUOTA_LOGINS * QUOTA_LOGIN_BYTES + QUOTA_RECIPIENTS * 8)
 
 struct quotas;
 
@@ -35,13 +34,13 @@ struct quota_verdict {
 	enum conf_login_limit limit; /* that it would be over */
 	uint64_t most;
 	uint64_t figure;  /* what it would come to */
-	bool is_due;      /* the line of the log, which comes once an hour */
+	bool is_due;      /* the line of the log, which comes once an hour a login and limit */
 	uint32_t refused; /* since the last one, with this */
 };
 
 /* Counts what is granted. */
-struct quota_verdict quotas_judge(struct quotas *quotas, uint32_t worker,
-	const struct ipc_quota_ask *ask, wall_us now);
+struct quota_verdict
+quotas_judge(struct quotas *quotas, uint32_t worker, const struct ipc_quota_ask *ask, wall_us now);
 
 /* This worker is a new one: its predecessor's sessions are gone. */
 void quotas_forget_worker(struct quotas *quotas, uint32_t worker);

@@ -1,4 +1,5 @@
-/* Snapshots of quotas: any octets are taken or refused, and what is taken can be used and written. */
+/* Snapshots of quotas: any octets are taken or refused, and what is taken can be used and written.
+ */
 #include "guard/quotas.h"
 
 #include <stdlib.h>
@@ -8,8 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct conf_limits limits = {
-		.login = {3, 5, 2, 3, 0, 0, 1000, UINT32_MAX, 2}};
+	static const struct conf_limits limits = {.login = {3, 5, 2, 3, 0, 0, 1000, UINT32_MAX, 2}};
 	struct env env;
 	struct buffer snapshot;
 	struct ipc_quota_ask ask = {.step = QUOTA_CONTENT,

@@ -76,7 +76,8 @@ START_TEST(recipients_of_an_hour_and_of_a_day)
 	ck_assert_uint_eq(verdict.figure, 301);
 	/* at the beginning of the next hour the one before still counts; in its middle, half */
 	ck_assert_uint_eq(granted("alice@a.test", 0, 10, T0 - 100 * US_PER_S + HOUR), 0);
-	ck_assert_uint_eq(granted("alice@a.test", 0, 1000, T0 - 100 * US_PER_S + HOUR * 3 / 2), 150);
+	ck_assert_uint_eq(
+		granted("alice@a.test", 0, 1000, T0 - 100 * US_PER_S + HOUR * 3 / 2), 150);
 	ck_assert_uint_eq(granted("alice@a.test", 0, 1000, T0 + 4 * HOUR), 250);
 	verdict = recipient("alice@a.test", 5, T0 + 4 * HOUR);
 	ck_assert_int_eq(verdict.limit, CONF_LOGIN_RECIPIENTS_DAY);

@@ -243,9 +243,9 @@
 	F(m, slice, hash_key, 16) F(m, slice, records, 61440)
 
 /*
- * May this login do this (enum quota_step of ipc/quota.h)? `sessions` are those of the login in this
- * worker, the asking one included. The answer: limit 0, it may, and it is counted; or one more than
- * the enum conf_login_limit that it is over.
+ * May this login do this (enum quota_step of ipc/quota.h)? `sessions` are those of the login in
+ * this worker, the asking one included. The answer: limit 0, it may, and it is counted; or one more
+ * than the enum conf_login_limit that it is over.
  */
 #define IPC_FIELDS_quota_ask(F, m)     \
 	F(m, u32, request, UINT32_MAX) \
@@ -314,8 +314,6 @@
 	M(AUTH_ANSWER, auth_answer, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
 	M(GUARD_REPORT, guard_report, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)            \
 	M(GUARD_WORD, guard_word, ROLE_BIT(ROLE_GUARD), ROLE_BIT(ROLE_SESSION), 0)                \
-	M(QUOTA_ASK, quota_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)                  \
-	M(QUOTA_ANSWER, quota_answer, ROLE_BIT(ROLE_GUARD), ROLE_BIT(ROLE_SESSION), 0)            \
 	M(AUTH_OFFERS_ASK, auth_offers_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)       \
 	M(AUTH_OFFERS, auth_offers, ROLE_BIT(ROLE_AUTH), ROLE_BIT(ROLE_SESSION), 0)               \
 	M(SCRAM_ASK, scram_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_AUTH), 0)                   \
@@ -328,7 +326,9 @@
 	M(QUEUE_PAUSED, queue_paused, IPC_ANSWERERS, IPC_ASKERS, 0)                               \
 	M(TICKET_KEYS_ASK, ticket_keys_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_KEYS), 0)       \
 	M(TICKET_KEYS, ticket_keys, ROLE_BIT(ROLE_KEYS), ROLE_BIT(ROLE_SESSION), 0)               \
-	M(QUEUE_BUNDLE, queue_bundle, IPC_ANSWERERS, IPC_ASKERS, 0)
+	M(QUEUE_BUNDLE, queue_bundle, IPC_ANSWERERS, IPC_ASKERS, 0)                               \
+	M(QUOTA_ASK, quota_ask, ROLE_BIT(ROLE_SESSION), ROLE_BIT(ROLE_GUARD), 0)                  \
+	M(QUOTA_ANSWER, quota_answer, ROLE_BIT(ROLE_GUARD), ROLE_BIT(ROLE_SESSION), 0)
 
 /* A test that needs kinds which no role has yet defines rows of its own before it includes this. */
 #ifndef IPC_TEST_MESSAGES

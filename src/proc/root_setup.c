@@ -295,8 +295,8 @@ make_state_file(struct root *root, int fd, bool made, const struct user *owner)
 
 /* A file that root opens for a role that opens none itself; -errno. */
 static int
-open_state_file(struct root *root, int folder_fd, const char *file, int access,
-	const struct user *owner)
+open_state_file(
+	struct root *root, int folder_fd, const char *file, int access, const struct user *owner)
 {
 	struct env *env = root->env;
 	int flags = access | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;

@@ -85,8 +85,7 @@ session_quota_mail(struct session *session)
 
 	session->is_counted = true;
 	struct smtp_reply reply = ask_guard(session,
-		&(struct ipc_quota_ask){
-			.step = QUOTA_MAIL, .sessions = sessions_of_login(session)},
+		&(struct ipc_quota_ask){.step = QUOTA_MAIL, .sessions = sessions_of_login(session)},
 		ANSWER_US);
 	if (reply.code != 0)
 		session->is_counted = was_counted;

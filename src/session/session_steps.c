@@ -177,8 +177,8 @@ session_check_recipient(void *arg, const struct smtp_server *server, const struc
 	}
 	if (forward_is_return_path(worker->conf, address))
 		return check_return_path(session, server, address, deadline);
-	struct smtp_reply reply = reply_to_answer(
-		session, ask_directory(session, address, is_trusted, deadline));
+	struct smtp_reply reply =
+		reply_to_answer(session, ask_directory(session, address, is_trusted, deadline));
 	struct smtp_reply refusal = {.code = 0};
 	if (is_login && smtp_reply_is_positive(&reply))
 		refusal = session_quota_recipient(session, address);
