@@ -266,6 +266,14 @@ note_refusal(struct login *login, wall_us now, struct quota_verdict *verdict)
 		*refusals = (struct refusals){.was_told = true, .told_at = now};
 }
 
+/* Kept, so that what a clock that was set back left in the future is over in time. */
+static void
+move_windows(struct login *login, wall_us now)
+{
+	for (enum conf_login_limit limit = 0; limit < CONF_LOGIN_QUOTAS; limit++)
+		login->windows[limit] = moved_to(login->windows[limit], number_at(limit, now));
+}
+
 struct quota_verdict
 quotas_judge(struct quotas *quotas, uint32_t worker, const struct ipc_quota_ask *ask, wall_us now)
 {
@@ -273,6 +281,7 @@ quotas_judge(struct quotas *quotas, uint32_t worker, const struct ipc_quota_ask 
 	struct login *login = get_login(quotas, name > 0 ? name : 1, now);
 	struct quota_verdict verdict = {.is_refused = false};
 
+	move_windows(login, now);
 	switch ((enum quota_step)ask->step) {
 	case QUOTA_LEAVE:
 		login->sessions[worker] = (uint16_t)ask->sessions;

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/env.h"
+#include "base/hash.h"
 #include "conf/conf.h"
 #include "ipc/message.h"
 #include "ipc/quota.h"

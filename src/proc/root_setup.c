@@ -19,7 +19,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define QUOTAS_FILE         "quotas"
+#define QUOTA_FOLDER        "guard"
+#define QUOTA_FILE          "quotas"
 #define WORKERS_MAX         64
 #define LOG_FILE_MODE       0640
 #define STATE_FILE_MODE     0600
@@ -347,24 +348,36 @@ open_history_files(struct root *root, int folder_fd, const struct user *owner)
 	return code;
 }
 
+/* A folder in the spool's, with files of a role that opens none itself. */
 static int
-set_up_history(struct root *root)
+open_state_folder(struct root *root, const char *name, struct user *ret_owner, int *ret_fd)
 {
 	const struct conf *conf = root->conf;
 	struct buffer path;
-	struct user owner;
-	int folder_fd;
-	int code = find_owner(root, conf->user, &owner);
+	int code = find_owner(root, conf->user, ret_owner);
 
-	if (conf->history.size == 0 || code != EX_OK)
+	if (code != EX_OK)
 		return code;
 	buffer_init(&path, root->env->memory, IPC_PATH_MAX);
 	buffer_append(&path, conf->spool);
-	buffer_append_text(&path, "/" HISTORY_FOLDER);
+	buffer_append_octet(&path, '/');
+	buffer_append_text(&path, name);
 	code = buffer_error(&path) == OK
-		       ? open_folder(root, buffer_text(&path), &owner, 0700, &folder_fd)
+		       ? open_folder(root, buffer_text(&path), ret_owner, 0700, ret_fd)
 		       : EX_OSERR;
 	buffer_done(&path);
+	return code;
+}
+
+static int
+set_up_history(struct root *root)
+{
+	struct user owner;
+	int folder_fd;
+
+	if (root->conf->history.size == 0)
+		return EX_OK;
+	int code = open_state_folder(root, HISTORY_FOLDER, &owner, &folder_fd);
 	if (code != EX_OK)
 		return code;
 	code = open_history_files(root, folder_fd, &owner);
@@ -372,27 +385,25 @@ set_up_history(struct root *root)
 	return code;
 }
 
-/* Root opens it, `guard` writes to it: a file of its own in the spool's folder. */
 static int
 set_up_quotas(struct root *root)
 {
-	const struct conf *conf = root->conf;
 	struct env *env = root->env;
 	struct user owner;
-	int code = find_owner(root, conf->user, &owner);
-	char *spool = text_of(root, conf->spool);
 	int folder_fd;
 
-	if (code == EX_OK)
-		code = spool ? open_folder(root, spool, &owner, 0700, &folder_fd) : EX_OSERR;
+	if (root->conf->passwords.len == 0)
+		return EX_OK; /* nobody logs in */
+	int code = open_state_folder(root, QUOTA_FOLDER, &owner, &folder_fd);
 	if (code != EX_OK)
 		return code;
-	int fd = open_state_file(root, folder_fd, QUOTAS_FILE, O_RDWR, &owner);
+	int fd = open_state_file(root, folder_fd, QUOTA_FILE, O_RDWR, &owner);
 	env->disk->close(env->world, folder_fd);
 	if (fd < 0)
-		return problem(root, EX_CANTCREAT, "can't use the file %s in the spool: %s",
-			QUOTAS_FILE, strerror(-fd));
-	add_folder(root, ROLE_GUARD, slice_of(NULL, 0), SLICE(QUOTAS_FILE), fd);
+		return problem(root, EX_CANTCREAT,
+			"can't use the file " QUOTA_FOLDER "/" QUOTA_FILE " in the spool: %s",
+			strerror(-fd));
+	add_folder(root, ROLE_GUARD, slice_of(NULL, 0), SLICE(QUOTA_FOLDER "/" QUOTA_FILE), fd);
 	return EX_OK;
 }
 
