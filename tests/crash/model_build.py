@@ -99,7 +99,7 @@ class Builder:
     def link(self, folder, objects):
         program = os.path.join(folder, 'crash-model')
         libraries = [os.path.join(self.build, library) for library in LIBRARIES]
-        self.run(self.compiler + ['-pie', '-o', program] + objects + libraries + ['-lpthread'])
+        self.run(self.compiler + ['-pie', '-o', program] + objects + libraries + ['-lidn2', '-lunistring', '-lpthread'])
         return program
 
     def objects(self, folder, only=None):
