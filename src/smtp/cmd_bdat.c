@@ -30,18 +30,33 @@ order_reply(const struct smtp_server *server)
 	return (struct smtp_reply){.code = 0};
 }
 
+/* In LMTP the last chunk is answered once for each recipient that was accepted, come what may: who
+ * pipelines waits for as many replies. */
+static void
+reply_refusal(struct smtp_server *server, const struct smtp_command *command, uint32_t accepted,
+	const struct smtp_reply *refusal)
+{
+	bool is_for_each = server->settings->is_lmtp && command->is_last && accepted > 0;
+	uint32_t count = is_for_each ? accepted : 1;
+
+	for (uint32_t i = 0; i < count; i++)
+		smtp_server_reply(server, refusal);
+}
+
 /* May wait. A client that pipelines cannot know yet what became of MAIL, RCPT or a chunk before. */
 static void
-refuse_chunk(struct smtp_server *server, uint64_t octets, const struct smtp_reply *refusal)
+refuse_chunk(struct smtp_server *server, const struct smtp_command *command,
+	const struct smtp_reply *refusal)
 {
+	uint32_t accepted = server->transaction ? server->transaction->accepted : 0;
 	bool is_excused = server->excuses_followers ||
 			  (server->transaction && server->transaction->is_chunked);
 
-	transfer_discard_chunk(server, octets);
+	transfer_discard_chunk(server, command->size);
 	if (server->end != SMTP_END_NONE)
 		return;
 	if (is_excused)
-		smtp_server_reply(server, refusal);
+		reply_refusal(server, command, accepted, refusal);
 	else
 		smtp_server_fault(server, refusal);
 }
@@ -50,6 +65,7 @@ refuse_chunk(struct smtp_server *server, uint64_t octets, const struct smtp_repl
 static void
 take_chunk(struct smtp_server *server, const struct smtp_command *command)
 {
+	uint32_t accepted = server->transaction->accepted;
 	struct smtp_reply refusal;
 
 	if (server->transaction->is_chunked || transfer_begin(server, true, &refusal)) {
@@ -62,7 +78,7 @@ take_chunk(struct smtp_server *server, const struct smtp_command *command)
 		return;
 	transfer_discard_chunk(server, command->size);
 	if (server->end == SMTP_END_NONE)
-		smtp_server_reply(server, &refusal);
+		reply_refusal(server, command, accepted, &refusal);
 }
 
 void
@@ -74,7 +90,7 @@ smtp_cmd_bdat(struct smtp_server *server, const struct smtp_command *command)
 	if (refusal.code == 0)
 		take_chunk(server, command);
 	else
-		refuse_chunk(server, command->size, &refusal);
+		refuse_chunk(server, command, &refusal);
 	if (server->transaction)
 		server->transaction->is_chunked = true;
 	if (command->is_last)

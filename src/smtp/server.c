@@ -529,6 +529,18 @@ judge_early_talk(struct smtp_server *server)
 		smtp_server_break_off(server, error);
 }
 
+/* When the next command must be here. */
+static mono_us
+command_deadline(const struct smtp_server *server)
+{
+	mono_us deadline = smtp_server_deadline(server, server->settings->command_timeout_us);
+	mono_us content = MONO_NEVER;
+
+	if (server->transaction && server->transaction->transfer)
+		content = transfer_deadline(server, server->transaction->transfer);
+	return deadline < content ? deadline : content;
+}
+
 /* One command and its reply. */
 static void
 serve_command(struct smtp_server *server)
@@ -544,7 +556,7 @@ serve_command(struct smtp_server *server)
 		if (server->end != SMTP_END_NONE)
 			return;
 	}
-	mono_us deadline = smtp_server_deadline(server, server->settings->command_timeout_us);
+	mono_us deadline = command_deadline(server);
 	server->waits_since = loop_now(server->stream->loop);
 	enum error error = line_read(server->reader, line_max(server), deadline, &line);
 	server->waits_since = 0;

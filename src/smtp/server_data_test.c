@@ -614,7 +614,88 @@ START_TEST(a_store_without_room_takes_no_chunk)
 }
 END_TEST
 
-UNIT_MAIN("smtp/server_data", chunks_make_a_message, chunks_that_are_given_up_are_not_kept,
+/* RFC 2033: who pipelines in LMTP waits for a reply for each recipient behind the last chunk. */
+START_TEST(a_last_chunk_that_is_refused_is_answered_for_each)
+{
+	static const struct step steps[] = {S("220 mx.test LMTP Veredus\r\n"), C("LHLO b.test\r\n"),
+		S("250-mx.test\r\n250 HELP\r\n"), MAIL, RCPT, RCPT,
+		C("BDAT 2\r\na\0BDAT 6 LAST\r\nQUIT\r\n"),
+		S("550 5.6.0 the content has NUL characters in it\r\n"
+		  "503 5.5.1 a chunk before was refused: say RSET\r\n"
+		  "503 5.5.1 a chunk before was refused: say RSET\r\n"),
+		MAIL, RCPT, RCPT, C("BDAT 6 LAST\r\nQUIT\r\n"),
+		S("452 4.3.1 no space left, try later\r\n452 4.3.1 no space left, try later\r\n"),
+		C("BDAT 6 LAST\r\nQUIT\r\n"), S("503 5.5.1 say MAIL first\r\n"), QUIT};
+	struct dialogue dialogue;
+
+	dialogue_init(&dialogue, 0);
+	dialogue.settings.is_lmtp = true;
+	dialogue.settings.extensions = SMTP_EXTENSION_HELP;
+	dialogue.store.faults =
+		(struct accept_memory_faults){.begin_at = 2, .begin_error = ERROR_NO_SPACE};
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(dialogue.received, 0);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+static struct smtp_reply
+dialogue_brings_too_much(void *arg, const struct smtp_server *server)
+{
+	(void)arg;
+	(void)server;
+	return SMTP_REPLY(450, 4, 7, 1, "not so many at once");
+}
+
+/* A client over its limit has pipelined all of its chunks: none of them is a fault. */
+START_TEST(chunks_behind_a_refusal_are_excused)
+{
+	static const struct step steps[] = {HELO, MAIL, RCPT,
+		C("BDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n"),
+		S("450 4.7.1 not so many at once\r\n"
+		  "503 5.5.1 a chunk before was refused: say RSET\r\n"
+		  "503 5.5.1 a chunk before was refused: say RSET\r\n"),
+		MAIL, QUIT};
+	struct smtp_server_ops ops = dialogue_ops;
+	struct dialogue dialogue;
+
+	ops.may_bring = dialogue_brings_too_much;
+	dialogue_init(&dialogue, 0);
+	dialogue.ops = &ops;
+	dialogue_run(&dialogue, steps);
+	ck_assert_uint_eq(dialogue.received, 0);
+	ck_assert_uint_eq(dialogue.server.errors, 0);
+	dialogue_done(&dialogue);
+}
+END_TEST
+
+#define IDLE PAUSE(170), C("NOOP\r\n"), S("250 2.0.0 ok\r\n")
+
+/* Between chunks other commands may stand, but they bring no content, for which a place is held. */
+START_TEST(chunks_that_stop_coming_are_cut_off)
+{
+	static const struct step idle[] = {HELO, MAIL, RCPT, C("BDAT 3\r\nabc"),
+		S("250 2.0.0 3 octets received\r\n"), IDLE, IDLE, PAUSE(170), TOO_SLOW};
+	static const struct step empty[] = {HELO, MAIL, RCPT, C("BDAT 3\r\nabc"),
+		S("250 2.0.0 3 octets received\r\n"), PAUSE(170), C("BDAT 0\r\n"),
+		S("250 2.0.0 0 octets received\r\n"), PAUSE(170), C("BDAT 0\r\n"),
+		S("250 2.0.0 0 octets received\r\n"), PAUSE(170), TOO_SLOW};
+	static const struct step late[] = {HELO, MAIL, RCPT, C("BDAT 3\r\nabc"),
+		S("250 2.0.0 3 octets received\r\n"), IDLE, IDLE, C("BDAT 2 LAST\r\n\r\n"),
+		QUEUED_1, QUIT};
+	static const struct step refused[] = {HELO, MAIL, RCPT, C("BDAT 2\r\na\0"),
+		S("550 5.6.0 the content has NUL characters in it\r\n"), IDLE, IDLE, IDLE, QUIT};
+
+	ck_assert_int_eq(run_rated(idle, 64, 0), SMTP_END_TIMEOUT);
+	ck_assert_int_eq(run_rated(empty, 64, 0), SMTP_END_TIMEOUT);
+	ck_assert_int_eq(run_rated(late, 64, 1), SMTP_END_QUIT);
+	ck_assert_int_eq(run_rated(refused, 64, 0), SMTP_END_QUIT);
+}
+END_TEST
+
+UNIT_MAIN("smtp/server_data", a_last_chunk_that_is_refused_is_answered_for_each,
+	chunks_behind_a_refusal_are_excused, chunks_that_stop_coming_are_cut_off,
+	chunks_make_a_message, chunks_that_are_given_up_are_not_kept,
 	a_store_without_room_takes_no_chunk, smuggling_fails, refused_content_spares_the_session,
 	lines_of_content_have_a_limit, size_is_counted, loops_are_cut, content_comes_with_commands,
 	store_is_full_before, store_is_away_before, store_fails_within, commit_decides_the_reply,

@@ -621,6 +621,12 @@ receive(struct smtp_server *server, struct transfer *transfer)
 	return receive_discarded(server, transfer);
 }
 
+mono_us
+transfer_deadline(const struct smtp_server *server, const struct transfer *transfer)
+{
+	return transfer->acceptance ? window_deadline(server, transfer) : MONO_NEVER;
+}
+
 bool
 transfer_is_kept(const struct smtp_server *server, const struct transfer *transfer)
 {
@@ -731,7 +737,9 @@ transfer_begin(struct smtp_server *server, bool is_chunked, struct smtp_reply *r
 	if (server->ops->may_bring)
 		*ret_refusal = server->ops->may_bring(server->arg, server);
 	if (ret_refusal->code != 0) {
-		smtp_server_end_transaction(server);
+		/* Of chunks more may be on their way, which are the transaction's to refuse. */
+		if (!is_chunked)
+			smtp_server_end_transaction(server);
 		return false;
 	}
 	struct transfer *transfer = arena_take(&server->arena, sizeof *transfer);
