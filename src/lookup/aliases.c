@@ -3,6 +3,7 @@
 #include "lookup/aliases.h"
 #include "base/cursor.h"
 #include "text/address.h"
+#include "text/international.h"
 
 struct reading {
 	struct accounts *rows;
@@ -127,6 +128,18 @@ take_targets(struct reading *reading, struct slice text, bool may_include)
 	}
 }
 
+/* The file's domain is as the DNS knows it. */
+static bool
+is_own_domain(const struct reading *reading, struct slice domain)
+{
+	char storage[ADDRESS_DOMAIN_MAX];
+	struct buffer ascii;
+
+	buffer_init_fixed(&ascii, storage, sizeof storage);
+	return domain_append_ascii(&ascii, domain) == OK &&
+	       slice_equal_nocase(buffer_slice(&ascii), reading->domain);
+}
+
 /* The local part, lowered; a name with a domain must have the file's. False: it is none. */
 static bool
 take_name(struct reading *reading, struct slice name)
@@ -143,7 +156,7 @@ take_name(struct reading *reading, struct slice name)
 		fault = address_parse_international(bare, &address);
 	if (fault != ADDRESS_OK && fault != ADDRESS_NO_DOMAIN)
 		return false;
-	if (fault == ADDRESS_OK && !slice_equal_nocase(address.domain, reading->domain))
+	if (fault == ADDRESS_OK && !is_own_domain(reading, address.domain))
 		return false;
 	address_append_account(&reading->row, &address);
 	return true;

@@ -31,7 +31,7 @@ include(void *arg, struct slice path, struct buffer *ret_text)
 
 /* The rows, with "=" for the NUL, "," between targets and ";" between rows. */
 static const char *
-parsed(struct fixture *f, const char *text)
+parsed_for(struct fixture *f, struct slice domain, const char *text)
 {
 	static char joined[2048];
 	struct aliases_reader reader = {note_skipped, include, f};
@@ -40,7 +40,7 @@ parsed(struct fixture *f, const char *text)
 	memset(f, 0, sizeof *f);
 	f->memory = memory_new(0);
 	accounts_init(&f->rows, f->memory, 1u << 20);
-	ck_assert_ok(aliases_parse(&f->rows, SLICE("example.org"), slice_text(text), &reader));
+	ck_assert_ok(aliases_parse(&f->rows, domain, slice_text(text), &reader));
 	accounts_finish(&f->rows);
 	for (size_t i = 0; i < f->rows.count; i++) {
 		struct slice row = f->rows.names[i];
@@ -55,6 +55,25 @@ parsed(struct fixture *f, const char *text)
 	memory_free(&f->memory);
 	return joined;
 }
+
+static const char *
+parsed(struct fixture *f, const char *text)
+{
+	return parsed_for(f, SLICE("example.org"), text);
+}
+
+/* The domain is configured as the DNS knows it, and written here as people do. */
+START_TEST(a_name_may_have_the_domain_in_its_own_script)
+{
+	struct fixture f;
+
+	ck_assert_str_eq(parsed_for(&f, SLICE("xn--mller-kva.example"),
+				 "a@m\xc3\xbcller.example: b\nc@XN--mller-kva.example: d\n"
+				 "e@mueller.example: f\n"),
+		"a=b;c=d;");
+	ck_assert_str_eq(f.skipped, "3:e@mueller.example: f|");
+}
+END_TEST
 
 START_TEST(the_classic_form)
 {
@@ -88,4 +107,5 @@ START_TEST(what_is_passed_over_is_told)
 }
 END_TEST
 
-UNIT_MAIN("lookup/aliases", the_classic_form, what_is_passed_over_is_told)
+UNIT_MAIN("lookup/aliases", a_name_may_have_the_domain_in_its_own_script, the_classic_form,
+	what_is_passed_over_is_told)

@@ -251,6 +251,23 @@ with_domain(struct expansion *expansion, struct slice local, struct slice domain
 	return buffer_slice(&text);
 }
 
+/* Whether it is this name of this domain, written in whatever way. */
+static bool
+names_account(const struct expansion *expansion, const struct address *address,
+	struct slice account, struct slice domain)
+{
+	const struct route_table *table = &expansion->directory->table;
+	uint8_t storage[ADDRESS_LOCAL_PART_MAX];
+	struct buffer name;
+
+	if (address->domain.len > 0 && route_decide_domain(table, address->domain).index !=
+					       route_decide_domain(table, domain).index)
+		return false;
+	buffer_init_fixed(&name, storage, sizeof storage);
+	address_append_account(&name, address);
+	return buffer_error(&name) == OK && slice_equal(buffer_slice(&name), account);
+}
+
 /* A target that names the alias itself is the mailbox of that name, as is one behind a backslash.
  */
 static void
@@ -261,8 +278,10 @@ take_target(
 	struct slice mailbox = slice_from(target, is_final);
 	struct address address;
 
-	is_final |= slice_equal_nocase(mailbox, account);
-	if (address_parse_international(mailbox, &address) == ADDRESS_NO_DOMAIN)
+	enum address_fault fault = address_parse_international(mailbox, &address);
+	if (fault == ADDRESS_OK || fault == ADDRESS_NO_DOMAIN)
+		is_final |= names_account(expansion, &address, account, domain);
+	if (fault == ADDRESS_NO_DOMAIN)
 		mailbox = with_domain(expansion, mailbox, domain);
 	if (expansion->error != OK || address_parse_international(mailbox, &address) != ADDRESS_OK)
 		return;

@@ -161,7 +161,7 @@ expanded(const struct fixture *f, const char *text)
 	struct buffer buffer;
 
 	arena_init(&arena, f->env.memory, 1u << 20);
-	ck_assert_int_eq(address_parse(slice_text(text), &address), ADDRESS_OK);
+	ck_assert_int_eq(address_parse_international(slice_text(text), &address), ADDRESS_OK);
 	enum error error = directory_expand(
 		f->directory, &address, slice_text(text), &arena, &targets, &count);
 	buffer_init_fixed(&buffer, joined, sizeof joined);
@@ -226,6 +226,30 @@ only_target(const struct fixture *fixture, const char *text, struct arena *arena
 	return targets[0];
 }
 
+/* A target that names its alias is the mailbox of that name, however it is written: composed or
+ * decomposed, in quotes, with the domain. */
+START_TEST(an_alias_may_name_itself_in_any_form)
+{
+	static const struct slice rows[] = {
+		SLICE_INIT("anna\0\"Anna\"\nbob"),
+		SLICE_INIT("carl\0Carl@EXAMPLE.org\nbob"),
+		SLICE_INIT("j\xc3\xbcrg\0ju\xcc\x88rg\nbob"),
+	};
+	struct fixture f;
+	int fd;
+
+	fixture_init(&f);
+	ck_assert_ok(snapshot_new(&f.env, rows, sizeof rows / sizeof *rows, &fd));
+	ck_assert_ok(directory_set_snapshot(f.directory, SLICE("example.org"), true, fd));
+	close(fd);
+	ck_assert_str_eq(expanded(&f, "anna@example.org"), "\"Anna\"@example.org bob@example.org");
+	ck_assert_str_eq(expanded(&f, "carl@example.org"), "Carl@EXAMPLE.org bob@example.org");
+	ck_assert_str_eq(expanded(&f, "j\xc3\xbcrg@example.org"),
+		"ju\xcc\x88rg@example.org bob@example.org");
+	fixture_done(&f);
+}
+END_TEST
+
 /* RFC 5233: what stands behind the separator is the owner's business, unless somebody is called
  * so. */
 START_TEST(a_detail_is_not_part_of_the_name)
@@ -258,6 +282,7 @@ START_TEST(a_detail_is_not_part_of_the_name)
 }
 END_TEST
 
-UNIT_MAIN("session/directory", a_detail_is_not_part_of_the_name,
-	domains_and_routes_are_ours_and_no_others, accounts_come_from_the_table,
-	only_domains_have_accounts, bad_tables_change_nothing, aliases_lead_to_their_ends)
+UNIT_MAIN("session/directory", an_alias_may_name_itself_in_any_form,
+	a_detail_is_not_part_of_the_name, domains_and_routes_are_ours_and_no_others,
+	accounts_come_from_the_table, only_domains_have_accounts, bad_tables_change_nothing,
+	aliases_lead_to_their_ends)
