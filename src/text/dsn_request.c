@@ -209,8 +209,8 @@ append_utf8(struct buffer *buffer, uint32_t point)
 		buffer_append_octet(buffer, (uint8_t)(0x80 | (point >> (6 * more) & 0x3f)));
 }
 
-/* EmbeddedUnicodeChar = "\x{" HEXPOINT "}", at the start of the text. Its length; 0: there is none.
- */
+/* EmbeddedUnicodeChar = "\x{" HEXPOINT "}", at the start of the text. Its length; 0: there is none,
+ * or it is a control character, which a report must not have. */
 static size_t
 take_code_point(struct slice text, uint32_t *ret_point)
 {
@@ -223,7 +223,8 @@ take_code_point(struct slice text, uint32_t *ret_point)
 	for (; at < text.len && at < 9 && (digit = hex_digit(text.ptr[at])) >= 0; at++)
 		point = point << 4 | (uint32_t)digit;
 	if (at == 3 || at == text.len || text.ptr[at] != '}' || point > CODE_POINT_MAX ||
-		(point >= 0xd800 && point <= 0xdfff) || point < ' ')
+		(point >= 0xd800 && point <= 0xdfff) || point < ' ' ||
+		(point >= 0x7f && point < 0xa0))
 		return 0;
 	*ret_point = point;
 	return at + 1;

@@ -78,7 +78,8 @@ START_TEST(texts_survive_the_way_into_xtext_and_back)
 		{"rfc822;\\x{E9}@b", "rfc822", "\\x{E9}@b"},
 		{"UTF-8;\\x{E9}\\x{1F600}@b", "UTF-8", "\xc3\xa9\xf0\x9f\x98\x80@b"},
 		{"utf-8;\\x{D800}\\x{}\\x{110000}\\x{A}\\x{41", "utf-8",
-			"\\x{D800}\\x{}\\x{110000}\\x{A}\\x{41"}};
+			"\\x{D800}\\x{}\\x{110000}\\x{A}\\x{41"},
+		{"utf-8;\\x{7F}\\x{85}\\x{9B}\\x{A0}", "utf-8", "\\x{7F}\\x{85}\\x{9B}\xc2\xa0"}};
 	uint8_t octets[256], storage[1024];
 	struct buffer text, back;
 
