@@ -9,7 +9,9 @@
  * without recursion.
  */
 #include "mailauth/auth_results.h"
+#include "text/address.h"
 #include "text/header.h"
+#include "text/international.h"
 
 static bool
 is_space(uint8_t octet)
@@ -257,9 +259,33 @@ auth_results_append_result(
 	buffer_append_octet(buffer, ')');
 }
 
+/* A domain as the DNS knows it, without its local part if that is beyond ASCII: the octets that are
+ * in ASCII would make another name, perhaps somebody's. False: it is no name. */
+static bool
+to_ascii(struct slice value, struct buffer *ascii)
+{
+	size_t at = value.len;
+
+	while (at > 0 && value.ptr[at - 1] != '@')
+		at--;
+	if (text_is_ascii(slice_sub(value, 0, at)))
+		buffer_append(ascii, slice_sub(value, 0, at));
+	return domain_append_ascii(ascii, slice_from(value, at)) == OK &&
+	       buffer_error(ascii) == OK && ascii->len > 0;
+}
+
 void
 auth_results_append_property(struct buffer *buffer, const char *name, struct slice value)
 {
+	uint8_t storage[ADDRESS_MAX];
+	struct buffer ascii;
+
+	buffer_init_fixed(&ascii, storage, sizeof storage);
+	if (!text_is_ascii(value)) {
+		if (!to_ascii(value, &ascii))
+			return;
+		value = buffer_slice(&ascii);
+	}
 	ssize_t at = slice_find(value, 0, '@');
 	bool is_plain = at < 0 ? is_token(value)
 			       : (at == 0 || is_token(slice_sub(value, 0, (size_t)at))) &&

@@ -45,7 +45,9 @@ auth_results_append_others(struct buffer *buffer, struct slice header, struct sl
 /* Building one: "; dkim=pass (reason) header.d=example.org", without folds between properties. */
 void auth_results_append_result(
 	struct buffer *buffer, const char *method, const char *result, const char *reason);
-/* " smtp.mailfrom=value": quoted where it must be; what cannot stand in a field is left out. */
+/* " smtp.mailfrom=value": quoted where it must be; control characters are left out. A domain beyond
+ * ASCII is written as the DNS knows it, without its local part if that is beyond ASCII too, and one
+ * that the DNS cannot know not at all. */
 void auth_results_append_property(struct buffer *buffer, const char *name, struct slice value);
 
 #endif

@@ -69,6 +69,19 @@ check_property(const char *value, const char *wanted)
 	ck_assert_slice_eq(buffer_slice(&text), wanted);
 }
 
+/* bank\u00fc.example is not bank.example, and j\u00fcrg not jrg. */
+START_TEST(names_beyond_ascii_are_no_others_names)
+{
+	check_property("bank\xc3\xbc.example", " smtp.mailfrom=xn--bank-3ra.example");
+	check_property("a.b@bank\xc3\xbc.example", " smtp.mailfrom=a.b@xn--bank-3ra.example");
+	check_property("j\xc3\xbcrg@Bank.example", " smtp.mailfrom=bank.example");
+	check_property("\"j\xc3\xbc@rg\"@bank.example", " smtp.mailfrom=bank.example");
+	check_property("bank\xff.example", "");
+	check_property("bank_\xc3\xbc.example", "");
+	check_property("\xc3\xbc@", "");
+}
+END_TEST
+
 START_TEST(strangers_stay_inside_their_quotes)
 {
 	check_property("a@example.org", " smtp.mailfrom=a@example.org");
@@ -103,5 +116,5 @@ START_TEST(forged_fields_are_left_out)
 }
 END_TEST
 
-UNIT_MAIN("mailauth/auth_results", forged_ids_are_seen, results_are_read,
-	strangers_stay_inside_their_quotes, forged_fields_are_left_out)
+UNIT_MAIN("mailauth/auth_results", names_beyond_ascii_are_no_others_names, forged_ids_are_seen,
+	results_are_read, strangers_stay_inside_their_quotes, forged_fields_are_left_out)
