@@ -4,6 +4,8 @@
  */
 #include "session/session_login.h"
 #include "ipc/caller.h"
+#include "text/address.h"
+#include "text/international.h"
 
 #define CALLS_MAX 65536
 
@@ -167,11 +169,27 @@ sender_covers(struct slice granted, struct slice sender)
 	       slice_equal_nocase(slice_from(sender, sender.len - ending.len), ending);
 }
 
+/* Logins and what is granted are ASCII, as the DNS knows them; what people write need not be. */
+static struct slice
+comparable(struct slice sender, struct buffer *canonical)
+{
+	struct address address;
+
+	if (text_is_ascii(sender) || address_parse_international(sender, &address) != ADDRESS_OK)
+		return sender;
+	address_append_canonical(canonical, &address);
+	return buffer_error(canonical) == OK ? buffer_slice(canonical) : sender;
+}
+
 bool
 session_login_may_send_as(const struct session_login *login, struct slice sender)
 {
 	struct slice rest = login->senders;
+	uint8_t storage[ADDRESS_MAX];
+	struct buffer canonical;
 
+	buffer_init_fixed(&canonical, storage, sizeof storage);
+	sender = comparable(sender, &canonical);
 	if (slice_equal_nocase(login->login, sender))
 		return true;
 	while (rest.len > 0) {

@@ -23,6 +23,12 @@ START_TEST(senders_are_his_own_or_granted)
 		{"*@lists.test", "any@otherlists.test", false},
 		{"*@a.test,x@b.test,*@c.test", "y@c.test", true},
 		{"*@a.test,x@b.test,*@c.test", "y@b.test", false},
+		{"a@xn--bank-3ra.test", "a@bank\xc3\xbc.test", true},
+		{"a@xn--bank-3ra.test", "a@BANK\xc3\x9c.test", true},
+		{"a@xn--bank-3ra.test", "b@bank\xc3\xbc.test", false},
+		{"a@bank.test", "a@bank\xc3\xbc.test", false},
+		{"*@xn--bank-3ra.test", "j\xc3\xbcrg@bank\xc3\xbc.test", true},
+		{"*@xn--bank-3ra.test", "a@x.bank\xc3\xbc.test", false},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
