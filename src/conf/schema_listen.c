@@ -145,7 +145,8 @@ static const struct schema_key listen_keys[] = {
 		.fallback_note = "none",
 		.help = "Networks of proxies that speak SMTP themselves and say with XCLIENT "
 			"(ADDR, "
-			"NAME, PORT) who their client is.",
+			"NAME, PORT) who their client is: limits, \"relay_from\" and the log are "
+			"about that one from then on, and the proxy itself has no limits.",
 		.example = "xclient_from 10.0.0.5",
 	},
 };

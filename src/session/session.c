@@ -266,9 +266,12 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 	struct endpoint endpoint = {.address = *peer, .len = sizeof *peer};
 	bool is_proxied =
 		is_in(listener->conf->proxy_from, listener->conf->proxy_from_count, &endpoint);
+	bool takes_xclient =
+		is_in(listener->conf->xclient_from, listener->conf->xclient_from_count, &endpoint);
 	bool is_trusted = !is_proxied && directory_trusts(worker->directory, &endpoint);
-	struct session_guest guest =
-		session_guest_of(worker->limits, &endpoint, is_trusted || is_proxied);
+	/* A proxy brings the clients of many: the limits are for those. */
+	struct session_guest guest = session_guest_of(
+		worker->limits, &endpoint, is_trusted || is_proxied || takes_xclient);
 	struct smtp_reply refusal = session_guest_enter(
 		worker->limits, &guest, worker->sessions_max - worker->session_count);
 
@@ -309,8 +312,7 @@ session_start(struct session_listener *listener, int fd, const struct sockaddr_s
 		.client_address = slice_of(session->client, session->client_len),
 		.client_port = session->client_port,
 		.may_send = session->is_trusted,
-		.takes_xclient = is_in(listener->conf->xclient_from,
-			listener->conf->xclient_from_count, &endpoint),
+		.takes_xclient = takes_xclient,
 	};
 	error = task_start(&worker->sessions, "session", session_run, session);
 	if (error != OK) {
