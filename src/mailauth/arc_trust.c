@@ -6,6 +6,8 @@
  */
 #include "mailauth/arc.h"
 #include "mailauth/auth_results.h"
+#include "text/address.h"
+#include "text/international.h"
 
 static bool
 is_trusted(struct slice domain, const struct slice *trusted, size_t count)
@@ -14,6 +16,20 @@ is_trusted(struct slice domain, const struct slice *trusted, size_t count)
 		if (slice_equal_nocase(domain, trusted[i]))
 			return true;
 	return false;
+}
+
+/* Sealers write the domain as U-labels or as A-labels. */
+static bool
+is_same_domain(struct slice a, struct slice b)
+{
+	char a_storage[ADDRESS_DOMAIN_MAX], b_storage[ADDRESS_DOMAIN_MAX];
+	struct buffer a_ascii, b_ascii;
+
+	buffer_init_fixed(&a_ascii, a_storage, sizeof a_storage);
+	buffer_init_fixed(&b_ascii, b_storage, sizeof b_storage);
+	return domain_append_ascii(&a_ascii, a) == OK && domain_append_ascii(&b_ascii, b) == OK &&
+	       buffer_error(&a_ascii) == OK && buffer_error(&b_ascii) == OK &&
+	       slice_equal(buffer_slice(&a_ascii), buffer_slice(&b_ascii));
 }
 
 /* Whether DMARC passed for this author, and in no other result did not. */
@@ -32,7 +48,7 @@ says_pass(struct slice value, struct slice author)
 	while (auth_results_next(&results, &result)) {
 		if (!slice_equal_nocase(result.method, SLICE("dmarc")) ||
 			!auth_result_property(&result, SLICE("header.from"), &from) ||
-			!slice_equal_nocase(from, author))
+			!is_same_domain(from, author))
 			continue;
 		if (!slice_equal_nocase(result.result, SLICE("pass")))
 			return false;

@@ -26,11 +26,17 @@ chain(struct fixture *f, const char *const sealers[3], const char *const results
 }
 
 static bool
-is_vouched(const struct fixture *f)
+is_vouched_for(const struct fixture *f, const char *author)
 {
 	struct slice sealer;
 
-	return arc_trusted_pass(&f->arc, trusted, 2, SLICE("author.test"), &sealer);
+	return arc_trusted_pass(&f->arc, trusted, 2, slice_text(author), &sealer);
+}
+
+static bool
+is_vouched(const struct fixture *f)
+{
+	return is_vouched_for(f, "author.test");
 }
 
 static bool
@@ -42,6 +48,26 @@ is_vouched_by(const char *sealer, const char *results)
 		(const char *const[]){results, NULL, NULL});
 	return is_vouched(&f);
 }
+
+/* U-labels or A-labels, on either side; no other name is the same. */
+START_TEST(an_author_beyond_ascii_is_found)
+{
+	static const char *const froms[] = {
+		"i=1; id; dmarc=pass header.from=xn--bank-3ra.test",
+		"i=1; id; dmarc=pass header.from=bank\xc3\xbc.test",
+		"i=1; id; dmarc=pass header.from=bank.test",
+		"i=1; id; dmarc=pass header.from=bank\xff.test",
+	};
+
+	for (size_t i = 0; i < sizeof froms / sizeof *froms; i++) {
+		struct fixture f;
+		chain(&f, (const char *const[]){"list.test", NULL, NULL},
+			(const char *const[]){froms[i], NULL, NULL});
+		ck_assert(is_vouched_for(&f, "bank\xc3\xbc.test") == (i < 2));
+		ck_assert(is_vouched_for(&f, "bank.test") == (i == 2));
+	}
+}
+END_TEST
 
 #define PASS " i=1; id.test; spf=fail; dmarc=pass (p=reject; x) header.from=author.test"
 
@@ -104,5 +130,5 @@ START_TEST(the_chain_holds_for_all_of_the_message)
 }
 END_TEST
 
-UNIT_MAIN("mailauth/arc_trust", results_are_read_closely, all_above_are_trusted,
-	the_chain_holds_for_all_of_the_message)
+UNIT_MAIN("mailauth/arc_trust", an_author_beyond_ascii_is_found, results_are_read_closely,
+	all_above_are_trusted, the_chain_holds_for_all_of_the_message)
