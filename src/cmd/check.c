@@ -1,6 +1,7 @@
 /* `veredus check`: reads a configuration as the server would, and starts nothing. */
 #include "cmd/check_certificates.h"
 #include "cmd/check_surroundings.h"
+#include "cmd/check_templates.h"
 #include "cmd/command.h"
 #include "cmd/tool.h"
 #include "conf/conf.h"
@@ -82,8 +83,9 @@ is_usable(struct check *check)
 {
 	bool has_keys = check_certificates(&check->env, &check->conf);
 	bool has_place = check->show || check_surroundings(&check->env, &check->conf);
+	bool has_texts = check->show || check_templates(&check->env, &check->conf);
 
-	return has_keys && has_place;
+	return has_keys && has_place && has_texts;
 }
 
 static int

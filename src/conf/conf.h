@@ -304,6 +304,7 @@ struct conf {
 	int64_t report_delay_us; /* 0: nobody is told */
 	uint64_t report_original_limit;
 	enum conf_answer report_targets;
+	struct slice report_templates;  /* folder; empty: there are none */
 	struct slice *report_languages; /* codes; English, which is always last, left out */
 	size_t report_language_count;
 	uint64_t spool_segment; /* octets; a multiple of 1 MiB */

@@ -818,6 +818,23 @@ static const struct schema_key root_keys[] = {
 		.example = "report_languages de fr",
 	},
 	{
+		.word = "report_templates",
+		.type = SCHEMA_PATH,
+		.readers = ALWAYS,
+		.offset = offsetof(struct conf, report_templates),
+		.fallback_note = "the texts that come with the server",
+		.help = "A folder with texts of reports: failure.en, delay.en, success.en, and "
+			"others with de, fr, es and ru. A file that is not there is a text that "
+			"comes with the server; which languages are used says "
+			"\"report_languages\". UTF-8, lines of 400 octets at most, 16K in all. "
+			"{recipients}, alone on its line, is each recipient with what became of "
+			"it and why; {sender}, {hostname}, {id} of the message, {date} of its "
+			"arrival; {reason} is what was said about the first recipient; in reports "
+			"of delay {next_try} and {expires}. A line with one of which nothing is "
+			"known is left out. They are read at the start.",
+		.example = "report_templates /etc/veredus/reports",
+	},
+	{
 		.word = "spool_segment",
 		.type = SCHEMA_SIZE,
 		.readers = ALWAYS | SESSION | QUEUE,

@@ -52,8 +52,8 @@
 #define IPC_FIELDS_log_ring_gone(F, m) F(m, u32, role, ROLE_COUNT - 1) F(m, u32, worker, 4096)
 /* A bound socket: the name of its `listen` block. */
 #define IPC_FIELDS_listener(F, m) F(m, slice, name, 64)
-/* An open folder (spool, mailbox root); for `log` the log file, for `keys` a file of a certificate
- * and for `auth` that of passwords, at any time another one. */
+/* An open folder (spool, mailbox root); for `queue` also a text of reports, for `log` the log file,
+ * for `keys` a file of a certificate and for `auth` that of passwords, at any time another one. */
 #define IPC_FIELDS_folder(F, m) F(m, slice, path, IPC_PATH_MAX)
 /* All that root had for you has come. / I have begun to work. */
 #define IPC_FIELDS_go(F, m)    F(m, u32, workers, 4096)

@@ -153,6 +153,15 @@ take_start(struct child *child, struct ipc_message *message)
 	return OK;
 }
 
+/* A file that root has opened for us needs nothing more. */
+static bool
+is_folder(struct env *env, int fd)
+{
+	struct stat stat;
+
+	return env->disk->fstat(env->world, fd, &stat) == 0 && S_ISDIR(stat.st_mode);
+}
+
 /* Everything that root has for us up to GO; folders are what Landlock will allow. */
 static enum error
 take_orders(struct child *child)
@@ -169,7 +178,8 @@ take_orders(struct child *child)
 		}
 		if (message.kind == IPC_STOP)
 			return ERROR_CLOSED;
-		if (message.kind == IPC_FOLDER && child->sandbox.rights->folders != FOLDER_NONE)
+		if (message.kind == IPC_FOLDER && child->sandbox.rights->folders != FOLDER_NONE &&
+			is_folder(child->env, message.fds[0]))
 			sandbox_allow_folder(
 				&child->sandbox, message.fds[0], child->sandbox.rights->folders);
 		child->functions->message(child->state, &message);

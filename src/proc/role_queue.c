@@ -6,6 +6,7 @@
 
 struct queue_role {
 	struct env *env;
+	const struct conf *conf;
 	struct channel *root;
 	struct queue_service *service;
 };
@@ -39,6 +40,7 @@ new_queue(struct role_context *context)
 	struct queue_role *role = memory_get(context->env->memory, sizeof *role);
 
 	role->env = context->env;
+	role->conf = context->conf;
 	role->root = context->root;
 	role->service =
 		queue_service_new(context->env, context->conf, context->wake_fd, &root_ops, role);
@@ -73,7 +75,11 @@ queue_message(void *state, struct ipc_message *message)
 
 	switch (message->kind) {
 	case IPC_FOLDER:
-		queue_service_set_spool(role->service, message->fds[0]);
+		if (slice_equal(message->folder.path, role->conf->spool))
+			queue_service_set_spool(role->service, message->fds[0]);
+		else
+			queue_service_set_report_text(
+				role->service, message->folder.path, message->fds[0]);
 		return;
 	case IPC_RING:
 		queue_service_add_ring(

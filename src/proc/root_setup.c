@@ -8,6 +8,7 @@
 #include "net/listener.h"
 #include "proc/find_user.h"
 #include "proc/root_private.h"
+#include "text/dsn_template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 #define LOG_FILE_MODE       0640
 #define STATE_FILE_MODE     0600
 #define CONTROL_FOLDER_MODE 0750
+#define FOLDER_MAX          1024 /* octets of a path to a file in it */
 
 static int __attribute__((format(printf, 3, 4)))
 problem(const struct root *root, int exit_code, const char *format, ...)
@@ -421,6 +423,73 @@ set_up_state(struct root *root)
 	return code == EX_OK && conf->log.to == CONF_LOG_FILE ? set_up_log_file(root) : code;
 }
 
+/* A file that is not there is a text of ours. */
+static int
+open_template(struct root *root, int folder_fd, const char *name, struct slice path)
+{
+	struct env *env = root->env;
+	struct stat stat;
+	int fd =
+		env->disk->openat(env->world, folder_fd, name, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+
+	if (fd == -ENOENT)
+		return EX_OK;
+	int result = fd < 0 ? fd : env->disk->fstat(env->world, fd, &stat);
+	if (result == 0 && !S_ISREG(stat.st_mode))
+		result = -EINVAL;
+	if (result == 0) {
+		add_folder(root, ROLE_QUEUE, slice_of(NULL, 0), path, fd);
+		return EX_OK;
+	}
+	if (fd >= 0)
+		env->disk->close(env->world, fd);
+	return problem(root, EX_NOINPUT, "can't open the template %.*s: %s", SLICE_ARGS(path),
+		result == -EINVAL ? "it is no regular file" : strerror(-result));
+}
+
+static int
+open_templates(struct root *root, int folder_fd)
+{
+	int code = EX_OK;
+
+	for (unsigned i = 0; code == EX_OK && i < DSN_TEMPLATES * DSN_LANGUAGES; i++) {
+		struct slice folder = root->conf->report_templates;
+		char storage[FOLDER_MAX];
+		struct buffer path;
+
+		buffer_init_fixed(&path, storage, sizeof storage);
+		buffer_append(&path, folder);
+		buffer_append_octet(&path, '/');
+		dsn_template_append_name(
+			&path, i / DSN_LANGUAGES, (enum dsn_language)(i % DSN_LANGUAGES));
+		const char *text = text_of(root, buffer_slice(&path));
+		if (!text || buffer_error(&path) != OK)
+			return problem(
+				root, EX_CONFIG, "the path %.*s is too long", SLICE_ARGS(folder));
+		code = open_template(root, folder_fd, text + folder.len + 1, slice_text(text));
+	}
+	return code;
+}
+
+static int
+set_up_templates(struct root *root)
+{
+	struct env *env = root->env;
+	struct slice folder = root->conf->report_templates;
+	const char *text = text_of(root, folder);
+
+	if (folder.len == 0)
+		return EX_OK;
+	int fd = text ? env->disk->openat(env->world, AT_FDCWD, text, O_RDONLY | O_DIRECTORY, 0)
+		      : -ENOMEM;
+	if (fd < 0)
+		return problem(root, EX_NOINPUT, "can't open the folder %.*s: %s",
+			SLICE_ARGS(folder), strerror(-fd));
+	int code = open_templates(root, fd);
+	env->disk->close(env->world, fd);
+	return code;
+}
+
 /* Of a Unix socket: so that at the end no successor's is removed. */
 static void
 remember_file(struct env *env, struct root_listener *listener, const struct endpoint *endpoint)
@@ -592,6 +661,8 @@ root_set_up(struct root *root)
 		code = set_up_mailboxes(root);
 	if (code == EX_OK)
 		code = set_up_state(root);
+	if (code == EX_OK)
+		code = set_up_templates(root);
 	if (code == EX_OK)
 		root_set_up_certificates(root);
 	if (code == EX_OK)

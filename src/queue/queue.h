@@ -25,6 +25,9 @@ struct queue_service *queue_service_new(struct env *env, const struct conf *conf
 /* The spool's folder; owned from here on. */
 void queue_service_set_spool(struct queue_service *service, int folder_fd);
 
+/* A file of `report_templates`; owned from here on. Blocks. */
+void queue_service_set_report_text(struct queue_service *service, struct slice path, int fd);
+
 /* A session worker: the channel whose end tells that it died (or that we did), and the ring. All
  * descriptors are owned from here on. */
 void queue_service_add_session(

@@ -33,6 +33,7 @@ reports_init(struct queue_service *service)
 	reports->digest_due.kind = DUE_DIGEST;
 	task_event_init(&reports->event);
 	late_init(service);
+	report_texts_init(service);
 }
 
 void
@@ -42,6 +43,7 @@ reports_done(struct queue_service *service)
 		report_free(service, list_entry(link, struct report, link));
 	schedule_remove(&service->due, &service->reports.digest_due.entry);
 	late_done(service);
+	report_texts_done(service);
 }
 
 static struct outcomes **

@@ -18,7 +18,7 @@
 
 #include "queue/message.h"
 #include "task/task.h"
-#include "text/dsn.h"
+#include "text/dsn_template.h"
 
 /* What is known of one recipient. */
 struct outcome {
@@ -60,6 +60,8 @@ struct reports {
 	struct due digest_due;
 	wall_us digest_at; /* the last one */
 	bool digest_is_due;
+	struct dsn_templates texts;
+	struct arena texts_arena;
 	wall_us allowance_at; /* when the untrusted have all of their allowance again */
 	struct task_event event;
 };

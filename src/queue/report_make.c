@@ -367,7 +367,8 @@ dsn_build(struct queue_service *service, struct told *told, const struct outcome
 		.content_is_8bit = envelope->content_flags & CONTENT_8BIT,
 		.is_smtputf8 = envelope->content_flags & CONTENT_SMTPUTF8,
 		.languages = languages,
-		.language_count = languages_of(service->conf, languages)};
+		.language_count = languages_of(service->conf, languages),
+		.templates = &service->reports.texts};
 	buffer_init(&original, env->memory, original_max(service));
 	read_original(service, outcomes->message, envelope, &dsn, &original);
 	env_random(env, dsn.random, sizeof dsn.random);

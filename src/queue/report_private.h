@@ -33,6 +33,10 @@ bool allowance_take(struct queue_service *service);
 void log_suppressed(struct queue_service *service, const struct queued *queued,
 	const struct envelope *envelope, uint32_t recipients);
 
+/* report_texts.c */
+void report_texts_init(struct queue_service *service);
+void report_texts_done(struct queue_service *service);
+
 /* report_late.c */
 void late_init(struct queue_service *service);
 void late_done(struct queue_service *service);

@@ -512,6 +512,7 @@ dsn_append_prologue(struct buffer *buffer, const struct dsn *dsn, struct dsn_nee
 	enum error error = tally_recipients(&dsn->recipients, dsn->language_count > 0, &tally);
 	if (error != OK)
 		return error;
+	tally.has_utf8_text |= !dsn_is_ascii(dsn_template_of(dsn, DSN_ENGLISH, tally.main));
 	struct original original = original_of(dsn);
 	bool is_global = dsn->is_smtputf8 && tally.has_utf8_address;
 	struct dsn_needs needs = {

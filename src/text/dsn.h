@@ -95,6 +95,9 @@ enum dsn_return {
 enum dsn_language { DSN_ENGLISH, DSN_GERMAN, DSN_FRENCH, DSN_SPANISH, DSN_RUSSIAN, DSN_LANGUAGES };
 
 bool dsn_language_parse(struct slice code, enum dsn_language *ret_language);
+const char *dsn_language_code(enum dsn_language language);
+
+struct dsn_templates;
 
 struct dsn {
 	struct slice hostname;      /* of the reporting server: a domain or an address literal */
@@ -114,6 +117,7 @@ struct dsn {
 	/* In this order, each once; English comes last by itself. */
 	const enum dsn_language *languages;
 	size_t language_count;
+	const struct dsn_templates *templates; /* dsn_template.h; NULL: there are none */
 	uint8_t random[DSN_RANDOM];
 };
 

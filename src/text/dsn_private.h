@@ -65,4 +65,15 @@ struct enhanced_status dsn_status_of(const struct dsn_recipient *recipient);
 MUST_CHECK enum error
 dsn_append_words(struct buffer *buffer, const struct dsn *dsn, const struct dsn_tally *tally);
 
+/* The first DSN_SPELLED_OUT_MAX of them, an empty line before each. */
+MUST_CHECK enum error dsn_put_recipients(struct dsn_lines *lines,
+	const struct dsn_recipients *recipients, enum dsn_language language);
+
+/* The operator's text for a report about this; empty: there is none. */
+struct slice
+dsn_template_of(const struct dsn *dsn, enum dsn_language language, enum dsn_action action);
+
+MUST_CHECK enum error dsn_put_template(struct dsn_lines *lines, const struct dsn *dsn,
+	const struct dsn_tally *tally, struct slice template, enum dsn_language language);
+
 #endif

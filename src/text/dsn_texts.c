@@ -261,15 +261,21 @@ dsn_texts_of(enum dsn_language language)
 	return all[language];
 }
 
+static const char *const codes[DSN_LANGUAGES] = {[DSN_ENGLISH] = "en",
+	[DSN_GERMAN] = "de",
+	[DSN_FRENCH] = "fr",
+	[DSN_SPANISH] = "es",
+	[DSN_RUSSIAN] = "ru"};
+
+const char *
+dsn_language_code(enum dsn_language language)
+{
+	return codes[language];
+}
+
 bool
 dsn_language_parse(struct slice code, enum dsn_language *ret_language)
 {
-	static const char *const codes[DSN_LANGUAGES] = {[DSN_ENGLISH] = "en",
-		[DSN_GERMAN] = "de",
-		[DSN_FRENCH] = "fr",
-		[DSN_SPANISH] = "es",
-		[DSN_RUSSIAN] = "ru"};
-
 	for (unsigned i = 0; i < DSN_LANGUAGES; i++)
 		if (slice_equal(code, slice_text(codes[i]))) {
 			*ret_language = (enum dsn_language)i;

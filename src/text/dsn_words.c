@@ -208,10 +208,12 @@ put_how_many_more(struct dsn_lines *lines, const struct dsn_texts *texts, size_t
 	dsn_line_end(lines);
 }
 
-static enum error
-put_recipients(struct dsn_lines *lines, const struct dsn_recipients *recipients,
-	const struct dsn_texts *texts)
+enum error
+dsn_put_recipients(struct dsn_lines *lines, const struct dsn_recipients *recipients,
+	enum dsn_language language)
 {
+	const struct dsn_texts *texts = dsn_texts_of(language);
+
 	for (size_t i = 0; i < recipients->count && i < DSN_SPELLED_OUT_MAX; i++) {
 		struct dsn_recipient recipient = {0};
 		enum error error = recipients->get(recipients->context, i, &recipient);
@@ -243,9 +245,12 @@ put_all(struct dsn_lines *lines, const struct dsn *dsn, enum dsn_language langua
 	const struct dsn_tally *tally)
 {
 	const struct dsn_texts *texts = dsn_texts_of(language);
+	struct slice template = dsn_template_of(dsn, language, tally->main);
 
+	if (template.len > 0)
+		return dsn_put_template(lines, dsn, tally, template, language);
 	put_summary(lines, dsn, texts, tally);
-	enum error error = put_recipients(lines, &dsn->recipients, texts);
+	enum error error = dsn_put_recipients(lines, &dsn->recipients, language);
 	if (error != OK)
 		return error;
 	dsn_line_end(lines);
