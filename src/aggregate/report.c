@@ -272,6 +272,16 @@ doctype_begins(void *arg, const XML_Char *name, const XML_Char *system, const XM
 	stop(arg, ERROR_FORMAT, "it has a document type (DOCTYPE), which no report has");
 }
 
+/* Newer versions of expat have another one of more bits, which older ones have not. */
+static uint64_t
+current_line(XML_Parser parser)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	return XML_GetCurrentLineNumber(parser);
+#pragma GCC diagnostic pop
+}
+
 static void
 run(struct reader *reader, struct slice xml, uint64_t *ret_line)
 {
@@ -281,7 +291,7 @@ run(struct reader *reader, struct slice xml, uint64_t *ret_line)
 	XML_SetStartDoctypeDeclHandler(reader->parser, doctype_begins);
 	enum XML_Status status =
 		XML_Parse(reader->parser, (const char *)xml.ptr, (int)xml.len, XML_TRUE);
-	*ret_line = XML_GetCurrentLineNumber(reader->parser);
+	*ret_line = current_line(reader->parser);
 	if (status != XML_STATUS_OK && reader->error == OK) {
 		reader->error = ERROR_FORMAT;
 		reader->why = XML_ErrorString(XML_GetErrorCode(reader->parser));
