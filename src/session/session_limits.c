@@ -1,5 +1,6 @@
 /*
- * One task reports, at most every REPORT_EVERY_US, what changed since the last time. An answer that
+ * One task reports, at most every REPORT_EVERY_US, what changed since the last time, and once a
+ * second all whose clients are here: it hears of them what others have meanwhile. An answer that
  * does not come within a second means that guard is dead or slow: what the others had is forgotten,
  * and when guard is heard again it is told everything.
  */
@@ -10,6 +11,7 @@
 
 #define REPORT_EVERY_US   (10 * US_PER_MS)
 #define ANSWER_US         US_PER_S
+#define ASK_AGAIN_US      US_PER_S
 #define LOG_EVERY_US      (60 * US_PER_S)
 #define LOG_LOOK_US       (10 * US_PER_S)
 #define RECORDS_MAX       (TALLY_BYTES_MAX / TALLY_RECORD)
@@ -35,6 +37,8 @@ struct session_limits {
 	bool says_hello; /* to a new guard, even without counts */
 	bool has_reported;
 	bool is_alone;       /* guard was not heard */
+	size_t guests;       /* counted ones that are here */
+	mono_us ask_at;      /* what the others have of them, also when nothing changed */
 	bool has_unlogged;   /* refusals */
 	mono_us look_log_at; /* at those */
 };
@@ -289,6 +293,31 @@ look_at_log(struct session_limits *limits, bool is_end)
 }
 
 static void
+mark_guests(struct session_limits *limits)
+{
+	mono_us now = loop_now(limits->env->loop);
+
+	if (limits->guests == 0 || now < limits->ask_at)
+		return;
+	limits->ask_at = now + ASK_AGAIN_US;
+	for (size_t i = 0; i < TALLY_ENTRIES; i++)
+		if (limits->table.entries[i].own.gauges[TALLY_CONNECTIONS] > 0 &&
+			limits->table.entries[i].key.octets[0] < TALLY_ACCOUNT)
+			mark(limits, &limits->table.entries[i]);
+}
+
+/* Until something happens that the task has not been told of. */
+static mono_us
+next_look(const struct session_limits *limits)
+{
+	mono_us until = limits->guests > 0 ? limits->ask_at : MONO_NEVER;
+	mono_us look_at =
+		limits->has_unlogged ? loop_deadline(limits->env->loop, LOG_LOOK_US) : MONO_NEVER;
+
+	return until < look_at ? until : look_at;
+}
+
+static void
 report_run(void *arg)
 {
 	struct session_limits *limits = arg;
@@ -301,12 +330,11 @@ report_run(void *arg)
 			if (error == OK)
 				error = task_sleep(loop, loop_deadline(loop, REPORT_EVERY_US));
 		} else {
-			mono_us until = limits->has_unlogged ? loop_deadline(loop, LOG_LOOK_US)
-							     : MONO_NEVER;
-			error = task_event_wait(loop, &limits->changed, until);
+			error = task_event_wait(loop, &limits->changed, next_look(limits));
 			error = error == ERROR_TIMEOUT ? OK : error;
 		}
 		look_at_log(limits, false);
+		mark_guests(limits);
 	}
 	look_at_log(limits, true);
 }
@@ -500,6 +528,7 @@ session_guest_enter(struct session_limits *limits, const struct session_guest *g
 			"few places are left, and your address has many, come back later");
 	}
 	step(limits, guest, TALLY_CONNECTIONS, true);
+	limits->guests += guest->counting == GUEST_ALL;
 	session_guest_did(limits, guest, CONF_LIMIT_CONNECTS);
 	return (struct smtp_reply){.code = 0};
 }
@@ -508,6 +537,7 @@ void
 session_guest_leave(struct session_limits *limits, const struct session_guest *guest)
 {
 	step(limits, guest, TALLY_CONNECTIONS, false);
+	limits->guests -= guest->counting == GUEST_ALL && limits->guests > 0;
 }
 
 void

@@ -272,6 +272,28 @@ START_TEST(workers_limit_together_and_alone_without_guard)
 }
 END_TEST
 
+static void
+idle(struct world *world)
+{
+	guard_start(world);
+	ck_assert_uint_eq(enter(world, "192.0.2.1:9", 1), 1);
+	while (world->reports < 2)
+		pause_ms(world, 20);
+	world->others = 9; /* what others count later, it hears though nothing happens here */
+	unsigned before = world->reports;
+	while (world->reports < before + 2)
+		pause_ms(world, 20);
+	ck_assert_uint_eq(enter(world, "192.0.2.1:9", 5), 0);
+	answerer_done(&world->guard);
+}
+
+START_TEST(an_idle_worker_hears_what_the_others_have)
+{
+	with_limits(idle);
+}
+END_TEST
+
 UNIT_MAIN("session/limits", a_worker_alone_keeps_the_limits,
 	who_is_exempt_is_not_counted_and_leaves_places, rates_are_limited_with_one_line_of_the_log,
-	workers_limit_together_and_alone_without_guard, guessers_do_not_shut_a_user_out)
+	workers_limit_together_and_alone_without_guard, guessers_do_not_shut_a_user_out,
+	an_idle_worker_hears_what_the_others_have)
