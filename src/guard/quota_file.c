@@ -62,7 +62,7 @@ take_place(struct quota_file *file, unsigned place, uint8_t *bytes, struct quota
 {
 	struct slice snapshot;
 	uint64_t number;
-	size_t len;
+	size_t len = 0;
 	enum error error = read_place(file, place, bytes, &len);
 
 	if (error == OK)
