@@ -23,7 +23,7 @@ delivery_body(void *arg)
 	ck_assert_str_eq(world->seen[1].address, "Bob@Example.ORG");
 	pass_time(world, US_PER_S);
 	ck_assert_uint_eq(queue_length(world), 0);
-	ck_assert_uint_eq(log_memory_count(&world->log, "delivered"), 2);
+	wait_for_log(world, "delivered", 2);
 	service_stop(world);
 	service_start(world);
 	pass_time(world, HOUR_US);
@@ -112,8 +112,8 @@ permanent_body(void *arg)
 			deliverer = deliverer_start(world, "mail");
 		}
 	}
-	ck_assert_uint_eq(log_memory_count(&world->log, "failed"), 1);
-	ck_assert_uint_eq(log_memory_count(&world->log, "reported"), 1);
+	wait_for_log(world, "failed", 1);
+	wait_for_log(world, "reported", 1);
 	service_stop(world);
 	deliverer_end(deliverer);
 }
@@ -186,7 +186,7 @@ damaged_body(void *arg)
 				   : "the route says hold");
 		service_stop(world);
 	}
-	ck_assert_uint_eq(log_memory_count(&world->log, "spool_damage"), 1);
+	wait_for_log(world, "spool_damage", 1);
 }
 
 START_TEST(a_damaged_message_is_listed)
@@ -213,7 +213,7 @@ deliverer_dies_body(void *arg)
 	deliverer_end(deliverer);
 	SEND(world, "bob@example.org"); /* waits for the next one */
 	pass_time(world, US_PER_S);
-	ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), 1);
+	wait_for_log(world, "deferred", 1);
 	world->silent = false;
 	deliverer = deliverer_start(world, "mail");
 	wait_for_seen(world, 2);
@@ -331,7 +331,7 @@ system_user_body(void *arg)
 	ck_assert_uint_eq(world->need_count, 2);
 	queue_service_no_deliver(world->service, SLICE("system:anna"), SLICE("no such user"));
 	pass_time(world, US_PER_S);
-	ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), 1);
+	wait_for_log(world, "deferred", 1);
 	pass_time(world, FIRST_US * 12 / 10);
 	ck_assert_uint_eq(world->need_count, 3); /* and asked again with the next try */
 	service_stop(world);
@@ -395,7 +395,7 @@ copy_fails_body(void *arg)
 		copy_faults.fails = (enum copy_call)i;
 		SEND(world, "anna@system.example");
 		pass_time(world, US_PER_S);
-		ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), i + 1);
+		wait_for_log(world, "deferred", i + 1);
 		ck_assert_uint_eq(world->seen_count, i);
 		copy_faults.fails = COPY_CALLS;
 		pass_time(world, FIRST_US * 12 / 10);
@@ -573,7 +573,7 @@ parts_body(void *arg)
 		result_of(world->numbers[0], DELIVERY_ALL, DELIVER_DELIVERED)};
 	ck_assert_ok(send_results(deliverer, results, 2));
 	pass_time(world, US_PER_S);
-	ck_assert_uint_eq(log_memory_count(&world->log, "delivered"), RECIPIENTS - 1);
+	wait_for_log(world, "delivered", RECIPIENTS - 1);
 	list_queue(world, 10, &listed);
 	ck_assert_uint_eq(listed.first.recipients_left, 1);
 	world->silent = false;
@@ -610,7 +610,7 @@ three_ways_body(void *arg)
 	world->silent = false;
 	world->outcome = DELIVER_TEMPORARY;
 	pass_time(world, FIRST_US * 12 / 10);
-	ck_assert_uint_eq(world->seen_count, 4);
+	wait_for_seen(world, 4);
 	ck_assert_str_eq(world->seen[3].address, "full@example.org");
 	service_stop(world);
 	deliverer_end(deliverer);
@@ -620,12 +620,12 @@ three_ways_body(void *arg)
 	ck_assert_uint_eq(listed.first.recipients_left, 1);
 	world->outcome = DELIVER_DELIVERED;
 	pass_time(world, FIRST_US * 24 / 10);
-	ck_assert_uint_eq(world->seen_count, 5);
+	wait_for_seen(world, 5);
 	ck_assert_str_eq(world->seen[4].address, "full@example.org");
 	list_queue(world, 10, &listed);
 	ck_assert_uint_eq(listed.count, 1);
 	ck_assert_uint_ne(listed.ids[0], id);
-	ck_assert_uint_eq(log_memory_count(&world->log, "failed"), 1);
+	wait_for_log(world, "failed", 1);
 	wait_for_log(world, "reported", 1);
 	pass_time(world, HOUR_US);
 	ck_assert_uint_eq(world->seen_count, 5);
@@ -667,7 +667,7 @@ absent_owners_body(void *arg)
 		queue_service_no_deliver(world->service, slice_text(user), SLICE("no such user"));
 	}
 	pass_time(world, US_PER_S);
-	ck_assert_uint_eq(log_memory_count(&world->log, "deferred"), OWNERS);
+	wait_for_log(world, "deferred", OWNERS);
 	ck_assert_uint_eq(world->need_count, OWNERS);
 	pass_time(world, FIRST_US * 12 / 10);
 	ck_assert_uint_eq(world->need_count, 2 * OWNERS); /* asked again when the lane opens */

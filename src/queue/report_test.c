@@ -131,7 +131,7 @@ expire_body(void *arg)
 	pass_time(world, 2 * DAY_US);
 	wait_for_length(world, 0);
 	ck_assert(report_has(world, "Status: 5.4.7\r\n"));
-	ck_assert_uint_eq(log_memory_count(&world->log, "expired"), 2);
+	wait_for_log(world, "expired", 2);
 	wait_for_length(world, 0);
 	service_stop(world);
 	deliverer_end(deliverer);
@@ -169,7 +169,7 @@ postmaster_body(void *arg)
 	world->only_to = NULL;
 	pass_time(world, 720 * US_PER_S);
 	wait_for_reports(world, 2);
-	ck_assert_uint_eq(log_memory_count(&world->log, "suppressed"), 1);
+	wait_for_log(world, "suppressed", 1);
 	wait_for_length(world, 0);
 	service_stop(world);
 	deliverer_end(deliverer);
@@ -250,7 +250,7 @@ suppress_body(void *arg)
 	ck_assert_uint_eq(log_memory_count(&world->log, "suppressed"), 0);
 	pass_time(world, DAY_US);
 	wait_for_reports(world, 1);
-	ck_assert_uint_eq(log_memory_count(&world->log, "suppressed"), 1);
+	wait_for_log(world, "suppressed", 1);
 	wait_for_length(world, 0);
 	service_stop(world);
 	deliverer_end(deliverer);
