@@ -83,8 +83,8 @@ ask(struct send *send)
 	}
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(fd, TCSAFLUSH, &silent); /* first: what is typed before is dropped */
 	dprintf(fd, "Password of %.*s: ", SLICE_ARGS(send->user));
-	tcsetattr(fd, TCSAFLUSH, &silent);
 	ssize_t len = read_some(send, fd, true);
 	tcsetattr(fd, TCSAFLUSH, &before);
 	dprintf(fd, "\n");

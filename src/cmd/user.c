@@ -112,8 +112,8 @@ prompt(const char *text, char *line, size_t room)
 		return false;
 	silent = before;
 	silent.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent); /* first: what is typed before is dropped */
 	fputs(text, stderr);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
 	bool is_read = read_line(line, room);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
 	fputc('\n', stderr);
