@@ -19,7 +19,8 @@
 #include <sysexits.h>
 
 #define NAME           "dmarc"
-#define ADDRESSES_MAX  5 /* of one policy; RFC 9990 asks for two at least */
+#define ADDRESSES_MAX  5   /* of one policy; RFC 9990 asks for two at least */
+#define DAYS_BACK_MAX  400 /* further than any history goes */
 #define DEADLINE_US    (30 * US_PER_S)
 #define MESSAGE_MAX    (64u << 20)
 #define DEFAULT_SERVER "127.0.0.1:25"
@@ -103,13 +104,14 @@ read_options(struct sending *s, int argc, char **argv)
 	return code;
 }
 
-/* The day whose date reads like this, of the last 400. */
+/* The day whose date reads like this. */
 static bool
 find_day(const char *date, uint64_t today, uint64_t *ret_day)
 {
 	char text[32];
 
-	for (uint64_t day = today; day > today - 400 * COLLECT_DAY_S; day -= COLLECT_DAY_S) {
+	for (uint64_t day = today; day > today - DAYS_BACK_MAX * COLLECT_DAY_S;
+		day -= COLLECT_DAY_S) {
 		struct civil_time t = civil_time_of((wall_us)day * US_PER_S);
 		snprintf(text, sizeof text, "%04d-%02d-%02d", t.year, t.month, t.day);
 		*ret_day = day;

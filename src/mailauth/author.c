@@ -12,7 +12,6 @@
 #include "mailauth/author.h"
 #include "mailauth/signature.h"
 #include "base/cursor.h"
-#include "text/address.h"
 #include "text/international.h"
 
 const char *
@@ -110,16 +109,6 @@ skip_words(struct cursor *cursor, size_t *ret_count)
 	}
 }
 
-static bool
-international_is_valid(struct slice domain)
-{
-	char storage[ADDRESS_DOMAIN_MAX];
-	struct buffer ascii;
-
-	buffer_init_fixed(&ascii, storage, sizeof storage);
-	return domain_append_ascii(&ascii, domain) == OK && buffer_error(&ascii) == OK;
-}
-
 /* Behind the "@". */
 static enum author_fault
 take_domain(struct cursor *cursor, struct slice *domain)
@@ -130,7 +119,7 @@ take_domain(struct cursor *cursor, struct slice *domain)
 	while (is_word_octet(cursor_peek(cursor)))
 		cursor->at++;
 	struct slice found = slice_sub(cursor->bytes, start, cursor->at - start);
-	if (!(text_is_ascii(found) ? domain_is_signable(found) : international_is_valid(found)))
+	if (!(text_is_ascii(found) ? domain_is_signable(found) : domain_has_ascii(found)))
 		return AUTHOR_BAD_DOMAIN;
 	if (domain->len > 0 && !slice_equal_nocase(*domain, found))
 		return AUTHOR_MANY_DOMAINS;

@@ -79,13 +79,13 @@ struct session {
 	struct session_login *login;   /* NULL: nobody has logged in */
 	struct line_reader reader;
 	struct smtp_server server;
-	bool is_trusted;               /* by its address: it may send to other servers */
-	char claimed_name[256];        /* of the client, by XCLIENT */
-	bool is_proxied;               /* its client is who the proxy will name */
-	struct judgement *judgement;   /* of the content under way; NULL: none */
-	struct submission *submission; /* likewise, where somebody has logged in */
-	struct signing *signing;       /* likewise */
-	struct forward_address *home;  /* whom the present recipient stands for, if goes_home */
+	bool is_trusted;                       /* by its address: it may send to other servers */
+	char claimed_name[ADDRESS_DOMAIN_MAX]; /* of the client, by XCLIENT */
+	bool is_proxied;                       /* its client is who the proxy will name */
+	struct judgement *judgement;           /* of the content under way; NULL: none */
+	struct submission *submission;         /* likewise, where somebody has logged in */
+	struct signing *signing;               /* likewise */
+	struct forward_address *home; /* whom the present recipient stands for, if goes_home */
 	bool goes_home;
 	struct client_lookup *lookup; /* NULL: its name is not asked for */
 	struct session_guest guest;

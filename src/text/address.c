@@ -131,17 +131,6 @@ take_local_part(struct cursor *cursor, bool is_international, struct address *ad
 	return address->local_part.len > ADDRESS_LOCAL_PART_MAX ? ADDRESS_TOO_LONG : ADDRESS_OK;
 }
 
-/* Whether there is one of A-labels for it. */
-static bool
-international_domain_is_valid(struct slice domain)
-{
-	char storage[ADDRESS_DOMAIN_MAX];
-	struct buffer ascii;
-
-	buffer_init_fixed(&ascii, storage, sizeof storage);
-	return domain_append_ascii(&ascii, domain) == OK && buffer_error(&ascii) == OK;
-}
-
 static enum address_fault
 take_domain(struct cursor *cursor, bool is_international, struct slice *ret_domain)
 {
@@ -158,8 +147,7 @@ take_domain(struct cursor *cursor, bool is_international, struct slice *ret_doma
 		return ADDRESS_NO_DOMAIN;
 	if (domain.len > ADDRESS_DOMAIN_MAX)
 		return ADDRESS_TOO_LONG;
-	if (!(text_is_ascii(domain) ? domain_is_valid(domain)
-				    : international_domain_is_valid(domain)))
+	if (!(text_is_ascii(domain) ? domain_is_valid(domain) : domain_has_ascii(domain)))
 		return ADDRESS_BAD_DOMAIN;
 	*ret_domain = domain;
 	return ADDRESS_OK;

@@ -80,6 +80,16 @@ domain_append_ascii(struct buffer *buffer, struct slice domain)
 	return result == IDN2_MALLOC ? ERROR_NO_MEMORY : ERROR_FORMAT;
 }
 
+bool
+domain_has_ascii(struct slice domain)
+{
+	char storage[ADDRESS_DOMAIN_MAX];
+	struct buffer ascii;
+
+	buffer_init_fixed(&ascii, storage, sizeof storage);
+	return domain_append_ascii(&ascii, domain) == OK && buffer_error(&ascii) == OK;
+}
+
 enum error
 domain_to_ascii(struct arena *arena, struct slice domain, struct slice *ret_ascii)
 {

@@ -20,6 +20,9 @@ bool utf8_is_visible(struct slice text);
  */
 MUST_CHECK enum error domain_append_ascii(struct buffer *buffer, struct slice domain);
 
+/* Whether there is one. */
+bool domain_has_ascii(struct slice domain);
+
 /* The same as a slice: the domain itself where it is ASCII, in its own case, else in the arena. */
 MUST_CHECK enum error
 domain_to_ascii(struct arena *arena, struct slice domain, struct slice *ret_ascii);
